@@ -1,0 +1,68 @@
+"""The command `channels`. Each group lives in its own module, named here, and is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from shared.domain.errors import ChannelsError, ConfigError
+
+# command name -> (module, attribute, one-line help for the list)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "up": ("services.cli.stack", "up", "Start Kafka, PostgreSQL and the fleet on this machine."),
+    "down": ("services.cli.stack", "down", "Stop everything that `up` started."),
+    "status": ("services.cli.stack", "status", "Show what runs, where, and how much memory it takes."),
+    "logs": ("services.cli.stack", "logs", "Show the log of one part of the stack or the fleet."),
+    "topics": ("services.cli.topics", "topics", "Create and verify topics; check schemas."),
+    "tail": ("services.cli.tail", "tail", "Print decoded records of one topic."),
+    "database": ("services.cli.database", "database", "Create roles and migrate the database."),
+    "keys": ("services.cli.keys", "keys", "Create the local key files."),
+    "apply": ("services.cli.apply", "apply", "Create connectors, accounts and webhooks from a file."),
+    "sample": ("services.cli.samples", "sample", "Print a sample webhook body of a provider."),
+    "sign": ("services.cli.samples", "sign", "Sign a body as the provider would, for curl."),
+    "router": ("services.cli.router", "router", "Look after the router."),
+    "demo": ("services.cli.demo", "demo", "Tell the whole story on a real stack, with figures."),
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command only when it is used, so that `channels --help` is quick and needs nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order above, not alphabetical: first things first."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command object, or None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table: nothing is imported for it."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Channels: how an omnichannel platform talks to the world."""
+
+
+def main() -> None:
+    """Entry point: expected errors become one clear line and exit code 1 (a wrong setting: 2)."""
+    try:
+        cli()
+    except ConfigError as error:
+        click.echo(f"channels: {error}", err=True)
+        raise SystemExit(2) from error
+    except ChannelsError as error:
+        click.echo(f"channels: {error}", err=True)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The vocabulary of the system: ids, items, events, decisions. No input or output, no third-party package."""

@@ -1,0 +1,255 @@
+"""The payloads of the topics, field by field as `schemas/avro/*.avsc` declares them (a contract test compares both).
+
+The codec turns these dataclasses into Avro and back. Times are milliseconds since the Unix epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.domain.enums import (
+    AccountStatus,
+    ConnectorStatus,
+    ConnectorType,
+    DeliveryStatus,
+    Direction,
+    ErrorClass,
+    ItemOutcome,
+    MessageKind,
+    RecordSource,
+    WebhookEvent,
+    WebhookStatus,
+)
+from shared.domain.items import Alias, Content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyReference:
+    """A body above 256 KiB, sealed in the object store. `sha256` is the hex digest of the plain bytes."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawPosition:
+    """One item of the raw topic: where the record lies and, if known, the item's path in the verified body."""
+
+    epoch: str  # topic id of the raw topic's incarnation
+    partition: int
+    offset: int
+    item: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookReceived:
+    """`channels.webhook.received`: one verified body, sealed. Exactly one of `sealed_body` and `body_reference` is set."""
+
+    record_id: str
+    source: RecordSource
+    tenant_id: str
+    connector_id: str
+    url_account_id: str | None  # what the URL said; the payload decides
+    received_at_ms: int
+    headers: dict[str, str]  # allow-list, lower-case names
+    secret_id: str | None  # which receiving secret matched
+    body_size_bytes: int
+    sealed_body: bytes | None = None
+    body_reference: BodyReference | None = None
+    redelivery_of: RawPosition | None = None
+    only_item: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Why a message went where it went; stays with the message for ever."""
+
+    rule: str  # org_unit | intake_flow | unrouted
+    reason: str  # account_default | flow_configured | flow_unusable | …
+    org_unit_id: str | None
+    intake_flow_id: str | None
+    account_snapshot_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One normalised message with its internal ids; the same in `message.received` and in the flow's request."""
+
+    message_id: str
+    tenant_id: str
+    connector_id: str
+    account_id: str
+    conversation_id: str
+    contact_id: str
+    tipo: ConnectorType
+    direction: Direction
+    kind: MessageKind
+    provider_message_id: str
+    peer_aliases: tuple[Alias, ...]
+    peer_name: str | None
+    group_id: str | None
+    reply_to_provider_message_id: str | None
+    reply_to_message_id: str | None
+    forwarded: bool
+    provider_time_ms: int | None
+    received_at_ms: int
+    content: Content
+    raw: RawPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReceived:
+    """`message.received`, keyed by conversation."""
+
+    message: Message
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeRequested:
+    """`automation.intake.requested`, keyed by conversation; `request_id` equals the message id."""
+
+    request_id: str
+    intake_flow_id: str
+    message: Message
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryUpdated:
+    """`delivery.updated`, keyed by conversation. An orphan names a message that we do not know, with the reason."""
+
+    update_id: str
+    tenant_id: str
+    connector_id: str
+    account_id: str
+    message_id: str | None
+    conversation_id: str | None
+    provider_message_id: str | None
+    status: DeliveryStatus
+    participant: str
+    orphan_reason: str | None
+    error_class: ErrorClass | None
+    error_code: str | None
+    error_detail: str | None
+    pricing_category: str | None
+    billable: bool | None
+    provider_time_ms: int | None
+    received_at_ms: int
+    raw: RawPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCount:
+    """How many items of one account and hour of first arrival ended in one way."""
+
+    connector_id: str
+    account_id: str | None
+    hour_ms: int  # start of the hour of first arrival
+    outcome: ItemOutcome
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecorded:
+    """`channels.audit`: the outcome of every item in one range [first_offset, end_offset) of one raw partition."""
+
+    epoch: str
+    partition: int
+    first_offset: int
+    end_offset: int
+    counts: tuple[AuditCount, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """`<topic>.dlq`: one item that could not be processed; `sealed_fragment` carries `record_id` as its row id."""
+
+    record_id: str
+    tenant_id: str | None
+    connector_id: str
+    account_id: str | None
+    origin: RawPosition
+    origin_topic: str
+    reason: str
+    detail: str  # class of our own exception, or what the item broke; never payload
+    schema_version: str
+    first_arrival_at_ms: int
+    dead_lettered_at_ms: int
+    sealed_fragment: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRequired:
+    """`channel.account.sync_required`, keyed by account, else by connector."""
+
+    tenant_id: str
+    connector_id: str
+    account_id: str | None
+    cause: str
+    detail: str
+    requested_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorStatusChanged:
+    """`channel.connector.status_changed`: exactly one per committed change."""
+
+    change_id: str
+    tenant_id: str
+    connector_id: str
+    old_status: ConnectorStatus | None
+    new_status: ConnectorStatus
+    cause: str
+    actor: str
+    changed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappedDataKey:
+    """A data key, wrapped by the key service. Public by itself: useless without the key-encryption key."""
+
+    key_id: str
+    wrapped: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSnapshot:
+    """One webhook row. `segredo` is the sealed text of its receiving secrets; its AAD row id is `webhook_id`."""
+
+    webhook_id: str
+    evento: WebhookEvent
+    status: WebhookStatus
+    segredo: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorSnapshot:
+    """`channel.connector.snapshot`, compacted by connector id. `config` is JSON text and holds no credential."""
+
+    version: int
+    connector_id: str
+    tenant_id: str
+    tipo: ConnectorType
+    status: ConnectorStatus
+    config: str
+    webhooks: tuple[WebhookSnapshot, ...]
+    ingest_keys: tuple[WrappedDataKey, ...]  # newest first: the first one seals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSnapshot:
+    """`channel.account.snapshot`, compacted by account id. `account_refs` are what payloads call this account."""
+
+    version: int
+    account_id: str
+    connector_id: str
+    tenant_id: str
+    identidade: str
+    status: AccountStatus
+    account_refs: tuple[str, ...]
+    org_unit_id: str | None
+    intake_flow_id: str | None
+    intake_flow_usable: bool  # published and of category `intake` when the snapshot was built

@@ -1,0 +1,20 @@
+"""The topics, by the owner's names. `schemas/topics/` holds one declaration for each."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Topic(StrEnum):
+    """Topic name without the deployment's prefix; topic name = event type."""
+
+    WEBHOOK_RECEIVED = "channels.webhook.received"
+    WEBHOOK_RECEIVED_DLQ = "channels.webhook.received.dlq"
+    MESSAGE_RECEIVED = "message.received"
+    DELIVERY_UPDATED = "delivery.updated"
+    INTAKE_REQUESTED = "automation.intake.requested"
+    AUDIT = "channels.audit"
+    SYNC_REQUIRED = "channel.account.sync_required"
+    CONNECTOR_STATUS_CHANGED = "channel.connector.status_changed"
+    CONNECTOR_SNAPSHOT = "channel.connector.snapshot"
+    ACCOUNT_SNAPSHOT = "channel.account.snapshot"

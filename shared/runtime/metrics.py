@@ -1,0 +1,69 @@
+"""All metrics of the system, declared once. Labels come from closed sets only; base units; `_total` for counters."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class IngestMetrics:
+    """What the edge counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # One per HTTP answer; outcome: accepted, refused, too_large, unknown_connector, unavailable, busy, malformed, timeout …
+        self.requests = Counter(
+            "channels_ingest_requests", "Requests answered, by outcome and reason.", ["outcome", "reason"], registry=registry
+        )
+        # From the last byte of the request to the answer: what a provider feels.
+        self.answer_seconds = Histogram(
+            "channels_ingest_answer_seconds", "Time to answer an accepted request.", buckets=_SECONDS, registry=registry
+        )
+        self.body_bytes = Counter("channels_ingest_body_bytes", "Bytes of accepted bodies.", registry=registry)
+        self.connections = Gauge("channels_ingest_connections", "Open client connections.", registry=registry)
+        self.inflight = Gauge("channels_ingest_inflight_requests", "Requests waiting for Kafka.", registry=registry)
+        self.ready = Gauge("channels_ingest_ready", "1 while Kafka acknowledges and the snapshots are read.", registry=registry)
+
+
+class RouterMetrics:
+    """What the router counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # Every item ends in exactly one outcome; reason from the closed set of its outcome.
+        self.items = Counter(
+            "channels_router_items", "Items settled, by outcome and reason.", ["outcome", "reason"], registry=registry
+        )
+        self.batches = Counter("channels_router_batches", "Batches, by result.", ["result"], registry=registry)
+        self.batch_seconds = Histogram(
+            "channels_router_batch_seconds", "Time per batch.", ["step"], buckets=_SECONDS, registry=registry
+        )
+        self.transactions_aborted = Counter(
+            "channels_router_transactions_aborted", "Kafka transactions that were aborted or lost.", registry=registry
+        )
+        self.database_retries = Counter(
+            "channels_router_database_retries", "Batches tried again for the database.", registry=registry
+        )
+        self.alias_collisions = Counter(
+            "channels_router_alias_collisions", "People whose aliases name two contacts.", registry=registry
+        )
+        self.unrouted = Counter("channels_router_unrouted", "Messages with neither unit nor flow.", registry=registry)
+
+
+class RelayMetrics:
+    """What the relay counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.published = Counter("channels_relay_published", "Events published, by topic.", ["topic"], registry=registry)
+        self.outbox_pending = Gauge("channels_relay_outbox_pending_rows", "Outbox rows not yet published.", registry=registry)
+        self.outbox_oldest_seconds = Gauge(
+            "channels_relay_outbox_oldest_seconds", "Age of the oldest such row.", registry=registry
+        )
+        self.active = Gauge("channels_relay_active", "1 while this process publishes.", registry=registry)
+
+
+class SnapshotMetrics:
+    """What every reader of the compacted snapshots counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.entries = Gauge("channels_snapshot_entries", "Objects known from snapshots, by kind.", ["kind"], registry=registry)
+        self.ready = Gauge("channels_snapshot_ready", "1 once all snapshots were read to their end.", registry=registry)

@@ -1,0 +1,133 @@
+"""Settings sections, each owned by the component that uses it. The environment is read here and nowhere else.
+
+Every variable starts with `CHANNELS_`. With `CHANNELS_STACK=embedded` (the default) the addresses of the stack that
+`channels up` started are read from `<home>/stack.json`, below the environment and above the defaults.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared.domain.errors import ConfigError
+
+
+class StackKind(StrEnum):
+    """Where Kafka and PostgreSQL come from."""
+
+    EMBEDDED = "embedded"
+    CONTAINERS = "containers"
+    EXTERNAL = "external"
+
+
+class Section(BaseSettings):
+    """Base of every settings class: `CHANNELS_` variables over the stack file over defaults."""
+
+    model_config = SettingsConfigDict(env_prefix="CHANNELS_", extra="ignore", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order of precedence: arguments, environment, stack file."""
+        return init_settings, env_settings, _StackFile(settings_cls)
+
+
+class _Location(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="CHANNELS_", extra="ignore")
+
+    home: Path = Path(".channels")
+    stack: StackKind = StackKind.EMBEDDED
+
+
+class _StackFile(PydanticBaseSettingsSource):
+    """The file that `channels up` leaves behind: names of settings to values."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        location = _Location()
+        path = location.home / "stack.json"
+        if location.stack is StackKind.EXTERNAL or not path.exists():
+            return {}
+        try:
+            settings = json.loads(path.read_text())["settings"]
+        except (ValueError, KeyError) as error:
+            raise ConfigError(f"{path} is damaged ({error}); run `channels down` and `channels up`") from error
+        return {name: value for name, value in settings.items() if name in self.settings_cls.model_fields}
+
+
+class StackSettings(Section):
+    """Where this installation keeps its data, and which stack it uses."""
+
+    home: Path = Path(".channels")
+    stack: StackKind = StackKind.EMBEDDED
+    environment: str = "development"  # development | production
+
+
+class KafkaSettings(Section):
+    """How to reach Kafka. `topic_prefix` lets several installations (and every test) share one cluster."""
+
+    kafka_bootstrap: str
+    topic_prefix: str = ""
+    schema_registry_url: str | None = None  # set: Confluent framing on the wire
+
+
+class DatabaseSettings(Section):
+    """One URL per role (`postgresql+psycopg://channels_worker@/channels?host=/path`); each service needs its own."""
+
+    database_owner_url: str | None = None
+    database_api_url: str | None = None
+    database_worker_url: str | None = None
+    database_credential_url: str | None = None
+
+
+class VaultSettings(Section):
+    """Key-encryption keys: a directory of local key files, one per purpose (development only)."""
+
+    keys_dir: Path = Path(".channels/keys")
+
+
+class ObjectStoreSettings(Section):
+    """Where large bodies go: `file:///dir` or a URL that obstore understands."""
+
+    object_store_url: str = ""  # empty: <home>/objects
+
+
+class LogSettings(Section):
+    """How to log: JSON lines, or columns for a person."""
+
+    log_level: str = "INFO"
+    log_format: str = "auto"  # auto (terminal: columns, else JSON) | json | columns
+
+
+T = TypeVar("T", bound=BaseSettings)
+
+
+def load(section: type[T]) -> T:
+    """Read one settings class; raises ConfigError that names every faulty variable at once."""
+    try:
+        return section()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"CHANNELS_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}" for fault in error.errors()
+        )
+        raise ConfigError(f"settings: {faults}. Start the embedded stack with `channels up`, or set them.") from error
+
+
+def require(value: str | None, variable: str) -> str:
+    """The value, or a ConfigError that says which variable to set."""
+    if not value:
+        raise ConfigError(f"{variable} is not set; start the embedded stack with `channels up`, or set it")
+    return value
