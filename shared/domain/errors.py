@@ -7,6 +7,7 @@ ChannelsError            code, retryable
 ├── Unavailable          a part we depend on does not answer; try again (retryable)
 ├── CorruptData          stored or received bytes do not decode
 ├── SealBroken           sealed text was altered, moved to another place, or sealed under another key
+│   └── UnknownKey       it names a data key that is not in the ring (yet: a newer snapshot may bring it)
 └── Fenced               another process owns this work now; stop
 ConfigError              a wrong setting; outside the tree, so that no message loop can swallow it
 """
@@ -67,6 +68,12 @@ class SealBroken(ChannelsError):
     """Raised when sealed text was altered, moved to another row, or belongs to another key."""
 
     code = "seal_broken"
+
+
+class UnknownKey(SealBroken):
+    """Raised when sealed text names a data key that the ring lacks: forged, erased, or newer than the snapshot in hand."""
+
+    code = "unknown_key"
 
 
 class Fenced(ChannelsError):

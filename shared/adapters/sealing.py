@@ -1,0 +1,170 @@
+"""Sealed text: AES-256-GCM under a data key, bound to the place it belongs to (design section 7).
+
+Text form (columns): `1|<key id>|<nonce>|<ciphertext>`, the last two in unpadded base64url. Binary form (records): version byte,
+16 bytes of key id, 12 of nonce, ciphertext. Both authenticate tenant, table, column and row id, so that text moved elsewhere does
+not open. Nonces are random: retire a data key before it has sealed 2**32 texts (NIST SP 800-38D, section 8.3).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from shared.domain.errors import SealBroken, UnknownKey
+
+FORMAT_VERSION = 1
+NONCE_BYTES = 12
+DATA_KEY_BYTES = 32
+_KEY_ID_END = 1 + 16
+_NONCE_END = _KEY_ID_END + NONCE_BYTES
+_TAG_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Aad:
+    """The place that a sealed text belongs to. It opens nowhere else."""
+
+    tenant_id: str
+    table: str
+    column: str
+    row_id: str
+
+    def encode(self) -> bytes:
+        """Format version and every part with its length in front, so that no two places share an encoding."""
+        return _aad_prefix(self.tenant_id, self.table, self.column) + _sized(self.row_id)
+
+
+class DataKey:
+    """One data key, opened on first use. Threads that waited for an attempt share its end, good or bad."""
+
+    __slots__ = ("_attempts", "_cipher", "_failure", "_lock", "_unwrap", "binary_header", "id", "text_header")
+
+    def __init__(self, key_id: str, unwrap: Callable[[], bytes]) -> None:
+        self.id = key_id
+        self.binary_header = bytes((FORMAT_VERSION,)) + uuid.UUID(key_id).bytes
+        self.text_header = f"{FORMAT_VERSION}|{key_id}|"
+        self._unwrap = unwrap
+        self._lock = threading.Lock()
+        self._cipher: AESGCM | None = None
+        self._attempts = 0
+        self._failure: Exception | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """True once the key was unwrapped."""
+        return self._cipher is not None
+
+    def cipher(self) -> AESGCM:
+        """The key, ready for use; the first call unwraps it and may block."""
+        if self._cipher is not None:
+            return self._cipher
+        seen = self._attempts
+        with self._lock:
+            if self._cipher is not None:
+                return self._cipher
+            if self._attempts != seen and self._failure is not None:
+                raise self._failure
+            try:
+                self._cipher = AESGCM(self._unwrap())
+            except Exception as error:
+                self._failure = error
+                raise
+            finally:
+                self._attempts += 1
+            return self._cipher
+
+
+class KeyRing:
+    """Seals with its first key, opens with any. Raises UnknownKey for a key it lacks, SealBroken, and Unavailable."""
+
+    __slots__ = ("_by_id", "_keys")
+
+    def __init__(self, keys: tuple[DataKey, ...]) -> None:
+        self._keys = keys
+        self._by_id = {key.binary_header[1:]: key for key in keys}
+
+    @property
+    def ready(self) -> bool:
+        """True if sealing will not block: the first key is open."""
+        return bool(self._keys) and self._keys[0].is_open
+
+    def warm(self) -> None:
+        """Open the sealing key; may block on the key service (call it from a thread)."""
+        self._sealing_key().cipher()
+
+    def seal_bytes(self, plain: bytes, aad: Aad) -> bytes:
+        """Seal into the binary form of records."""
+        key = self._sealing_key()
+        nonce = os.urandom(NONCE_BYTES)
+        return key.binary_header + nonce + key.cipher().encrypt(nonce, plain, aad.encode())
+
+    def open_bytes(self, sealed: bytes, aad: Aad) -> bytes:
+        """Open the binary form."""
+        if len(sealed) < _NONCE_END + _TAG_BYTES or sealed[0] != FORMAT_VERSION:
+            raise SealBroken(f"not a sealed record of format {FORMAT_VERSION}")
+        key = self._by_id.get(sealed[1:_KEY_ID_END])
+        if key is None:
+            raise UnknownKey(f"sealed under data key {uuid.UUID(bytes=sealed[1:_KEY_ID_END])}, which is not in the ring")
+        try:
+            return key.cipher().decrypt(sealed[_KEY_ID_END:_NONCE_END], sealed[_NONCE_END:], aad.encode())
+        except InvalidTag as error:
+            raise SealBroken(f"altered or moved: does not belong to {aad.table}.{aad.column} of row {aad.row_id}") from error
+
+    def seal_text(self, plain: bytes, aad: Aad) -> str:
+        """Seal into the text form of columns."""
+        key = self._sealing_key()
+        sealed = self.seal_bytes(plain, aad)
+        return key.text_header + encode64(sealed[_KEY_ID_END:_NONCE_END]) + "|" + encode64(sealed[_NONCE_END:])
+
+    def open_text(self, sealed: str, aad: Aad) -> bytes:
+        """Open the text form. Only the one canonical spelling opens: case, padding and spare bits count as alterations."""
+        try:
+            version, key_id, nonce, ciphertext = sealed.split("|")
+            header = uuid.UUID(key_id).bytes
+            binary = bytes((int(version),)) + header + decode64(nonce) + decode64(ciphertext)
+            canonical = f"{int(version)}|{uuid.UUID(bytes=header)}|{nonce}|{ciphertext}"
+        except (ValueError, binascii.Error) as error:
+            raise SealBroken("not a sealed text") from error
+        if canonical != sealed or len(decode64(nonce)) != NONCE_BYTES:
+            raise SealBroken("not the canonical spelling of a sealed text")
+        return self.open_bytes(binary, aad)
+
+    def _sealing_key(self) -> DataKey:
+        if not self._keys:
+            raise UnknownKey("the ring holds no data key")
+        return self._keys[0]
+
+    def __repr__(self) -> str:
+        return f"KeyRing({', '.join(key.id for key in self._keys)})"
+
+
+def encode64(data: bytes) -> str:
+    """Unpadded base64url."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def decode64(text: str) -> bytes:
+    """Inverse of `encode64`; raises ValueError for every other spelling of the same bytes."""
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if encode64(data) != text:
+        raise ValueError("not canonical base64url")
+    return data
+
+
+def _sized(part: str) -> bytes:
+    data = part.encode()
+    return len(data).to_bytes(4, "big") + data
+
+
+@lru_cache(maxsize=4096)
+def _aad_prefix(tenant_id: str, table: str, column: str) -> bytes:
+    return bytes((FORMAT_VERSION,)) + _sized(tenant_id) + _sized(table) + _sized(column)

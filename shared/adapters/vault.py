@@ -1,0 +1,68 @@
+"""The vault: makes data keys, one set per tenant and purpose, and opens them once (design section 7).
+
+What sealed text looks like is in `sealing.py`; where key-encryption keys come from, in the key providers (`local_keys.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from shared.adapters.clock import new_uuid7
+from shared.adapters.local_keys import LocalKeyFiles
+from shared.adapters.sealing import Aad, DataKey, KeyRing
+from shared.domain.enums import KeyPurpose
+from shared.domain.records import WrappedDataKey
+
+__all__ = ["Aad", "KeyProvider", "KeyRing", "LocalKeyFiles", "Vault"]
+
+
+class KeyProvider(Protocol):
+    """Holds the key-encryption keys. `key_id` (of the data key), purpose and tenant are authenticated with the wrapped key."""
+
+    def wrap(self, purpose: KeyPurpose, tenant_id: str, key: bytes, *, key_id: str) -> str:
+        """Encrypt one data key; may block on a key service. Raises Unavailable."""
+        ...
+
+    def unwrap(self, purpose: KeyPurpose, tenant_id: str, wrapped: str, *, key_id: str) -> bytes:
+        """Decrypt one data key; may block. Raises SealBroken (altered, or another key's), Unavailable."""
+        ...
+
+
+class Vault:
+    """Makes data keys and opens them once: unwrapped keys stay in memory until `forget`. Safe for threads."""
+
+    def __init__(self, provider: KeyProvider) -> None:
+        self._provider = provider
+        self._keys: dict[tuple[KeyPurpose, str, str, str], DataKey] = {}
+
+    def new_data_key(self, purpose: KeyPurpose, tenant_id: str) -> WrappedDataKey:
+        """A new random data key, wrapped; store it in `data_key`. May block on the key service."""
+        key_id = new_uuid7()
+        wrapped = self._provider.wrap(purpose, tenant_id, AESGCM.generate_key(bit_length=256), key_id=key_id)
+        return WrappedDataKey(key_id=key_id, wrapped=wrapped)
+
+    def ring(self, purpose: KeyPurpose, tenant_id: str, wrapped: Sequence[WrappedDataKey]) -> KeyRing:
+        """The keys of one tenant and purpose, newest first. Cheap: nothing is unwrapped before it is needed."""
+        return KeyRing(tuple(self._key(purpose, tenant_id, key) for key in wrapped))
+
+    def forget(self, tenant_id: str) -> None:
+        """Drop the opened keys of a tenant (its connectors are gone); rings still held keep theirs."""
+        for key in [key for key in list(self._keys) if key[1] == tenant_id]:
+            self._keys.pop(key, None)
+
+    def _key(self, purpose: KeyPurpose, tenant_id: str, key: WrappedDataKey) -> DataKey:
+        place = (purpose, tenant_id, key.key_id, key.wrapped)
+        found = self._keys.get(place)
+        if found is not None:
+            return found
+
+        def unwrap() -> bytes:
+            return self._provider.unwrap(purpose, tenant_id, key.wrapped, key_id=key.key_id)
+
+        return self._keys.setdefault(place, DataKey(key.key_id, unwrap))  # atomic: threads share one
+
+    def __repr__(self) -> str:
+        return f"Vault({self._provider!r})"
