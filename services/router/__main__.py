@@ -1,0 +1,94 @@
+"""Start one router process: settings, logging, metrics, build, run."""
+
+from __future__ import annotations
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from services.router.app import Router, RouterParts
+from services.router.opening import Opener
+from services.router.settings import RouterSettings
+from shared.adapters.avro import Codec
+from shared.adapters.clock import SystemClock
+from shared.adapters.kafka import full_name
+from shared.adapters.kafka_transactions import TransactionalWorker, WorkerIdentity
+from shared.adapters.object_store import ObjectStore
+from shared.adapters.router_store import DatabaseBroken, RouterStore
+from shared.adapters.snapshots import SnapshotReader
+from shared.adapters.vault import LocalKeyFiles, Vault
+from shared.domain.enums import KeyPurpose
+from shared.domain.errors import ConfigError, Fenced
+from shared.domain.topics import Topic
+from shared.providers import PROVIDERS
+from shared.runtime.lifecycle import StopRequest, on_signals, run
+from shared.runtime.logging import configure_logging
+from shared.runtime.metrics import RouterMetrics
+from shared.runtime.operations import OperationsServer
+from shared.runtime.settings import load, require
+
+
+def main() -> None:
+    """Run until SIGTERM; exit code 3 when fenced, 4 when the database is broken, 2 for a wrong setting."""
+    settings = load(RouterSettings)
+    configure_logging(f"router-{settings.router_slot}", settings, {name for one in PROVIDERS for name in one.redact})
+    registry = CollectorRegistry()
+    stop = StopRequest()
+    on_signals(stop.set, settings.router_drain_seconds)
+    codec, clock = Codec(settings.schema_registry_url), SystemClock()
+    snapshots = SnapshotReader(settings.kafka_bootstrap, settings.topic_prefix, codec)
+    snapshots.start()
+    router = _build(settings, codec, clock, snapshots, RouterMetrics(registry))
+    operations = OperationsServer(
+        settings.router_operations_host, settings.router_operations_port, registry, lambda: router.ready
+    )
+    operations.start()
+    log = structlog.get_logger()
+    try:
+        while not stop and not snapshots.wait_ready(0.5):
+            log.info("waiting_for_snapshots")
+        router.run(stop)
+        log.info("stopped")
+    except Fenced as error:
+        log.error("fenced", cause=str(error))
+        raise SystemExit(3) from error
+    except DatabaseBroken as error:
+        log.error("database_broken", cause=str(error))
+        raise SystemExit(4) from error
+    except ConfigError as error:
+        log.error("refused", cause=str(error))
+        raise
+    finally:
+        snapshots.stop()
+        operations.stop()
+
+
+def _build(
+    settings: RouterSettings, codec: Codec, clock: SystemClock, snapshots: SnapshotReader, metrics: RouterMetrics
+) -> Router:
+    identity = WorkerIdentity(
+        bootstrap=settings.kafka_bootstrap,
+        group=f"{settings.topic_prefix}channels-router",
+        slot=settings.router_slot,
+        session_timeout_ms=settings.router_session_timeout_ms,
+        transaction_timeout_ms=settings.router_transaction_timeout_ms,
+    )
+    vault = Vault(LocalKeyFiles(settings.keys_dir, frozenset({KeyPurpose.INGEST})))
+    objects = ObjectStore(settings.object_store_url)
+    return Router(
+        RouterParts(
+            worker=TransactionalWorker(identity, full_name(settings.topic_prefix, Topic.WEBHOOK_RECEIVED)),
+            store=RouterStore(require(settings.database_worker_url, "CHANNELS_DATABASE_WORKER_URL")),
+            opener=Opener(codec, vault, objects, snapshots.directory, clock.now_ms),
+            directory=snapshots.directory,
+            codec=codec,
+            clock=clock,
+            metrics=metrics,
+            topic_prefix=settings.topic_prefix,
+            batch_items=settings.router_batch_items,
+            batch_bytes=settings.router_batch_bytes,
+        )
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,294 @@
+"""The router's shell: consume, open, sort, claim, gather, decide, commit. The order of the steps is the design's."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from services.router.audit import audit
+from services.router.debounce import Debounce
+from services.router.decide import Context, decide
+from services.router.facts import Candidate, Opened, Owner
+from services.router.fragments import MAX_FRAGMENT_BYTES, fragment_at
+from services.router.gathering import Gathering
+from services.router.opening import Opener, fragment_aad
+from services.router.progress import check_progress
+from services.router.sorting import collapse, sort_out
+from shared.adapters import router_store as store
+from shared.adapters.avro import Codec
+from shared.adapters.clock import Clock, new_uuid7
+from shared.adapters.kafka import event_headers, full_name
+from shared.adapters.kafka_transactions import Aborted, OutMessage, RawMessage, TransactionalWorker
+from shared.adapters.snapshots import Directory
+from shared.domain.errors import Unavailable
+from shared.domain.items import PoisonItem
+from shared.domain.outcomes import Publish
+from shared.domain.records import RawPosition
+from shared.domain.topics import Topic
+from shared.runtime.lifecycle import StopRequest
+from shared.runtime.metrics import RouterMetrics
+
+_log = structlog.get_logger()
+SCHEMA_VERSION = "1"
+SYNC_DEBOUNCE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterParts:
+    """What a router is built from."""
+
+    worker: TransactionalWorker
+    store: store.RouterStore
+    opener: Opener
+    directory: Directory
+    codec: Codec
+    clock: Clock
+    metrics: RouterMetrics
+    topic_prefix: str
+    batch_items: int
+    batch_bytes: int
+
+
+class Router:
+    """One router process. `run` works until stopped; it raises Fenced, DatabaseBroken and ConfigError for good reasons."""
+
+    def __init__(self, parts: RouterParts) -> None:
+        self._parts = parts
+        self._topic = full_name(parts.topic_prefix, Topic.WEBHOOK_RECEIVED)
+        self._epoch = ""
+        self._waiting: deque[RawMessage] = deque()
+        self._committed: dict[int, int] = {}
+        self._sync = Debounce(SYNC_DEBOUNCE_MS)
+        self.ready = (False, "starting")
+
+    def run(self, stop: StopRequest) -> None:
+        """Work until a stop is asked for; the batch in hand is finished first."""
+        self._start(stop)
+        while not stop:
+            try:
+                self._turn()
+            except (Aborted, store.Stale) as error:
+                self._parts.metrics.transactions_aborted.inc()
+                self._recover(error, stop)
+            except Unavailable as error:
+                self._parts.metrics.database_retries.inc()
+                self._recover(error, stop)
+        self._parts.worker.close()
+        self._parts.store.close()
+
+    def _start(self, stop: StopRequest) -> None:
+        while not stop and not self._epoch:
+            try:
+                self._parts.worker.start()
+                self._epoch = self._parts.worker.topic_id()
+            except Unavailable as error:
+                self.ready = (False, str(error))
+                _log.warning("start_waits", cause=str(error))
+                self._parts.worker.close()
+                stop.wait(1.0)
+
+    def _turn(self) -> None:
+        """One round: fetch when nothing waits, then one batch."""
+        worker = self._parts.worker
+        if not self._waiting:
+            self._waiting.extend(worker.consume(self._parts.batch_items, self._parts.batch_bytes, 0.2))
+        new = worker.take_new()
+        if new:
+            self._welcome(new)
+        self._waiting = deque(message for message in self._waiting if message.partition in worker.assigned)
+        if self._waiting:
+            self._process(self._next_batch())
+
+    def _welcome(self, new: frozenset[int]) -> None:
+        """Begin with partitions that were just assigned: from the committed offset, whatever was fetched before."""
+        committed = self._parts.worker.committed(new)
+        check_progress(self._parts.store, self._topic, self._epoch, committed)
+        fetched = {message.partition for message in self._waiting if message.partition in new}
+        self._waiting = deque(message for message in self._waiting if message.partition not in new)
+        self._parts.worker.seek({partition: committed[partition] for partition in fetched})
+        self._committed |= committed
+        self.ready = (True, "working")
+
+    def _next_batch(self) -> list[Opened]:
+        """Open records until the bounds are met; a record is never split, one above the bounds goes alone."""
+        batch: list[Opened] = []
+        items = size = 0
+        started = time.perf_counter()
+        while self._waiting:
+            opened = self._open(self._waiting[0], batch)
+            if opened is None:
+                break
+            items, size = items + len(opened.items), size + opened.size_bytes
+            if batch and (items > self._parts.batch_items or size > self._parts.batch_bytes):
+                break
+            batch.append(opened)
+            self._waiting.popleft()
+        self._parts.metrics.batch_seconds.labels("open").observe(time.perf_counter() - started)
+        return batch
+
+    def _open(self, message: RawMessage, batch: Sequence[Opened]) -> Opened | None:
+        """None when a part that this record needs is away but the batch before it can go on."""
+        try:
+            return self._parts.opener.open(message)
+        except Unavailable:
+            if batch:
+                return None
+            raise
+
+    def _process(self, batch: Sequence[Opened]) -> None:
+        """Settle one batch; if the database refuses a value, halve it until the one bad record stands alone."""
+        try:
+            self._settle(batch)
+        except store.RecordRejected as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                self._process(batch[:middle])
+                self._process(batch[middle:])
+                return
+            _log.error("record_rejected", connector_id=batch[0].connector_id, cause=str(error), offset=batch[0].offset)
+            self._settle([_all_poison(batch[0], "database_rejected")])
+
+    def _settle(self, batch: Sequence[Opened]) -> None:
+        parts, started = self._parts, time.perf_counter()
+        ranges = _ranges(batch)
+        candidates = sort_out(batch, parts.directory)
+        winners = collapse(candidates)
+        with parts.store.transaction() as cursor:
+            bounds = {partition: (self._committed[partition], end) for partition, (_, end) in ranges.items()}
+            store.assert_progress(cursor, self._topic, self._epoch, bounds)
+            owners = self._claim(cursor, winners)
+            mine = [one for one in winners if one.claim_key and owners[one.claim_key] == self._owner(one)]
+            facts = Gathering(cursor, self._epoch, new_uuid7, self._collision).gather(mine, owners)
+        parts.metrics.batch_seconds.labels("database").observe(time.perf_counter() - started)
+        now_ms = parts.clock.now_ms()
+        decided = decide(candidates, facts, self._context(now_ms))
+        publishes = decided.publishes + audit(candidates, ranges, self._epoch, now_ms)
+        started = time.perf_counter()
+        ends = {partition: end for partition, (_, end) in ranges.items()}
+        parts.worker.commit([self._encode(publish) for publish in publishes], ends)
+        self._committed |= ends
+        parts.metrics.batch_seconds.labels("kafka").observe(time.perf_counter() - started)
+        self._count(candidates)
+
+    def _claim(self, cursor: Any, winners: Iterable[Candidate]) -> dict[bytes, Owner]:
+        rows = [
+            store.ClaimRow(one.claim_key, one.opened.partition, one.opened.offset, one.item.path, _taken_from(one.opened))
+            for one in winners
+            if one.claim_key is not None
+        ]
+        return {key: Owner(*owner) for key, owner in store.claim(cursor, self._epoch, rows).items()} if rows else {}
+
+    def _owner(self, candidate: Candidate) -> Owner:
+        return Owner(self._epoch, candidate.opened.partition, candidate.opened.offset, candidate.item.path)
+
+    def _context(self, now_ms: int) -> Context:
+        return Context(
+            epoch=self._epoch,
+            raw_topic=self._topic,
+            now_ms=now_ms,
+            schema_version=SCHEMA_VERSION,
+            seal=self._seal_fragment,
+            sync_due=lambda connector_id, refs: self._sync.due((connector_id, refs), now_ms),
+        )
+
+    def _seal_fragment(self, candidate: Candidate) -> bytes | None:
+        opened, item = candidate.opened, candidate.item
+        if opened.record is None or opened.connector is None:
+            return None
+        plain = item.fragment if isinstance(item, PoisonItem) else fragment_at(opened.body, item.path)
+        if not plain or len(plain) > MAX_FRAGMENT_BYTES:
+            return None
+        aad = fragment_aad(opened.record.tenant_id, opened.record.record_id)
+        return self._parts.opener.ring(opened.connector).seal_bytes(plain, aad)
+
+    def _encode(self, publish: Publish) -> OutMessage:
+        return OutMessage(
+            topic=full_name(self._parts.topic_prefix, publish.topic),
+            key=publish.key.encode(),
+            value=self._parts.codec.encode(publish.topic, publish.event),
+            headers=event_headers(
+                event_id=publish.event_id,
+                event_type=publish.topic.value,
+                source=f"/channels/connectors/{publish.connector_id}" if publish.connector_id else "/channels/router",
+                subject=publish.subject,
+                time_ms=publish.time_ms,
+                traceparent=publish.traceparent,
+            ),
+        )
+
+    def _collision(self, connector_id: str, contacts: int) -> None:
+        self._parts.metrics.alias_collisions.inc()
+        _log.warning("alias_collision", connector_id=connector_id, contacts=contacts)
+
+    def _count(self, candidates: Iterable[Candidate]) -> None:
+        metrics = self._parts.metrics
+        metrics.batches.labels("committed").inc()
+        for candidate in candidates:
+            if candidate.ending is not None:
+                metrics.items.labels(candidate.ending.outcome.value, candidate.ending.reason).inc()
+                if candidate.ending.reason == "unrouted":
+                    metrics.unrouted.inc()
+
+    def _recover(self, error: Exception, stop: StopRequest) -> None:
+        """Drop what is in hand, go back to the committed offsets, and wait (polling) for what is away."""
+        _log.warning("batch_repeats", cause=str(error))
+        self.ready = (False, str(error))
+        self._waiting.clear()
+        self._parts.worker.pause()
+        while not stop and not self._try_again():
+            deadline = time.monotonic() + 0.5
+            while time.monotonic() < deadline and not stop:
+                self._parts.worker.consume(1, 1, 0.1)  # stays in the group; paused partitions yield nothing
+        self._parts.worker.resume()
+        self.ready = (True, "working")
+
+    def _try_again(self) -> bool:
+        try:
+            self._parts.store.connect()
+            with self._parts.store.transaction() as cursor:
+                cursor.execute("SELECT 1")
+            committed = self._parts.worker.rewind()
+            check_progress(self._parts.store, self._topic, self._epoch, committed)
+            self._committed = committed
+        except Unavailable as error:
+            self.ready = (False, str(error))
+            return False
+        return True
+
+
+def _ranges(batch: Sequence[Opened]) -> dict[int, tuple[int, int]]:
+    """partition -> (first offset, end offset) of a batch."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for opened in batch:
+        first, end = ranges.get(opened.partition, (opened.offset, opened.offset + 1))
+        ranges[opened.partition] = (min(first, opened.offset), max(end, opened.offset + 1))
+    return ranges
+
+
+def _taken_from(opened: Opened) -> str | None:
+    """Owner, in the store's text form, whose claim this redelivered copy may take over."""
+    origin: RawPosition | None = opened.record.redelivery_of if opened.record is not None else None
+    return f"{origin.epoch}/{origin.partition}/{origin.offset}/{origin.item}" if origin is not None else None
+
+
+def _all_poison(opened: Opened, reason: str) -> Opened:
+    """The same record with every item turned into a dead letter."""
+    items = tuple(
+        item
+        if isinstance(item, PoisonItem)
+        else PoisonItem(
+            path=item.path,
+            evento=item.evento,
+            account_refs=item.account_refs,
+            dedup_key="",
+            reason=reason,
+            fragment=fragment_at(opened.body, item.path) or b"",
+        )
+        for item in opened.items
+    )
+    return replace(opened, items=items)

@@ -1,0 +1,46 @@
+"""The books: what became of every item of a batch, per raw partition. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from services.router.facts import Candidate
+from services.router.keys import position_id
+from shared.domain.enums import ItemOutcome
+from shared.domain.outcomes import Publish
+from shared.domain.records import AuditCount, AuditRecorded
+from shared.domain.topics import Topic
+
+HOUR_MS = 3_600_000
+BookKey = tuple[str, str | None, int, ItemOutcome, str]  # connector, account, hour, outcome, reason
+
+
+def audit(candidates: Iterable[Candidate], ranges: Mapping[int, tuple[int, int]], epoch: str, now_ms: int) -> list[Publish]:
+    """One audit event per partition of the batch. `ranges`: partition -> (first offset, end offset)."""
+    counters: dict[int, Counter[BookKey]] = {partition: Counter() for partition in ranges}
+    for candidate in candidates:
+        opened, ending = candidate.opened, candidate.ending
+        if ending is None:
+            raise TypeError("every item of a decided batch has an ending")
+        account = candidate.account.account_id if candidate.account is not None else None
+        hour = opened.received_at_ms - opened.received_at_ms % HOUR_MS
+        counters[opened.partition][opened.connector_id, account, hour, ending.outcome, ending.reason] += 1
+    return [_event(partition, ranges[partition], counts, epoch, now_ms) for partition, counts in sorted(counters.items())]
+
+
+def _event(partition: int, bounds: tuple[int, int], counts: Counter[BookKey], epoch: str, now_ms: int) -> Publish:
+    rows = tuple(
+        AuditCount(connector_id=key[0], account_id=key[1], hour_ms=key[2], outcome=key[3], reason=key[4], count=count)
+        for key, count in counts.items()
+    )
+    event = AuditRecorded(epoch=epoch, partition=partition, first_offset=bounds[0], end_offset=bounds[1], counts=rows)
+    return Publish(
+        topic=Topic.AUDIT,
+        key=str(partition),
+        event_id=position_id(epoch, partition, bounds[0], "", "audit"),
+        subject=str(partition),
+        time_ms=now_ms,
+        event=event,
+        connector_id="",
+    )

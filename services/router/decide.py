@@ -1,0 +1,283 @@
+"""What becomes of each item: a fold over a batch in order of arrival. Pure: facts in, events and endings out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from services.router.facts import Candidate, Facts, Owner, owner_of, raw_position
+from services.router.keys import message_key, position_id, stable_id
+from services.router.lookups import contact_of, conversation_of, message_of_receipt, participant_of
+from services.router.sorting import UNKNOWN_ACCOUNT
+from shared.domain.delivery import rank
+from shared.domain.enums import ItemOutcome
+from shared.domain.items import MessageItem, PoisonItem, ReceiptItem, SendResultItem
+from shared.domain.outcomes import Ending, Publish
+from shared.domain.records import (
+    DeadLetter,
+    Decision,
+    DeliveryUpdated,
+    IntakeRequested,
+    Message,
+    MessageReceived,
+    SyncRequired,
+)
+from shared.domain.routing import INTAKE_FLOW, UNROUTED, decide_route
+from shared.domain.topics import Topic
+
+DUPLICATE = Ending(outcome=ItemOutcome.DUPLICATE, reason="claimed_before")
+SUPERSEDED = Ending(outcome=ItemOutcome.SUPERSEDED, reason="older_state")
+ORPHAN_REASON = "unknown_message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What is the same for the whole batch. `seal` seals a dead letter's fragment (None: too large to carry);
+    `sync_due` says whether a request for this connector and reference may go out now (it is debounced)."""
+
+    epoch: str
+    raw_topic: str
+    now_ms: int
+    schema_version: str
+    seal: Callable[[Candidate], bytes | None]
+    sync_due: Callable[[str, str], bool]
+
+
+@dataclass(slots=True)
+class Decided:
+    """The batch's events in order, and (on the candidates themselves) how each item ended."""
+
+    publishes: list[Publish] = field(default_factory=list)
+
+
+def decide(candidates: Sequence[Candidate], facts: Facts, context: Context) -> Decided:
+    """Settle every candidate: afterwards each has an ending, and the events stand in order of arrival."""
+    decided = Decided()
+    places = {
+        (candidate.opened.partition, candidate.opened.offset, candidate.item.path): candidate.index for candidate in candidates
+    }
+    for candidate in candidates:
+        if candidate.ending is None:
+            candidate.ending = _settle(candidate, facts, context, places, decided.publishes)
+        elif candidate.ending.outcome is ItemOutcome.DEAD_LETTERED:
+            decided.publishes.extend(_dead_letter(candidate, candidate.ending.reason, context))
+    return decided
+
+
+Places = dict[tuple[int, int, str], int]
+
+
+def _settle(candidate: Candidate, facts: Facts, context: Context, places: Places, publishes: list[Publish]) -> Ending:
+    if candidate.claim_key is None or facts.owners[candidate.claim_key] != owner_of(context.epoch, candidate):
+        return DUPLICATE
+    if isinstance(candidate.item, MessageItem):
+        return _message(candidate, candidate.item, facts, context, publishes)
+    if isinstance(candidate.item, ReceiptItem | SendResultItem):
+        return _receipt(candidate, candidate.item, facts, context, places, publishes)
+    raise TypeError(type(candidate.item).__name__)
+
+
+def _message(candidate: Candidate, item: MessageItem, facts: Facts, context: Context, publishes: list[Publish]) -> Ending:
+    account, opened = candidate.account, candidate.opened
+    if account is None or opened.connector is None:
+        raise TypeError("a claimed item has an account and a connector")
+    decision = decide_route(account)
+    message = _normalised(candidate, item, facts, context)
+    event: MessageReceived | IntakeRequested
+    if decision.rule == INTAKE_FLOW and decision.intake_flow_id is not None:
+        topic = Topic.INTAKE_REQUESTED
+        event = IntakeRequested(
+            request_id=message.message_id, intake_flow_id=decision.intake_flow_id, message=message, decision=decision
+        )
+    else:
+        topic, event = Topic.MESSAGE_RECEIVED, MessageReceived(message=message, decision=decision)
+    publishes.append(
+        Publish(
+            topic=topic,
+            key=message.conversation_id,
+            event_id=message.message_id,
+            subject=message.conversation_id,
+            time_ms=opened.received_at_ms,
+            event=event,
+            connector_id=opened.connector_id,
+            traceparent=opened.traceparent,
+        )
+    )
+    return Ending(outcome=ItemOutcome.EMITTED, reason=_emitted_reason(decision))
+
+
+def _emitted_reason(decision: Decision) -> str:
+    return UNROUTED if decision.rule == UNROUTED else decision.rule
+
+
+def _normalised(candidate: Candidate, item: MessageItem, facts: Facts, context: Context) -> Message:
+    account, opened = candidate.account, candidate.opened
+    if account is None or opened.connector is None:
+        raise TypeError("a claimed item has an account and a connector")
+    connector = opened.connector_id
+    own = facts.messages[connector, message_key(account.account_id, item.chat_scope, item.provider_message_id)]
+    contact = contact_of(candidate, facts)
+    if contact is None:
+        raise TypeError("a message has a peer with at least one alias")
+    reply_to = None
+    if item.reply_to_provider_message_id:
+        key = message_key(account.account_id, item.chat_scope, item.reply_to_provider_message_id)
+        reply_to = facts.messages.get((connector, key))
+    return Message(
+        message_id=own.message_id,
+        tenant_id=opened.connector.tenant_id,
+        connector_id=connector,
+        account_id=account.account_id,
+        conversation_id=facts.conversations[connector, conversation_of(candidate, facts) or ""],
+        contact_id=contact,
+        tipo=opened.connector.tipo,
+        direction=item.direction,
+        kind=item.kind,
+        provider_message_id=item.provider_message_id,
+        peer_aliases=item.peer.aliases,
+        peer_name=item.peer.name,
+        group_id=item.group_id,
+        reply_to_provider_message_id=item.reply_to_provider_message_id,
+        reply_to_message_id=reply_to.message_id if reply_to is not None else None,
+        forwarded=item.forwarded,
+        provider_time_ms=item.provider_time_ms,
+        received_at_ms=opened.received_at_ms,
+        content=item.content,
+        raw=raw_position(context.epoch, candidate),
+    )
+
+
+def _receipt(
+    candidate: Candidate,
+    item: ReceiptItem | SendResultItem,
+    facts: Facts,
+    context: Context,
+    places: Places,
+    publishes: list[Publish],
+) -> Ending:
+    row = message_of_receipt(candidate, facts)
+    if row is None:
+        publishes.append(_delivery(candidate, item, None, None, context))
+        return Ending(outcome=ItemOutcome.ORPHANED, reason=ORPHAN_REASON)
+    mine = owner_of(context.epoch, candidate)
+    for known in facts.receipts[row.message_id, participant_of(item)]:
+        if known.status is item.status:
+            if known.owner != mine:
+                return SUPERSEDED
+        elif rank(known.status) > rank(item.status) and _earlier(known.owner, mine, places):
+            return SUPERSEDED
+    publishes.append(_delivery(candidate, item, row.message_id, row.conversation_id, context))
+    return Ending(outcome=ItemOutcome.EMITTED, reason="delivery")
+
+
+def _earlier(one: Owner, other: Owner, places: Places) -> bool:
+    """Whether `one` arrived before `other`. Another epoch or partition is the past: a connector has one at a time."""
+    if (one.epoch, one.partition) != (other.epoch, other.partition):
+        return True
+    if one.offset != other.offset:
+        return one.offset < other.offset
+    return places[one.partition, one.offset, one.item] < places[other.partition, other.offset, other.item]
+
+
+def _delivery(
+    candidate: Candidate,
+    item: ReceiptItem | SendResultItem,
+    message_id: str | None,
+    conversation_id: str | None,
+    context: Context,
+) -> Publish:
+    opened, account = candidate.opened, candidate.account
+    if account is None or opened.connector is None or candidate.claim_key is None:
+        raise TypeError("a claimed item has an account and a connector")
+    receipt = item if isinstance(item, ReceiptItem) else None
+    event = DeliveryUpdated(
+        update_id=stable_id(candidate.claim_key),
+        tenant_id=opened.connector.tenant_id,
+        connector_id=opened.connector_id,
+        account_id=account.account_id,
+        message_id=message_id,
+        conversation_id=conversation_id,
+        provider_message_id=receipt.provider_message_id if receipt else next(iter(_provider_ids(item)), None),
+        status=item.status,
+        participant=participant_of(item),
+        orphan_reason=None if message_id is not None else ORPHAN_REASON,
+        error_class=item.error_class,
+        error_code=item.error_code,
+        error_detail=receipt.error_detail if receipt else None,
+        pricing_category=receipt.pricing_category if receipt else None,
+        billable=receipt.billable if receipt else None,
+        provider_time_ms=item.provider_time_ms,
+        received_at_ms=opened.received_at_ms,
+        raw=raw_position(context.epoch, candidate),
+    )
+    return Publish(
+        topic=Topic.DELIVERY_UPDATED,
+        key=conversation_id or account.account_id,
+        event_id=event.update_id,
+        subject=conversation_id or account.account_id,
+        time_ms=opened.received_at_ms,
+        event=event,
+        connector_id=opened.connector_id,
+        traceparent=opened.traceparent,
+    )
+
+
+def _provider_ids(item: ReceiptItem | SendResultItem) -> tuple[str, ...]:
+    return item.provider_message_ids if isinstance(item, SendResultItem) else (item.provider_message_id,)
+
+
+def _dead_letter(candidate: Candidate, reason: str, context: Context) -> list[Publish]:
+    opened, item = candidate.opened, candidate.item
+    record = opened.record
+    event = DeadLetter(
+        record_id=record.record_id if record else "",
+        tenant_id=record.tenant_id if record else None,
+        connector_id=opened.connector_id,
+        account_id=candidate.account.account_id if candidate.account else None,
+        origin=raw_position(context.epoch, candidate),
+        origin_topic=context.raw_topic,
+        reason=reason,
+        detail=item.reason if isinstance(item, PoisonItem) else ",".join(item.account_refs),
+        schema_version=context.schema_version,
+        first_arrival_at_ms=opened.received_at_ms,
+        dead_lettered_at_ms=context.now_ms,
+        sealed_fragment=context.seal(candidate),
+    )
+    event_id = position_id(context.epoch, opened.partition, opened.offset, item.path, "dead_letter")
+    publishes = [
+        Publish(
+            topic=Topic.WEBHOOK_RECEIVED_DLQ,
+            key=opened.connector_id,
+            event_id=event_id,
+            subject=opened.connector_id,
+            time_ms=context.now_ms,
+            event=event,
+            connector_id=opened.connector_id,
+            traceparent=opened.traceparent,
+        )
+    ]
+    refs = ",".join(item.account_refs)
+    if reason == UNKNOWN_ACCOUNT and record is not None and context.sync_due(opened.connector_id, refs):
+        publishes.append(_sync_required(candidate, record.tenant_id, context))
+    return publishes
+
+
+def _sync_required(candidate: Candidate, tenant_id: str, context: Context) -> Publish:
+    opened, item = candidate.opened, candidate.item
+    return Publish(
+        topic=Topic.SYNC_REQUIRED,
+        key=opened.connector_id,
+        event_id=position_id(context.epoch, opened.partition, opened.offset, item.path, "sync_required"),
+        subject=opened.connector_id,
+        time_ms=context.now_ms,
+        event=SyncRequired(
+            tenant_id=tenant_id,
+            connector_id=opened.connector_id,
+            account_id=None,
+            cause=UNKNOWN_ACCOUNT,
+            detail=",".join(item.account_refs),
+            requested_at_ms=context.now_ms,
+        ),
+        connector_id=opened.connector_id,
+        traceparent=opened.traceparent,
+    )

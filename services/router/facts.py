@@ -1,0 +1,96 @@
+"""What the router knows of a batch while it works on it. Plain values; no look-ups here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.domain.enums import DeliveryStatus
+from shared.domain.items import AnyItem
+from shared.domain.outcomes import Ending
+from shared.domain.records import AccountSnapshot, ConnectorSnapshot, RawPosition, WebhookReceived
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """One raw record, opened and split. `record` is None when the bytes are no record of ours at all."""
+
+    partition: int
+    offset: int
+    connector_id: str  # from the record, else from the key
+    record: WebhookReceived | None
+    connector: ConnectorSnapshot | None
+    items: tuple[AnyItem, ...]
+    body: bytes
+    size_bytes: int
+    traceparent: str | None = None
+
+    @property
+    def received_at_ms(self) -> int:
+        """Arrival of the record (0 when it is unreadable)."""
+        return self.record.received_at_ms if self.record is not None else 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Candidate:
+    """One item on its way: the account it names, its claim key, and its ending once it has one."""
+
+    opened: Opened
+    index: int  # place in the record; (offset, index) is the order of arrival within a partition
+    item: AnyItem
+    account: AccountSnapshot | None = None
+    claim_key: bytes | None = None
+    ending: Ending | None = None
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Order of arrival: partition, offset, place in the record."""
+        return self.opened.partition, self.opened.offset, self.index
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a claim or a receipt row: the first position at which the item arrived."""
+
+    epoch: str
+    partition: int
+    offset: int
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """What `channel_mapping` knows of a message."""
+
+    message_id: str
+    conversation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRow:
+    """One row of `delivery_state`."""
+
+    status: DeliveryStatus
+    owner: Owner
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """Everything that the decision needs from the database, fetched (and, for ids, given) before it."""
+
+    owners: dict[bytes, Owner]
+    contacts: dict[tuple[str, str], str]  # (connector, alias key) -> contact id
+    conversations: dict[tuple[str, str], str]  # (connector, conversation key) -> id
+    messages: dict[tuple[str, str], MessageRow]  # (connector, message key)
+    known_message_ids: dict[tuple[str, str], MessageRow]  # (connector, message id), for callback data
+    receipts: dict[tuple[str, str], list[ReceiptRow]]  # (message id, participant)
+
+
+def owner_of(epoch: str, candidate: Candidate) -> Owner:
+    """The position in hand as an owner."""
+    return Owner(epoch, candidate.opened.partition, candidate.opened.offset, candidate.item.path)
+
+
+def raw_position(epoch: str, candidate: Candidate) -> RawPosition:
+    """The same as the events carry it."""
+    opened = candidate.opened
+    return RawPosition(epoch=epoch, partition=opened.partition, offset=opened.offset, item=candidate.item.path)

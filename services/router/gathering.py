@@ -1,0 +1,163 @@
+"""Fetches, and where needed gives, the ids that a batch is about. The steps follow the store's lock order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.router.facts import Candidate, Facts, MessageRow, Owner, ReceiptRow
+from services.router.keys import message_key
+from services.router.lookups import (
+    callback_id,
+    conversation_of,
+    message_of_receipt,
+    participant_of,
+    people_of,
+    targets_of,
+)
+from services.router.people import choose, unite
+from shared.adapters import router_store as store
+from shared.domain.enums import DeliveryStatus
+from shared.domain.items import MessageItem, ReceiptItem, SendResultItem
+
+NewId = Callable[[], str]
+
+
+class Gathering:
+    """One batch's way through the tables. `cursor` is the store's; `mine` are the candidates whose claim is ours."""
+
+    def __init__(self, cursor: Any, epoch: str, new_id: NewId, on_collision: Callable[[str, int], None]) -> None:
+        self._cursor = cursor
+        self._epoch = epoch
+        self._new_id = new_id
+        self._on_collision = on_collision
+
+    def gather(self, mine: Sequence[Candidate], owners: dict[bytes, Owner]) -> Facts:
+        """All facts for the decision; rows that are missing are written on the way."""
+        facts = Facts(owners=owners, contacts={}, conversations={}, messages={}, known_message_ids={}, receipts={})
+        self._contacts(mine, facts)
+        self._conversations(mine, facts)
+        self._messages(mine, facts)
+        self._receipts(mine, facts)
+        return facts
+
+    def _contacts(self, mine: Sequence[Candidate], facts: Facts) -> None:
+        alias_sets: dict[str, list[tuple[str, ...]]] = {}
+        for candidate in mine:
+            aliases = people_of(candidate)
+            if aliases:
+                alias_sets.setdefault(candidate.opened.connector_id, []).append(tuple(alias.key for alias in aliases))
+        wanted = {(connector, key) for connector, sets in alias_sets.items() for keys in sets for key in keys}
+        found = {key: row[0] for key, row in store.find_mappings(self._cursor, "contact", wanted).items()}
+        inserts: list[store.MappingInsert] = []
+        people = [(connector, person) for connector, sets in alias_sets.items() for person in unite(sets)]
+        given: dict[tuple[str, str], str] = {}
+        for connector, person in people:
+            known = {alias: found[connector, alias] for alias in person if (connector, alias) in found}
+            contact, collides = choose(person, known)
+            if collides:
+                self._on_collision(connector, len(set(known.values())))
+            contact = contact or self._new_id()
+            for alias in person:
+                if alias not in known:
+                    given[connector, alias] = contact
+                    inserts.append(_contact_row(connector, alias, contact))
+        standing = {key: row[0] for key, row in store.insert_mappings(self._cursor, "contact", inserts).items()}
+        found.update(self._repointed(people, found, given, standing))
+        facts.contacts = found
+
+    def _repointed(
+        self,
+        people: list[tuple[str, frozenset[str]]],
+        found: dict[tuple[str, str], str],
+        given: dict[tuple[str, str], str],
+        standing: dict[tuple[str, str], str],
+    ) -> dict[tuple[str, str], str]:
+        """Where another writer was first with one alias, the rows we just added follow its contact."""
+        if standing == given:
+            return standing
+        moved: list[tuple[str, str, str]] = []
+        for connector, person in people:
+            ours = [alias for alias in person if standing.get((connector, alias)) == given.get((connector, alias), "")]
+            theirs = {**found, **standing}
+            older = {alias: theirs[connector, alias] for alias in person if alias not in ours and (connector, alias) in theirs}
+            winner, _ = choose(person, older)
+            if winner is None:
+                continue
+            moved += [(connector, alias, winner) for alias in ours if standing[connector, alias] != winner]
+        store.repoint_contacts(self._cursor, moved)
+        return standing | {(connector, alias): contact for connector, alias, contact in moved}
+
+    def _conversations(self, mine: Sequence[Candidate], facts: Facts) -> None:
+        accounts: dict[tuple[str, str], str] = {}
+        for candidate in mine:
+            key = conversation_of(candidate, facts)
+            if key is not None and candidate.account is not None:
+                accounts[candidate.opened.connector_id, key] = candidate.account.account_id
+        found = {key: row[0] for key, row in store.find_mappings(self._cursor, "conversation", accounts).items()}
+        missing = [
+            store.MappingInsert(connector, account, key, self._new_id(), "{}")
+            for (connector, key), account in accounts.items()
+            if (connector, key) not in found
+        ]
+        standing = store.insert_mappings(self._cursor, "conversation", missing)
+        facts.conversations = found | {key: row[0] for key, row in standing.items()}
+
+    def _messages(self, mine: Sequence[Candidate], facts: Facts) -> None:
+        rows: dict[tuple[str, str], store.MappingInsert] = {}
+        targets: set[tuple[str, str]] = set()
+        callbacks: set[tuple[str, str]] = set()
+        for candidate in mine:
+            connector = candidate.opened.connector_id
+            for key, message_id in _brought_messages(candidate, self._new_id):
+                row = self._message_row(candidate, key, message_id, facts)
+                rows.setdefault((connector, key), row)
+            targets.update((connector, key) for key in targets_of(candidate))
+            callback = callback_id(candidate)
+            if callback is not None:
+                callbacks.add((connector, callback))
+        standing = store.insert_mappings(self._cursor, "message", list(rows.values()))
+        standing |= store.find_mappings(self._cursor, "message", targets - standing.keys())
+        facts.messages = {key: MessageRow(*row) for key, row in standing.items()}
+        by_id = store.find_messages_by_id(self._cursor, callbacks)
+        facts.known_message_ids = {key: MessageRow(*row) for key, row in by_id.items()}
+
+    def _message_row(self, candidate: Candidate, key: str, message_id: str, facts: Facts) -> store.MappingInsert:
+        connector = candidate.opened.connector_id
+        conversation = facts.conversations.get((connector, conversation_of(candidate, facts) or ""))
+        account = candidate.account.account_id if candidate.account is not None else None
+        return store.MappingInsert(connector, account, key, message_id, json.dumps({"conversation_id": conversation}))
+
+    def _receipts(self, mine: Sequence[Candidate], facts: Facts) -> None:
+        inserts: dict[tuple[str, str, str], store.ReceiptInsert] = {}
+        for candidate in mine:
+            row = message_of_receipt(candidate, facts)
+            if row is None or not isinstance(candidate.item, ReceiptItem | SendResultItem):
+                continue
+            participant = participant_of(candidate.item)
+            key = (row.message_id, participant, candidate.item.status.value)
+            opened = candidate.opened
+            inserts.setdefault(
+                key, store.ReceiptInsert(*key, partition=opened.partition, offset=opened.offset, item=candidate.item.path)
+            )
+        for row_found in store.record_receipts(self._cursor, self._epoch, inserts.values()):
+            rows = facts.receipts.setdefault(row_found[:2], [])
+            rows.append(ReceiptRow(DeliveryStatus(row_found[2]), Owner(*row_found[3:])))
+
+
+def _contact_row(connector: str, alias: str, contact: str) -> store.MappingInsert:
+    kind = alias.partition(":")[0]
+    return store.MappingInsert(connector, None, alias, contact, json.dumps({"kind": kind}))
+
+
+def _brought_messages(candidate: Candidate, new_id: NewId) -> list[tuple[str, str]]:
+    """(external key, message id) of the messages that this item makes known."""
+    item, account = candidate.item, candidate.account
+    if account is None:
+        return []
+    if isinstance(item, MessageItem):
+        return [(message_key(account.account_id, item.chat_scope, item.provider_message_id), new_id())]
+    if isinstance(item, SendResultItem):
+        return [(message_key(account.account_id, item.chat_scope, one), item.message_id) for one in item.provider_message_ids]
+    return []

@@ -1,0 +1,81 @@
+"""How an item finds its facts: its people, its conversation, the messages it names. Pure."""
+
+from __future__ import annotations
+
+import uuid
+
+from services.router.facts import Candidate, Facts, MessageRow
+from services.router.keys import conversation_key, message_key
+from services.router.people import choose
+from shared.domain.items import Alias, MessageItem, ReceiptItem, SendResultItem
+
+
+def people_of(candidate: Candidate) -> tuple[Alias, ...]:
+    """Aliases of the person at the other end, as the item itself names them."""
+    if isinstance(candidate.item, MessageItem):
+        return candidate.item.peer.aliases
+    if isinstance(candidate.item, SendResultItem):
+        return candidate.item.recipient
+    return ()
+
+
+def contact_of(candidate: Candidate, facts: Facts) -> str | None:
+    """The contact of one item: the oldest that any of its own aliases names."""
+    keys = [alias.key for alias in people_of(candidate)]
+    known = {key: facts.contacts[candidate.opened.connector_id, key] for key in keys}
+    return choose(frozenset(keys), known)[0]
+
+
+def conversation_of(candidate: Candidate, facts: Facts) -> str | None:
+    """External key of the conversation that a message or result belongs to; None for a receipt."""
+    if candidate.account is None or not isinstance(candidate.item, MessageItem | SendResultItem):
+        return None
+    group = candidate.item.group_id if isinstance(candidate.item, MessageItem) else None
+    return conversation_key(candidate.account.account_id, contact_of(candidate, facts), group)
+
+
+def participant_of(item: ReceiptItem | SendResultItem) -> str:
+    """Group member of a receipt; empty outside of groups."""
+    return item.participant if isinstance(item, ReceiptItem) else ""
+
+
+def targets_of(candidate: Candidate) -> list[str]:
+    """External keys of other messages that this item names."""
+    item, account = candidate.item, candidate.account
+    if account is None:
+        return []
+    names: list[str | None] = []
+    if isinstance(item, ReceiptItem):
+        names = [item.provider_message_id]
+    elif isinstance(item, MessageItem):
+        names = [item.reply_to_provider_message_id]
+        if item.content.reaction is not None:
+            names.append(item.content.reaction.target_provider_message_id)
+    scope = item.chat_scope if isinstance(item, MessageItem | ReceiptItem) else None
+    return [message_key(account.account_id, scope, name) for name in names if name]
+
+
+def callback_id(candidate: Candidate) -> str | None:
+    """Our own message id, if the provider echoed it (`biz_opaque_callback_data` and its like)."""
+    if not isinstance(candidate.item, ReceiptItem) or candidate.item.callback_data is None:
+        return None
+    try:
+        return str(uuid.UUID(candidate.item.callback_data))
+    except ValueError:
+        return None
+
+
+def message_of_receipt(candidate: Candidate, facts: Facts) -> MessageRow | None:
+    """Which message a receipt or result is about: callback data first, then the provider's id; None if unknown."""
+    item, account, connector = candidate.item, candidate.account, candidate.opened.connector_id
+    if account is None:
+        return None
+    if isinstance(item, SendResultItem):
+        conversation = facts.conversations.get((connector, conversation_of(candidate, facts) or ""))
+        return MessageRow(item.message_id, conversation)
+    if not isinstance(item, ReceiptItem):
+        return None
+    callback = callback_id(candidate)
+    if callback is not None and (connector, callback) in facts.known_message_ids:
+        return facts.known_message_ids[connector, callback]
+    return facts.messages.get((connector, message_key(account.account_id, item.chat_scope, item.provider_message_id)))

@@ -1,0 +1,123 @@
+"""From raw bytes to items: decode, open the seal, let the provider split the body. What cannot be opened is poison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from services.router.facts import Opened
+from shared.adapters.avro import Codec
+from shared.adapters.kafka_transactions import RawMessage
+from shared.adapters.object_store import ObjectStore
+from shared.adapters.raw_body import body_aad, open_body
+from shared.adapters.snapshots import Directory
+from shared.adapters.vault import Aad, KeyRing, Vault
+from shared.domain.enums import KeyPurpose, RecordSource, WebhookEvent
+from shared.domain.errors import ChannelsError, CorruptData, NotFound, SealBroken, Unavailable
+from shared.domain.items import AnyItem, PoisonItem
+from shared.domain.records import ConnectorSnapshot, WebhookReceived
+from shared.domain.send_result import parse_send_result
+from shared.domain.topics import Topic
+from shared.providers import provider_of
+from shared.providers.contract import UnparseableBody
+
+# The edge accepted the record, so it knew the connector; our own copy of the snapshots is at most this much behind.
+SNAPSHOT_GRACE_MS = 15_000
+_log = structlog.get_logger()
+
+
+class Opener:
+    """Opens raw records. Blocks on the key service and on the object store for large bodies; raises Unavailable."""
+
+    def __init__(self, codec: Codec, vault: Vault, objects: ObjectStore, directory: Directory, now_ms: Callable[[], int]) -> None:
+        self._codec = codec
+        self._vault = vault
+        self._objects = objects
+        self._directory = directory
+        self._now_ms = now_ms
+
+    def open(self, message: RawMessage) -> Opened:
+        """One record with its items; never raises for bad content, only Unavailable when a part we need is away."""
+        try:
+            record: WebhookReceived = self._codec.decode(Topic.WEBHOOK_RECEIVED, message.value)
+        except CorruptData:
+            key = message.key.decode("ascii", "replace")
+            return _poison(message, key, None, None, b"", "undecodable_record")
+        connector = self._directory.connector(record.connector_id)
+        if connector is None:
+            if self._now_ms() - record.received_at_ms < SNAPSHOT_GRACE_MS:
+                raise Unavailable(f"no snapshot of connector {record.connector_id} yet")
+            return _poison(message, record.connector_id, record, None, b"", "unknown_connector")
+        try:
+            body = open_body(record, self.ring(connector), self._objects)
+        except SealBroken:
+            return _poison(message, record.connector_id, record, connector, b"", "seal_broken")
+        except (NotFound, CorruptData):
+            return _poison(message, record.connector_id, record, connector, b"", "body_missing")
+        return self._split(message, record, connector, body)
+
+    def ring(self, connector: ConnectorSnapshot) -> KeyRing:
+        """The keys of the connector's tenant that open (and seal) raw bodies."""
+        return self._vault.ring(KeyPurpose.INGEST, connector.tenant_id, connector.ingest_keys)
+
+    def _split(self, message: RawMessage, record: WebhookReceived, connector: ConnectorSnapshot, body: bytes) -> Opened:
+        try:
+            items = _items(record, connector, body)
+        except (UnparseableBody, CorruptData):
+            return _poison(message, record.connector_id, record, connector, body, "unparseable_body")
+        except ChannelsError:
+            raise
+        except Exception as error:  # a fault of ours in one provider must not stop the others' traffic
+            _log.error("normalise_failed", connector_id=record.connector_id, exception=type(error).__name__)
+            return _poison(message, record.connector_id, record, connector, body, "own_exception")
+        if record.only_item is not None:
+            items = tuple(item for item in items if item.path == record.only_item)
+            if not items:
+                return _poison(message, record.connector_id, record, connector, b"", "redelivery_item_missing")
+        return _opened(message, record.connector_id, record, connector, items, body)
+
+
+def _items(record: WebhookReceived, connector: ConnectorSnapshot, body: bytes) -> tuple[AnyItem, ...]:
+    if record.source is RecordSource.RESULT:
+        return (parse_send_result(body),)
+    return tuple(provider_of(connector.tipo).normalise(body, record.headers))
+
+
+def _poison(
+    message: RawMessage,
+    connector_id: str,
+    record: WebhookReceived | None,
+    connector: ConnectorSnapshot | None,
+    fragment: bytes,
+    reason: str,
+) -> Opened:
+    item = PoisonItem(path="", evento=WebhookEvent.MESSAGE_IN, account_refs=(), dedup_key="", reason=reason, fragment=fragment)
+    return _opened(message, connector_id, record, connector, (item,), b"")
+
+
+def _opened(
+    message: RawMessage,
+    connector_id: str,
+    record: WebhookReceived | None,
+    connector: ConnectorSnapshot | None,
+    items: tuple[AnyItem, ...],
+    body: bytes,
+) -> Opened:
+    return Opened(
+        partition=message.partition,
+        offset=message.offset,
+        connector_id=connector_id,
+        record=record,
+        connector=connector,
+        items=items,
+        body=body,
+        size_bytes=len(message.value) + len(body),
+        traceparent=message.traceparent,
+    )
+
+
+def fragment_aad(tenant_id: str, record_id: str) -> Aad:
+    """Where a dead letter's fragment is bound: to the raw record it was cut from."""
+    body = body_aad(tenant_id, record_id)
+    return Aad(tenant_id=body.tenant_id, table=body.table, column="fragment", row_id=record_id)

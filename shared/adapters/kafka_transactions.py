@@ -1,0 +1,321 @@
+"""Consume, then produce and commit in one Kafka transaction: exactly once for a `read_committed` reader.
+
+Fencing: the group's metadata travels with every commit (KIP-447), so a worker whose partitions have moved on is refused
+by the broker; the member is static (`group.instance.id`), so a killed worker's slot is back within a second of its
+restart; a producer whose transaction failed in an unclear way is rebuilt, which ends the old transaction.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from shared.adapters.kafka import client_config
+from shared.domain.errors import ChannelsError, ConfigError, Fenced, Unavailable
+
+_log = structlog.get_logger()
+_CHUNK = 256
+_GONE = (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID)
+
+
+class Aborted(ChannelsError):
+    """Raised when the transaction did not commit; the worker must `rewind` and do the batch again."""
+
+    code = "transaction_aborted"
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """One consumed record; a null value comes as empty bytes."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutMessage:
+    """One record to write, topic by its full name."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, str | bytes | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerIdentity:
+    """Who this worker is: names the group member and the transactional id, both stable per slot."""
+
+    bootstrap: str
+    group: str
+    slot: int
+    session_timeout_ms: int = 10_000
+    transaction_timeout_ms: int = 10_000
+
+    @property
+    def name(self) -> str:
+        """Client id, static member id and transactional id in one."""
+        return f"{self.group}-{self.slot}"
+
+
+class TransactionalWorker:
+    """One consumer of one topic with its transactional producer. Not for several threads; all calls may block."""
+
+    def __init__(self, identity: WorkerIdentity, topic: str) -> None:
+        self._identity = identity
+        self._topic = topic
+        self._consumer: Consumer | None = None
+        self._producer: Producer | None = None
+        self._assigned: set[int] = set()
+        self._new: set[int] = set()
+        self._paused = False
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        """Partitions that are ours now."""
+        return frozenset(self._assigned)
+
+    def take_new(self) -> frozenset[int]:
+        """Partitions assigned since the last call; check their progress before working on them."""
+        new = frozenset(self._new & self._assigned)
+        self._new.clear()
+        return new
+
+    def start(self) -> None:
+        """Join the group and fence an earlier process of this slot. Raises Unavailable."""
+        self._build_producer()
+        config = client_config(self._identity.bootstrap, self._identity.name) | {
+            "group.id": self._identity.group,
+            "group.instance.id": self._identity.name,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": self._identity.session_timeout_ms,
+            "heartbeat.interval.ms": max(200, self._identity.session_timeout_ms // 5),
+            "queued.max.messages.kbytes": 65_536,
+            "fetch.wait.max.ms": 50,
+        }
+        self._consumer = Consumer(config)
+        self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+
+    def topic_id(self) -> str:
+        """The raw topic's incarnation as a UUID: a re-created topic has another. Raises Unavailable, ConfigError."""
+        admin = AdminClient(dict(client_config(self._identity.bootstrap, self._identity.name)))
+        try:
+            description = admin.describe_topics(TopicCollection([self._topic]), request_timeout=10)[self._topic].result(15)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise ConfigError(f"topic {self._topic} does not exist; run `channels topics apply`") from error
+            raise Unavailable(f"Kafka: {error.args[0].name()}") from error
+        topic_id = description.topic_id
+        high = topic_id.get_most_significant_bits() & (2**64 - 1)
+        low = topic_id.get_least_significant_bits() & (2**64 - 1)
+        return str(uuid.UUID(int=(high << 64) | low))
+
+    def consume(self, limit: int, limit_bytes: int, seconds: float) -> list[RawMessage]:
+        """What has arrived, of the partitions that are ours: waits up to `seconds` for the first record, for no other.
+
+        Stops at `limit` records or beyond `limit_bytes`. Raises Fenced, ConfigError; passing faults are logged.
+        """
+        consumer = self._need_consumer()
+        messages: list[RawMessage] = []
+        size = 0
+        # A timed consume of many would wait for all of them; so: one with patience, then what lies ready.
+        fetched = consumer.consume(1, seconds)
+        while fetched:
+            for message in fetched:
+                error = message.error()
+                if error is not None:
+                    self._judge(error)
+                elif message.partition() in self._assigned:
+                    raw = _raw(message)
+                    size += len(raw.value)
+                    messages.append(raw)
+            if len(messages) >= limit or size > limit_bytes:
+                break
+            fetched = consumer.consume(min(_CHUNK, limit - len(messages)), 0)
+        return messages
+
+    def committed(self, partitions: Iterable[int]) -> dict[int, int]:
+        """partition -> committed offset. Raises Unavailable; ConfigError where nothing was ever committed."""
+        wanted = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
+        if not wanted:
+            return {}
+        try:
+            found = self._need_consumer().committed(wanted, timeout=10)
+        except KafkaException as error:
+            self._judge(error.args[0])
+            raise Unavailable(f"Kafka: {error.args[0].name()}") from error
+        offsets = {}
+        for entry in found:
+            if entry.error is not None:
+                raise Unavailable(f"Kafka: {entry.error.name()}")
+            if entry.offset == OFFSET_INVALID:
+                raise ConfigError(
+                    f"group {self._identity.group} has no offset for {self._topic}/{entry.partition}; run `channels topics apply`"
+                )
+            offsets[entry.partition] = entry.offset
+        return offsets
+
+    def commit(self, messages: Sequence[OutMessage], offsets: Mapping[int, int]) -> None:
+        """Write `messages` and move the group to `offsets` in one transaction.
+
+        Raises Aborted (nothing of it is visible: rewind and do it again), Fenced (another process has this slot).
+        """
+        producer = self._producer
+        if producer is None:
+            raise Aborted("the producer was lost")
+        try:
+            producer.begin_transaction()
+            for message in messages:
+                self._produce(producer, message)
+            positions = [TopicPartition(self._topic, partition, offset) for partition, offset in sorted(offsets.items())]
+            producer.send_offsets_to_transaction(positions, self._need_consumer().consumer_group_metadata(), 10)
+            self._commit_transaction(producer)
+        except KafkaException as error:
+            self._recover(producer, error.args[0])
+            raise Aborted(error.args[0].name()) from error
+
+    def rewind(self) -> dict[int, int]:
+        """Go back to the committed offsets of every partition that is ours, with a working producer; returns them.
+
+        Raises Unavailable.
+        """
+        if self._producer is None:
+            self._build_producer()
+        offsets = self.committed(self._assigned)
+        self.seek(offsets)
+        return offsets
+
+    def seek(self, offsets: Mapping[int, int]) -> None:
+        """Fetch next from these offsets. Raises Unavailable while a partition's fetcher is not there yet."""
+        for partition, offset in offsets.items():
+            try:
+                self._need_consumer().seek(TopicPartition(self._topic, partition, offset))
+            except KafkaException as error:
+                raise Unavailable(f"Kafka: {error.args[0].name()}") from error
+
+    def pause(self) -> None:
+        """Stop fetching but stay in the group: `consume` goes on being called and returns nothing."""
+        partitions = [TopicPartition(self._topic, partition) for partition in self._assigned]
+        if partitions:
+            self._need_consumer().pause(partitions)
+        self._paused = True
+
+    def resume(self) -> None:
+        """Fetch again."""
+        self._paused = False
+        partitions = [TopicPartition(self._topic, partition) for partition in self._assigned]
+        if partitions:
+            self._need_consumer().resume(partitions)
+
+    def close(self) -> None:
+        """Leave. A static member keeps its partitions until the session ends, so that a restart is quick."""
+        if self._consumer is not None:
+            self._consumer.close()
+        self._consumer = self._producer = None
+
+    def _produce(self, producer: Producer, message: OutMessage) -> None:
+        while True:
+            try:
+                producer.produce(message.topic, key=message.key, value=message.value, headers=list(message.headers))
+                return
+            except BufferError:
+                producer.poll(0.05)
+
+    def _commit_transaction(self, producer: Producer) -> None:
+        """Commit; a retriable answer is tried again, as librdkafka asks for it."""
+        for attempt in range(5):
+            try:
+                producer.commit_transaction(10)
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable() or attempt == 4:
+                    raise
+
+    def _recover(self, producer: Producer, error: KafkaError) -> None:
+        """Abort where that is enough, else drop the producer: `rewind` builds a new one."""
+        _log.warning("transaction_failed", error=error.name(), fatal=error.fatal(), abortable=error.txn_requires_abort())
+        if not error.fatal():
+            try:
+                producer.abort_transaction(10)
+                return
+            except KafkaException as failure:
+                _log.warning("abort_failed", error=failure.args[0].name())
+        self._producer = None
+
+    def _build_producer(self) -> None:
+        config = client_config(self._identity.bootstrap, self._identity.name) | {
+            "transactional.id": self._identity.name,
+            "transaction.timeout.ms": self._identity.transaction_timeout_ms,
+            "message.timeout.ms": self._identity.transaction_timeout_ms,
+            "linger.ms": 5,
+            "compression.type": "lz4",
+            "queue.buffering.max.messages": 100_000,
+        }
+        producer = Producer(config)
+        try:
+            producer.init_transactions(15)
+        except KafkaException as error:
+            raise Unavailable(f"Kafka: {error.args[0].name()}") from error
+        self._producer = producer
+
+    def _judge(self, error: KafkaError) -> None:
+        code = error.code()
+        if code in _GONE or (error.fatal() and code != KafkaError._MAX_POLL_EXCEEDED):
+            raise Fenced(f"{self._identity.name}: {error.name()}: another process has this slot")
+        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise ConfigError(
+                f"{self._topic}: the committed offset is not in the topic any more ({error.str()}); see `channels router adopt`"
+            )
+        if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID):
+            _log.warning("topic_missing", topic=self._topic, mend="channels topics apply")
+        else:
+            _log.warning("consume_error", error=error.name())
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        added = {entry.partition for entry in partitions}
+        self._assigned |= added
+        self._new |= added
+        _log.info("partitions_assigned", partitions=sorted(self._assigned))
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._assigned -= {entry.partition for entry in partitions}
+        _log.info("partitions_revoked", partitions=sorted(self._assigned))
+
+    def _need_consumer(self) -> Consumer:
+        if self._consumer is None:
+            raise Unavailable("the worker was not started")
+        return self._consumer
+
+
+def _raw(message: Message) -> RawMessage:
+    traceparent: str | None = None
+    headers: Any = message.headers()
+    for name, value in headers or ():
+        if name == "traceparent" and value is not None:
+            traceparent = value.decode("ascii", "replace")
+    partition, offset = message.partition(), message.offset()
+    if partition is None or offset is None:
+        raise TypeError("a consumed record has a position")
+    return RawMessage(partition, offset, message.key() or b"", message.value() or b"", traceparent)

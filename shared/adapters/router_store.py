@@ -1,0 +1,310 @@
+"""The router's statements: progress, claims, mappings, receipts. One transaction per batch, rows sorted by key.
+
+The lock order is the same for every worker (progress, claim, mapping, delivery_state), so two workers cannot wait for
+each other in a circle. Arrays travel as one parameter each: one round trip per step, whatever the batch's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from shared.adapters.clock import new_uuid7
+from shared.domain.errors import ChannelsError, Unavailable
+
+
+class Stale(ChannelsError):
+    """Raised when another worker has moved a partition on: drop the batch and read the committed offsets anew."""
+
+    code = "stale"
+    retryable = True
+
+
+class RecordRejected(ChannelsError):
+    """Raised when the database refuses a value of the batch (SQLSTATE classes 22 and 23): look for the one bad record."""
+
+    code = "database_rejected"
+
+
+class DatabaseBroken(ChannelsError):
+    """Raised for SQLSTATE classes that no retry heals (42, XX, …): a wrong schema or a damaged database. Stop."""
+
+    code = "database_broken"
+
+
+_BAD_DATA = ("22", "23")
+_RETRY = ("08", "40", "53", "55", "57", "58")
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """One item to claim. `taken_from`: the owner (text form) whose claim a redelivered copy may take over."""
+
+    key: bytes
+    partition: int
+    offset: int
+    item: str
+    taken_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptInsert:
+    """One receipt of a known message."""
+
+    message_id: str
+    participant: str
+    status: str
+    partition: int
+    offset: int
+    item: str
+
+
+@dataclass(frozen=True, slots=True)
+class MappingInsert:
+    """One row of `channel_mapping` to add unless it stands already."""
+
+    connector_id: str
+    account_id: str | None
+    key: str
+    entity_id: str
+    metadata: str  # JSON text
+
+
+class RouterStore:
+    """One connection as the worker role. Not for several threads. Blocks; every statement has a time limit."""
+
+    def __init__(self, url: str, *, statement_timeout_ms: int = 15_000, connect_timeout_seconds: int = 3) -> None:
+        parsed = make_url(url)
+        parts: dict[str, Any] = {
+            "host": parsed.query.get("host", parsed.host),
+            "port": parsed.query.get("port", parsed.port),
+            "user": parsed.username,
+            "password": parsed.password,
+            "dbname": parsed.database,
+        }
+        self._parameters = {name: value for name, value in parts.items() if value is not None}
+        self._parameters |= {
+            "connect_timeout": connect_timeout_seconds,
+            "application_name": "channels-router",
+            "options": f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={statement_timeout_ms}",
+        }
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def connect(self) -> None:
+        """Open the connection unless it is open; raises Unavailable."""
+        if self._connection is not None and not self._connection.closed:
+            return
+        with _translated():
+            self._connection = psycopg.connect(**self._parameters, autocommit=True)
+            self._connection.execute("SELECT 1")
+
+    def close(self) -> None:
+        """Drop the connection; the next `connect` opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Cursor[Any]]:
+        """One transaction: committed at the end of the block, rolled back if it raises. Driver errors are translated."""
+        self.connect()
+        assert self._connection is not None  # noqa: S101  connect() has just set it
+        try:
+            with _translated(), self._connection.transaction(), self._connection.cursor() as cursor:
+                yield cursor
+        except (Unavailable, DatabaseBroken):
+            self.close()
+            raise
+
+    def progress(self, topic: str) -> dict[int, tuple[str, int, int]]:
+        """partition -> (topic id, first offset, end offset) of one topic."""
+        with self.transaction() as cursor:
+            cursor.execute(
+                "SELECT partition, topic_id::text, first_offset, end_offset FROM router_progress WHERE topic = %s", (topic,)
+            )
+            return {row[0]: (row[1], row[2], row[3]) for row in cursor.fetchall()}
+
+    def start_progress(self, topic: str, topic_id: str, partition: int, offset: int, *, replace: bool = False) -> None:
+        """Begin the book of one partition; `replace` (adopt) overwrites what stands there."""
+        action = (
+            "DO UPDATE SET topic_id = excluded.topic_id, first_offset = excluded.first_offset, end_offset = excluded.end_offset"
+            if replace
+            else "DO NOTHING"
+        )
+        with self.transaction() as cursor:
+            cursor.execute(
+                "INSERT INTO router_progress (topic, partition, topic_id, first_offset, end_offset)"  # noqa: S608  no input in it
+                f" VALUES (%s, %s, %s::uuid, %s, %s) ON CONFLICT (topic, partition) {action}",
+                (topic, partition, topic_id, offset, offset),
+            )
+
+
+def assert_progress(cursor: psycopg.Cursor[Any], topic: str, topic_id: str, ranges: Mapping[int, tuple[int, int]]) -> None:
+    """First statement of a batch. `ranges`: partition -> (committed offset, end of the batch). Raises Stale."""
+    ordered = sorted(ranges)
+    cursor.execute(
+        "UPDATE router_progress AS p SET first_offset = r.committed, end_offset = greatest(p.end_offset, r.batch_end)"
+        " FROM (SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS u(partition, committed, batch_end)"
+        "       ORDER BY 1) AS r"
+        " WHERE p.topic = %s AND p.partition = r.partition AND p.topic_id = %s::uuid AND p.first_offset <= r.committed",
+        (ordered, [ranges[p][0] for p in ordered], [ranges[p][1] for p in ordered], topic, topic_id),
+    )
+    if cursor.rowcount != len(ordered):
+        raise Stale(f"router_progress has moved on for one of the partitions {ordered}: another worker has them")
+
+
+def claim(cursor: psycopg.Cursor[Any], epoch: str, rows: Iterable[ClaimRow]) -> dict[bytes, tuple[str, int, int, str]]:
+    """Claim all keys in one statement; key -> owner (epoch, partition, offset, item) as it stands afterwards.
+
+    A stored owner stays, unless it is the one that a redelivered copy names in `taken_from` (compare and set).
+    """
+    ordered = sorted(rows, key=lambda row: row.key)
+    cursor.execute(
+        "INSERT INTO claim AS c (key, epoch, raw_partition, raw_offset, item, taken_from)"
+        " SELECT u.key, %s::uuid, u.p, u.o, u.i, u.t"
+        " FROM unnest(%b::bytea[], %s::int[], %s::bigint[], %s::text[], %s::text[]) AS u(key, p, o, i, t) ORDER BY u.key"
+        " ON CONFLICT (key) DO UPDATE SET"
+        "  (epoch, raw_partition, raw_offset, item, taken_from) ="
+        "  (SELECT s.* FROM ("
+        "    SELECT excluded.epoch, excluded.raw_partition, excluded.raw_offset, excluded.item, excluded.taken_from"
+        "    WHERE c.epoch::text || '/' || c.raw_partition || '/' || c.raw_offset || '/' || c.item = excluded.taken_from"
+        "    UNION ALL SELECT c.epoch, c.raw_partition, c.raw_offset, c.item, c.taken_from LIMIT 1) AS s)"
+        " RETURNING c.key, c.epoch::text, c.raw_partition, c.raw_offset, c.item",
+        (
+            epoch,
+            [row.key for row in ordered],
+            [row.partition for row in ordered],
+            [row.offset for row in ordered],
+            [row.item for row in ordered],
+            [row.taken_from for row in ordered],
+        ),
+    )
+    return {bytes(row[0]): (row[1], row[2], row[3], row[4]) for row in cursor.fetchall()}
+
+
+_FIND = (
+    "SELECT m.connector_id::text, m.chave_externa, m.entidade_id::text, m.metadata ->> 'conversation_id'"
+    " FROM unnest(%s::uuid[], %s::text[]) AS u(connector_id, chave)"
+    " JOIN channel_mapping AS m ON m.connector_id = u.connector_id AND m.chave_externa = u.chave AND m.entidade_type = '{type}'"
+)
+_INSERT = (
+    "INSERT INTO channel_mapping AS m (id, connector_id, account_id, chave_externa, entidade_type, entidade_id, metadata)"
+    " SELECT u.id, u.connector_id, u.account_id, u.chave, '{type}', u.entidade_id, u.metadata"
+    " FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::jsonb[])"
+    "  AS u(id, connector_id, account_id, chave, entidade_id, metadata) ORDER BY u.connector_id, u.chave"
+    " ON CONFLICT (connector_id, chave_externa, entidade_type) DO UPDATE SET entidade_id = m.entidade_id"
+    " RETURNING m.connector_id::text, m.chave_externa, m.entidade_id::text, m.metadata ->> 'conversation_id'"
+)
+FoundMapping = tuple[str, str | None]  # entity id, conversation id of a message
+
+
+def find_mappings(
+    cursor: psycopg.Cursor[Any], entity_type: str, keys: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], FoundMapping]:
+    """(connector, external key) -> what stands there; absent keys are absent."""
+    ordered = sorted(keys)
+    if not ordered:
+        return {}
+    cursor.execute(_FIND.format(type=entity_type), ([key[0] for key in ordered], [key[1] for key in ordered]))
+    return {(row[0], row[1]): (row[2], row[3]) for row in cursor.fetchall()}
+
+
+def find_messages_by_id(cursor: psycopg.Cursor[Any], keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], FoundMapping]:
+    """(connector, message id) -> (message id, conversation id): the other side of the mapping, for callback data."""
+    ordered = sorted(keys)
+    if not ordered:
+        return {}
+    cursor.execute(
+        "SELECT DISTINCT ON (m.connector_id, m.entidade_id)"
+        "  m.connector_id::text, m.entidade_id::text, m.metadata ->> 'conversation_id'"
+        " FROM unnest(%s::uuid[], %s::uuid[]) AS u(connector_id, entidade_id)"
+        " JOIN channel_mapping AS m ON m.entidade_id = u.entidade_id AND m.connector_id = u.connector_id"
+        "  AND m.entidade_type = 'message' ORDER BY m.connector_id, m.entidade_id, m.id",
+        ([key[0] for key in ordered], [key[1] for key in ordered]),
+    )
+    return {(row[0], row[1]): (row[1], row[2]) for row in cursor.fetchall()}
+
+
+def insert_mappings(
+    cursor: psycopg.Cursor[Any], entity_type: str, rows: Sequence[MappingInsert]
+) -> dict[tuple[str, str], FoundMapping]:
+    """Add rows; where a key stands already, the older entity wins. Returns what stands for each key afterwards."""
+    if not rows:
+        return {}
+    ordered = sorted(rows, key=lambda row: (row.connector_id, row.key))
+    cursor.execute(
+        _INSERT.format(type=entity_type),
+        (
+            [new_uuid7() for _ in ordered],
+            [row.connector_id for row in ordered],
+            [row.account_id for row in ordered],
+            [row.key for row in ordered],
+            [row.entity_id for row in ordered],
+            [row.metadata for row in ordered],
+        ),
+    )
+    return {(row[0], row[1]): (row[2], row[3]) for row in cursor.fetchall()}
+
+
+def repoint_contacts(cursor: psycopg.Cursor[Any], rows: Iterable[tuple[str, str, str]]) -> None:
+    """Point contact rows of this transaction at the contact that won: (connector, alias key, contact id)."""
+    ordered = sorted(rows)
+    if ordered:
+        cursor.execute(
+            "UPDATE channel_mapping AS m SET entidade_id = u.entidade_id"
+            " FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS u(connector_id, chave, entidade_id)"
+            " WHERE m.connector_id = u.connector_id AND m.chave_externa = u.chave AND m.entidade_type = 'contact'",
+            ([row[0] for row in ordered], [row[1] for row in ordered], [row[2] for row in ordered]),
+        )
+
+
+def record_receipts(
+    cursor: psycopg.Cursor[Any], epoch: str, rows: Iterable[ReceiptInsert]
+) -> list[tuple[str, str, str, str, int, int, str]]:
+    """Insert receipts (a row that stands keeps its owner), then read every row of the messages they name.
+
+    Returns (message id, participant, status, epoch, partition, offset, item).
+    """
+    ordered = sorted(rows, key=lambda row: (row.message_id, row.participant, row.status))
+    if not ordered:
+        return []
+    cursor.execute(
+        "INSERT INTO delivery_state AS d (message_id, participant, status, epoch, raw_partition, raw_offset, item)"
+        " SELECT u.m, u.p, u.s, %s::uuid, u.part, u.o, u.i"
+        " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::int[], %s::bigint[], %s::text[]) AS u(m, p, s, part, o, i)"
+        " ORDER BY 1, 2, 3 ON CONFLICT (message_id, participant, status) DO NOTHING",
+        (
+            epoch,
+            [row.message_id for row in ordered],
+            [row.participant for row in ordered],
+            [row.status for row in ordered],
+            [row.partition for row in ordered],
+            [row.offset for row in ordered],
+            [row.item for row in ordered],
+        ),
+    )
+    cursor.execute(
+        "SELECT message_id::text, participant, status, epoch::text, raw_partition, raw_offset, item"
+        " FROM delivery_state WHERE message_id = ANY(%s::uuid[])",
+        (sorted({row.message_id for row in ordered}),),
+    )
+    return cursor.fetchall()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        state = error.sqlstate or "08000"  # the connection broke before the server could say anything
+        summary = f"{type(error).__name__} ({state})"  # never the message: it may quote a value
+        if state[:2] in _BAD_DATA:
+            raise RecordRejected(summary) from error
+        if state[:2] in _RETRY or state == "25006":
+            raise Unavailable(f"PostgreSQL: {summary}") from error
+        raise DatabaseBroken(f"PostgreSQL: {summary}") from error
