@@ -1,0 +1,80 @@
+"""Fixtures for every test: one real Kafka and PostgreSQL per run, a topic prefix of its own per test.
+
+`CHANNELS_TEST_HOME=<directory>` uses the stack of that directory, starts it if need be, and leaves it running, so that
+a second run begins at once. Without it a run has a stack in a temporary directory and stops it at its end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from deploy.local.identity import read_identity, write_identity
+from deploy.local.stack import LocalStack, StackAddresses
+
+pytest_plugins = [name for name in ("tests.database_fixtures",) if find_spec(name)]
+
+_WAIT_SECONDS = 180.0  # for another run that starts the same stack, downloads included
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.__stderr__, flush=True)
+
+
+@pytest.fixture(scope="session")
+def local_stack() -> Iterator[LocalStack]:
+    """The stack of this run, started."""
+    kept = os.environ.get("CHANNELS_TEST_HOME")
+    if kept:
+        stack = LocalStack(Path(kept), say=_tell)
+        stack.start(_WAIT_SECONDS)
+        yield stack
+        return
+    homes = Path(tempfile.gettempdir()) / f"channels-tests-{os.geteuid()}"
+    homes.mkdir(mode=0o700, exist_ok=True)
+    _sweep(homes)
+    home = homes / str(os.getpid())
+    home.mkdir(mode=0o700)
+    write_identity(home / "owner.json", os.getpid())
+    stack = LocalStack(home, say=_tell)
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _sweep(homes: Path) -> None:
+    # A run that was killed could not stop its stack; the next run does.
+    for home in homes.iterdir():
+        owner = read_identity(home / "owner.json")
+        if owner is None or not owner.alive():
+            LocalStack(home).stop()
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack(local_stack: LocalStack) -> StackAddresses:
+    """Addresses of the run's Kafka and PostgreSQL."""
+    return local_stack.running() or local_stack.start(_WAIT_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(stack: StackAddresses) -> str:
+    """`host:port` of the run's Kafka."""
+    return stack.kafka_bootstrap
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Makes the topics and consumer groups of one test its own."""
+    return f"t{uuid4().hex[:12]}."
