@@ -90,7 +90,8 @@ _PUT = st.tuples(
 
 @given(st.lists(st.one_of(_IDS, _PUT), max_size=25))
 def test_the_index_equals_one_built_from_scratch(steps: list[str | tuple[str, str, tuple[str, ...], int]]) -> None:
-    directory, model = Directory(), {}
+    directory = Directory()
+    model: dict[str, AccountSnapshot] = {}
     for step in steps:
         if isinstance(step, str):
             directory.delete_account(step)
