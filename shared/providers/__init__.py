@@ -1,0 +1,42 @@
+"""The providers, by name: adding one adds a folder, a name in `registry.py` and a name in `receiving.py`.
+
+`PROVIDERS` is loaded at its first use, because every import of `shared.providers.receiving` runs this file first and
+the edge must not load a normaliser.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from shared.domain.enums import ConnectorType
+from shared.domain.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from shared.providers.contract import Provider
+
+    PROVIDERS: tuple[Provider, ...]
+
+__all__ = ["PROVIDERS", "provider_of"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "PROVIDERS":
+        from shared.providers.registry import PROVIDERS  # late: it loads every normaliser
+
+        return PROVIDERS
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def provider_of(tipo: ConnectorType | str) -> Provider:
+    """The provider of one connector type; raises InvalidInput (`tipo_unknown`, `tipo_reserved`) where there is none."""
+    from shared.providers.registry import PROVIDERS  # late: it loads every normaliser
+
+    for provider in PROVIDERS:
+        if provider.tipo == tipo:
+            return provider
+    reserved = tipo == ConnectorType.FUTURE
+    raise InvalidInput(
+        f"no provider for connector type {str(tipo)[:64]!r}",
+        reason="tipo_reserved" if reserved else "tipo_unknown",
+        pointer="/tipo",
+    )

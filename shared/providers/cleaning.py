@@ -1,0 +1,39 @@
+"""Text from outside, made safe to store: no NUL (PostgreSQL refuses it), no lone surrogate (no encoder takes it), bounded.
+
+Free text is mended; an id is never changed, because a changed id names something else: it is taken exactly or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_ID_CHARACTERS = 512  # 2 048 bytes of UTF-8 at most: fits an index entry of PostgreSQL (2 704 bytes)
+MAX_TEXT_CHARACTERS = 65_536  # providers document 4 096; 256 KiB of UTF-8 at most, so an event fits Kafka's 1 MB
+MAX_NAME_CHARACTERS = 1_024
+MAX_CODE_CHARACTERS = 128
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_PHONE_PUNCTUATION = re.compile(r"[\s()./-]+")
+_DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
+
+
+def clean_text(value: str | None, limit: int = MAX_TEXT_CHARACTERS) -> str | None:
+    """Free text cut to `limit` characters, with U+FFFD in the place of what cannot be stored. None stays None."""
+    if value is None:
+        return None
+    return _UNSTORABLE.sub("\ufffd", value[:limit])
+
+
+def exact_text(value: str | None, limit: int = MAX_ID_CHARACTERS) -> str | None:
+    """The value unchanged if it is storable and has 1 to `limit` characters; else None."""
+    if not value or len(value) > limit or _UNSTORABLE.search(value) is not None:
+        return None
+    return value
+
+
+def phone_digits(value: str | None) -> str | None:
+    """E.164 digits of a phone number written with or without `+`, spaces and punctuation; None if it is none."""
+    if not value or len(value) > 64:
+        return None
+    digits = value if value.isdigit() else _PHONE_PUNCTUATION.sub("", value.strip()).removeprefix("+")
+    return digits if _DIGITS.fullmatch(digits) is not None else None

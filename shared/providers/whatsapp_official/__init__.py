@@ -1,0 +1,1 @@
+"""WhatsApp official: Meta's Cloud API. The edge imports `receiving` only."""

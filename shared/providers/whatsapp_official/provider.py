@@ -1,0 +1,44 @@
+"""WhatsApp official as one record. See `receiving` (edge), `normalise` (router), `config` and `capabilities` (management)."""
+
+from __future__ import annotations
+
+from shared.domain.enums import ConnectorType, TokenKind
+from shared.providers.contract import Provider
+from shared.providers.whatsapp_official.capabilities import CAPABILITIES
+from shared.providers.whatsapp_official.config import (
+    account_refs,
+    check_account_config,
+    check_config,
+    normalise_identity,
+)
+from shared.providers.whatsapp_official.normalise import normalise
+from shared.providers.whatsapp_official.receiving import RECEIVING
+
+WHATSAPP_OFFICIAL = Provider(
+    tipo=ConnectorType.WHATSAPP_OFFICIAL,
+    receiving=RECEIVING,
+    normalise=normalise,
+    account_refs=account_refs,
+    normalise_identity=normalise_identity,
+    check_config=check_config,
+    check_account_config=check_account_config,
+    required_token=TokenKind.ACCESS_TOKEN,
+    capabilities=CAPABILITIES,
+    redact=frozenset(
+        {
+            "access_token",
+            "app_secret",
+            "appsecret_proof",
+            "authorization",
+            "client_secret",
+            "fb_exchange_token",
+            "hub.verify_token",
+            "input_token",
+            "pin",
+            "revoke_token",
+            "verify_token",
+            "x-hub-signature",
+            "x-hub-signature-256",
+        }
+    ),
+)

@@ -1,0 +1,102 @@
+"""What the edge does for Meta: prove that a webhook is genuine, answer the set-up call, choose status codes.
+
+Source: https://developers.facebook.com/docs/graph-api/webhooks/getting-started
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from urllib.parse import parse_qsl
+
+from shared.domain.enums import ConnectorType, SecretUse
+from shared.providers.contract import (
+    HandshakeAnswer,
+    Receiving,
+    ReceivingSecret,
+    Refused,
+    Request,
+    Situation,
+    Verified,
+)
+
+SIGNATURE_HEADER = "x-hub-signature-256"
+
+# Lower case only: Meta documents and sends lower case, and one spelling leaves nothing to argue about. Bytes, so that a
+# header outside ASCII is refused and never decoded. A header sent twice reaches us joined, which does not match either.
+_SIGNATURE = re.compile(rb"sha256=([0-9a-f]{64})")
+
+_MAX_QUERY_CHARACTERS = 4_096
+# Echoed to whoever knows the verify token: short, and without any character that could begin markup or a header.
+_CHALLENGE = re.compile(r"[A-Za-z0-9._~+/=-]{1,256}")
+
+
+def verify(request: Request, secrets: Sequence[ReceivingSecret]) -> Verified | Refused:
+    """Prove the body by `X-Hub-Signature-256`: `sha256=` and the HMAC-SHA256 of the raw bytes under the app secret.
+
+    Every secret is tried, also after a match, so that the time tells nothing about which one is right.
+    """
+    header = request.headers.get(SIGNATURE_HEADER)
+    if not header:
+        return Refused(reason="signature_missing")
+    match = _SIGNATURE.fullmatch(header)
+    if match is None:
+        return Refused(reason="signature_malformed")
+    given = bytes.fromhex(match[1].decode("ascii"))
+    usable = [secret for secret in secrets if secret.use is SecretUse.SIGN and secret.value]
+    if not usable:
+        return Refused(reason="secret_missing")
+    matching: str | None = None
+    for secret in usable:
+        if hmac.compare_digest(hmac.digest(secret.value, request.body, "sha256"), given):
+            matching = matching or secret.id
+    return Refused(reason="signature_wrong") if matching is None else Verified(secret_id=matching)
+
+
+def handshake(request: Request, secrets: Sequence[ReceivingSecret]) -> HandshakeAnswer:
+    """Answer the set-up call: 200 with the challenge as the whole body if mode and verify token are right, else 403."""
+    parameters = _parameters(request.query)
+    token = parameters.get("hub.verify_token", "").encode("utf-8")
+    challenge = parameters.get("hub.challenge", "")
+    known = [secret.value for secret in secrets if secret.use is SecretUse.HANDSHAKE and secret.value]
+    proven = sum(hmac.compare_digest(value, token) for value in known) > 0  # no early end, as above
+    if not proven or parameters.get("hub.mode") != "subscribe" or _CHALLENGE.fullmatch(challenge) is None:
+        return HandshakeAnswer(status=403, body=b"")
+    return HandshakeAnswer(status=200, body=challenge.encode("ascii"))
+
+
+def _parameters(query: str) -> Mapping[str, str]:
+    """Percent-decoded parameters; empty if the query is too long, not UTF-8, or names one of them twice."""
+    if len(query) > _MAX_QUERY_CHARACTERS:
+        return {}
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=32)
+        parameters = dict(pairs)
+        "".join(parameters.values()).encode("utf-8")  # a query that was not ASCII may hold what cannot be encoded
+    except ValueError:
+        return {}
+    return parameters if len(parameters) == len(pairs) else {}
+
+
+# Meta repeats whatever is not answered 200, at once and then ever less often, for 7 days.
+ANSWERS: Mapping[Situation, int] = MappingProxyType(
+    {
+        "accepted": 200,  # Kafka has it
+        "refused": 401,  # a forger learns nothing; a genuine POST under a new secret is repeated until we know it
+        "unknown_connector": 404,  # repeated: a connector created within 7 days still gets its messages
+        "too_large": 413,  # above what Meta sends, so not Meta
+        "busy": 503,
+        "unavailable": 503,
+    }
+)
+
+RECEIVING = Receiving(
+    tipo=ConnectorType.WHATSAPP_OFFICIAL,
+    verify=verify,
+    handshake=handshake,
+    answers=ANSWERS,
+    kept_headers=frozenset({"content-type", "user-agent"}),
+    max_body_bytes=4 * 1024 * 1024,  # Meta sends up to 3 MB
+)
