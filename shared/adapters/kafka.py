@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from shared.domain.topics import Topic
 
 KAFKA_LOGGER = logging.getLogger("channels.kafka")
-"""Hand it to a client as `logger=KAFKA_LOGGER`, else librdkafka writes its complaints straight to stderr."""
+"""Hand it to a client as `logger=KAFKA_LOGGER`, else librdkafka writes its complaints straight to stderr. Services
+send it on to their log (`shared.runtime.logging`); a command stays silent, its error message says what is needed."""
+KAFKA_LOGGER.addHandler(logging.NullHandler())
 
+_Headers: TypeAlias = Iterable[tuple[str, str | bytes | None]] | Mapping[str, str | bytes | None] | None
 _EPOCH = datetime(1970, 1, 1)  # naive, so that isoformat leaves the place for the Z
 
 
@@ -56,10 +60,10 @@ def event_headers(
     return headers
 
 
-def read_headers(headers: Iterable[tuple[str, bytes | str | None]] | None) -> dict[str, str]:
+def read_headers(headers: _Headers) -> dict[str, str]:
     """Headers of a consumed message as text. Of a repeated name the first wins; bytes that are no UTF-8 are replaced."""
     found: dict[str, str] = {}
-    for name, value in headers or ():
+    for name, value in headers.items() if isinstance(headers, Mapping) else headers or ():
         if name not in found and value is not None:
             found[name] = value if isinstance(value, str) else value.decode("utf-8", "replace")
     return found
