@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,18 @@ from shared.domain.errors import Unavailable
 _SOURCE_ROOT = Path(__file__).resolve().parents[2]
 _LOG_KEPT_BYTES = 16 * 1024 * 1024
 _POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartStatus:
+    """One line of `channels status`."""
+
+    name: str
+    pid: int | None
+    address: str
+    ready: bool
+    state: str  # a few words: ready, or why not
+    memory_bytes: int
 
 
 class Daemon:
@@ -102,6 +115,13 @@ class Daemon:
             return sum(_share_of_memory(member) for member in (process, *process.children(recursive=True)))
         except psutil.Error:
             return 0
+
+    def status(self, address: str, ready: bool, state: str) -> PartStatus:
+        """Its line for `channels status`; `ready`, `state` and `address` count only while it runs."""
+        pid = self.pid
+        if pid is None:
+            return PartStatus(name=self.name, pid=None, address="-", ready=False, state="does not run", memory_bytes=0)
+        return PartStatus(name=self.name, pid=pid, address=address, ready=ready, state=state, memory_bytes=self.memory_bytes())
 
     def last_words(self, lines: int = 12) -> str:
         """The end of what this process has logged since it was launched."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from deploy.local.daemon import Daemon
+from deploy.local.daemon import Daemon, PartStatus
 from deploy.local.home_lock import HomeLock
 from deploy.local.jars import ensure_jars
 from deploy.local.java import find_java
@@ -88,6 +88,11 @@ class KafkaNode:
         """Stop and start again, on the same ports."""
         self.stop()
         return self.start()
+
+    def status(self) -> PartStatus:
+        """Does it run, does it answer, how much memory."""
+        answers = self.running and _answers(self.bootstrap)
+        return self.daemon.status(self.bootstrap if self.running else "-", answers, "ready" if answers else "does not answer")
 
     def memory_bytes(self) -> int:
         """Memory in use by its process."""

@@ -17,13 +17,14 @@ from urllib.parse import quote
 
 import psutil
 
-from deploy.local.daemon import Daemon
+from deploy.local.daemon import Daemon, PartStatus
 from deploy.local.home_lock import HomeLock
 from deploy.local.identity import write_identity
 from deploy.local.unprivileged import unprivileged_user
 from shared.domain.errors import ConfigError, Unavailable
 
 SUPERUSER = "postgres"
+_INITDB = "initdb"  # its log, and its identity file while it runs
 _SOCKET_NAME = ".s.PGSQL.5432.lock"
 _SOCKET_PATH_BYTES = 100  # the system's limit is about 107, 103 on macOS (unix(7))
 _READY_SECONDS = 40
@@ -101,6 +102,8 @@ class PostgresNode:
 
     def stop(self) -> bool:
         """Stop it in good order, ending open sessions; False if it did not run. Blocks for about a second."""
+        Daemon(_INITDB, self.home).stop(grace_seconds=0, stop_signal=signal.SIGKILL)
+        self._adopt()
         return self.daemon.stop(grace_seconds=_STOP_SECONDS, stop_signal=signal.SIGINT)
 
     def kill(self) -> int | None:
@@ -111,6 +114,11 @@ class PostgresNode:
         """Stop and start again."""
         self.stop()
         return self.start()
+
+    def status(self) -> PartStatus:
+        """Does it run, does it answer, how much memory."""
+        answers = self.running and self._answers()
+        return self.daemon.status(str(self.socket_folder), answers, "ready" if answers else "does not answer")
 
     def memory_bytes(self) -> int:
         """Memory in use by all its processes, shared buffers counted once."""
@@ -129,12 +137,12 @@ class PostgresNode:
         draft = self._folder / "data.new"
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(self._data, ignore_errors=True)
-        initdb = Daemon("initdb", self.home)
+        initdb = Daemon(_INITDB, self.home)
         initdb.stop(grace_seconds=0, stop_signal=signal.SIGKILL)  # one that an earlier, killed start left behind
         # The built-in provider gives the same order on every machine, whatever locales it has.
         argv = [str(_program("initdb")), "-D", str(draft), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8", "--no-sync"]
         argv += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions"]
-        initdb.launch(argv, environment={"LC_ALL": "C"}, lock_fd=None, user=owner)
+        initdb.launch(argv, environment={"LC_ALL": "C"}, lock_fd=self.lock.fd, user=owner)
         deadline = time.monotonic() + _READY_SECONDS
         while initdb.identity() is not None and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)

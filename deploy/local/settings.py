@@ -1,10 +1,11 @@
-"""Settings of the embedded stack: where it caches, which ports and which Java it uses."""
+"""Settings of the embedded stack and of the fleet beside it: where it caches, which ports and which Java it uses."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.runtime.settings import Section
 
@@ -16,3 +17,14 @@ class EmbeddedSettings(Section):
     kafka_port: int | None = Field(default=None, ge=1, le=65535)
     kafka_controller_port: int | None = Field(default=None, ge=1, le=65535)
     java_home: Path | None = Field(default=None, validation_alias=AliasChoices("CHANNELS_JAVA_HOME", "JAVA_HOME"))
+
+
+class GivenPorts(BaseSettings):
+    """Ports of the fleet that the environment asks for. Not a Section: what the last start wrote down is no wish."""
+
+    model_config = SettingsConfigDict(env_prefix="CHANNELS_", extra="ignore", frozen=True)
+
+    ingest_port: int | None = Field(default=None, ge=1, le=65535)
+    ingest_operations_port: int | None = Field(default=None, ge=1, le=65535)
+    router_operations_port: int | None = Field(default=None, ge=1, le=65535)
+    relay_operations_port: int | None = Field(default=None, ge=1, le=65535)

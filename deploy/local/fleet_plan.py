@@ -1,0 +1,67 @@
+"""Which processes `channels up` starts, and on which ports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deploy.local.fleet import Fleet, FleetService, ingest_process, relay_process, router_process
+from deploy.local.ports import choose_port
+from deploy.local.settings import GivenPorts
+from deploy.local.settings_file import keep_settings, kept_settings
+from shared.runtime.settings import load
+
+_USUAL_PORTS = {
+    "ingest_port": 8080,
+    "ingest_operations_port": 9080,
+    "router_operations_port": 9081,
+    "relay_operations_port": 9082,
+}
+
+
+def plan_fleet(home: Path, fleet: Fleet, *, ingests: int, routers: int) -> list[FleetService]:
+    """The processes in the order in which to start them; their ports are kept in `<home>/stack.json`.
+
+    A port that the environment gives must be free (ConfigError otherwise). Others are those of the last start, else the
+    usual ones, else free ones. A process that runs keeps its ports.
+    """
+    ports = _ports(home, fleet)
+    keep_settings(home, ports)
+    taken = set(ports.values())
+    router_ports = _operations_ports(fleet, "router", ports["router_operations_port"], routers, taken)
+    ingest_ports = _operations_ports(fleet, "ingest", ports["ingest_operations_port"], ingests, taken)
+    return [
+        relay_process(operations_port=ports["relay_operations_port"]),
+        *(router_process(slot, operations_port=port) for slot, port in enumerate(router_ports)),
+        *(ingest_process(number, port=ports["ingest_port"], operations_port=port) for number, port in enumerate(ingest_ports)),
+    ]
+
+
+def _ports(home: Path, fleet: Fleet) -> dict[str, int]:
+    kept, given = kept_settings(home), load(GivenPorts).model_dump()
+    running = {name.partition("-")[0] for name in fleet.names() if fleet.pid(name)}
+    chosen: dict[str, int] = {}
+    for setting, usual in _USUAL_PORTS.items():
+        if setting.partition("_")[0] in running and setting in kept:
+            chosen[setting] = int(kept[setting])
+            continue
+        chosen[setting] = choose_port(
+            given=given[setting],
+            before=int(kept.get(setting, usual)),
+            purpose=setting.replace("_", " "),
+            variable=f"CHANNELS_{setting.upper()}",
+            taken=frozenset(chosen.values()),
+        )
+    return chosen
+
+
+def _operations_ports(fleet: Fleet, service: str, first: int, count: int, taken: set[int]) -> list[int]:
+    ports = [first]
+    for number in range(1, count):
+        name = f"{service}-{number}"
+        if fleet.pid(name) is not None:
+            port = fleet.service(name).operations_port
+        else:
+            port = choose_port(given=None, before=None, purpose=name, variable="", taken=frozenset(taken))
+        taken.add(port)
+        ports.append(port)
+    return ports[:count]
