@@ -1,0 +1,183 @@
+"""A producer for those who may answer only after Kafka has the record: acks=all, idempotent, reports on the event loop.
+
+One synchronous client and one thread that polls it. Reports are collected and handed over with one wake-up of the loop per
+burst: a wake-up per record costs more than the record itself. A client that ended itself (a fatal error) is replaced; what
+it had not delivered is reported as failed. Whether Kafka is there is told by `kafka_presence.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from shared.adapters.kafka import KAFKA_LOGGER
+from shared.adapters.kafka_presence import KafkaPresence
+from shared.domain.errors import ChannelsError, InvalidInput, Unavailable
+
+__all__ = ["Delivered", "DurableProducer"]
+
+Headers = list[tuple[str, bytes]]
+Delivered = Callable[[ChannelsError | None], None]
+"""Called on the event loop once per record: None when Kafka has it, else why it does not (or may not) have it."""
+
+_POLL_SECONDS = 0.2
+_NEVER_FIT = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD)
+
+
+class DurableProducer:
+    """Writes to one cluster; made and used on one event loop.
+
+    `config`: from `client_config`. `watched_topic`: the topic whose leaders must be there for `ready`. `delivery_seconds`: after
+    it (and up to a second more) an undelivered record is reported as failed. `queued_records`: above it `produce` refuses.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, str | int | bool],
+        *,
+        watched_topic: str,
+        delivery_seconds: float = 4.0,
+        queued_records: int = 20_000,
+        linger_ms: int = 0,
+    ) -> None:
+        self._config: dict[str, str | int | bool] = {
+            **config,
+            "enable.idempotence": True,
+            "acks": "all",
+            "linger.ms": linger_ms,
+            "message.timeout.ms": int(delivery_seconds * 1000),
+            "queue.buffering.max.messages": queued_records,
+            "queue.buffering.max.kbytes": 131_072,
+            "message.max.bytes": 1_000_000,
+            "socket.connection.setup.timeout.ms": 2_000,
+        }
+        self._presence = KafkaPresence(watched_topic)
+        self._producer = self._new_producer()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reports: deque[tuple[Delivered, KafkaError | None]] = deque()
+        self._woken = False
+        self._fatal = False
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
+        self._log = structlog.get_logger()
+
+    @property
+    def ready(self) -> bool:
+        """True while Kafka can be expected to take records: flips within 2 s of losing it and of getting it back."""
+        return self._presence.present
+
+    @property
+    def reason(self) -> str:
+        """Why `ready` is what it is, in a few words."""
+        return self._presence.reason
+
+    def start(self) -> None:
+        """Begin to poll and to watch; call it on the event loop that will get the reports."""
+        self._loop = asyncio.get_running_loop()
+        self._poller.start()
+        self._presence.start(lambda: self._producer)
+
+    def produce(self, topic: str, key: bytes, value: bytes, headers: Headers, delivered: Delivered) -> None:
+        """Queue one record; `delivered` is called on the loop. Never blocks.
+
+        Raises Unavailable at once while Kafka is away or the queue is full; `delivered` is then not called.
+        """
+        if not self._presence.present:
+            raise Unavailable(f"Kafka: {self._presence.reason}")
+        report = _Report(self, delivered)
+        try:
+            self._producer.produce(topic, value, key, on_delivery=report.take, headers=headers)  # type: ignore[arg-type]  # a list is invariant
+        except BufferError as error:
+            raise Unavailable("Kafka: the send queue is full") from error
+        except KafkaException as error:
+            raise _translated(error.args[0]) from error
+
+    def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> asyncio.Future[None]:
+        """As `produce`, as a future that ends with None or with the error."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def delivered(error: ChannelsError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self.produce(topic, key, value, headers, delivered)
+        return future
+
+    async def stop(self, seconds: float) -> int:
+        """Wait for what is queued, at most `seconds`, then end the threads; how many records were left without a report."""
+        left: int = await asyncio.to_thread(self._producer.flush, seconds)
+        self._presence.stop()
+        self._stopping.set()
+        await asyncio.to_thread(self._poller.join)
+        self._hand_over()
+        return left
+
+    def _new_producer(self) -> Producer:
+        return Producer({**self._config, "error_cb": self._on_error}, logger=KAFKA_LOGGER)
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(_POLL_SECONDS)
+            if self._fatal:
+                self._replace()
+
+    def _replace(self) -> None:
+        """The client will never send again. Its records are reported as failed: nobody is told that they are safe."""
+        self._fatal = False
+        old, self._producer = self._producer, self._new_producer()
+        old.purge()
+        self._log.error("producer_replaced", unreported=old.flush(_POLL_SECONDS))
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            self._log.error("producer_failed", error=error.str())
+            self._fatal = True
+        elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._presence.lost("no broker is reachable")
+
+    def _take(self, delivered: Delivered, error: KafkaError | None) -> None:
+        """In the poll thread. The flag is cleared before the queue is emptied, so no report can be left lying."""
+        self._reports.append((delivered, error))
+        if not self._woken and self._loop is not None:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._woken = False
+        reports = self._reports
+        while reports:
+            delivered, error = reports.popleft()
+            if error is None:
+                self._presence.acknowledged()
+                delivered(None)
+            else:
+                self._presence.failed(error)
+                delivered(_translated(error))
+
+
+class _Report:
+    """Stands for one record until its report comes."""
+
+    __slots__ = ("_delivered", "_owner")
+
+    def __init__(self, owner: DurableProducer, delivered: Delivered) -> None:
+        self._owner = owner
+        self._delivered = delivered
+
+    def take(self, error: KafkaError | None, _: Message) -> None:
+        self._owner._take(self._delivered, error)
+
+
+def _translated(error: KafkaError) -> ChannelsError:
+    if error.code() in _NEVER_FIT:
+        return InvalidInput(f"Kafka refuses the record: {error.str()}", reason="record_refused")
+    return Unavailable(f"Kafka: {error.str()}")
