@@ -1,0 +1,90 @@
+"""PostgreSQL through SQLAlchemy: engines with sane time limits, the unit of work, and what each database error means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+import psycopg
+from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+_DRIVER = "postgresql+psycopg"
+# Seconds. A statement or a lock that takes longer is given up: the caller tries again, nobody hangs for ever.
+_CONNECT_TIMEOUT = 5
+_STATEMENT_TIMEOUT = 15
+_LOCK_TIMEOUT = 10
+_IDLE_IN_TRANSACTION_TIMEOUT = 60
+
+
+class DatabaseFault(StrEnum):
+    """What a worker does after a database error (design section 6)."""
+
+    BAD_DATA = "bad_data"  # one of the values is at fault: find it, set it aside, go on
+    RETRY = "retry"  # the database or the way to it is at fault: wait and try again
+    STOP = "stop"  # the program or the schema is at fault: trying again would only repeat it
+
+
+def create_engine_for(url: str, *, pool_size: int = 5, application_name: str = "channels") -> Engine:
+    """An engine for one role's URL. Opens nothing yet; dead connections are noticed before use, time zone is UTC."""
+    options = {
+        "statement_timeout": f"{_STATEMENT_TIMEOUT}s",
+        "lock_timeout": f"{_LOCK_TIMEOUT}s",
+        "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_TIMEOUT}s",
+        "timezone": "UTC",
+    }
+    return create_engine(
+        make_url(url).set(drivername=_DRIVER),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_LOCK_TIMEOUT,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _CONNECT_TIMEOUT,
+            "application_name": application_name,
+            "tcp_user_timeout": _STATEMENT_TIMEOUT * 1000,
+            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+        },
+    )
+
+
+@contextmanager
+def unit_of_work(engine: Engine) -> Iterator[Session]:
+    """One transaction as a Session. Nothing stays unless the block calls `session.commit()`; errors pass unchanged."""
+    with Session(engine, expire_on_commit=False) as session:
+        yield session  # closing the session rolls back whatever was not committed
+
+
+def classify(error: BaseException) -> DatabaseFault:
+    """What to do after `error`, by its SQLSTATE class; an error that is not the database's is a reason to stop."""
+    driver = _driver_error(error)
+    if driver is None:
+        return DatabaseFault.RETRY if isinstance(error, PoolTimeout) else DatabaseFault.STOP
+    state = driver.sqlstate
+    if state is None:  # raised on our side of the wire
+        if isinstance(driver, psycopg.DataError):  # such as a NUL in a text
+            return DatabaseFault.BAD_DATA
+        return DatabaseFault.RETRY if isinstance(driver, psycopg.OperationalError) else DatabaseFault.STOP
+    if state[:2] in {"22", "23"}:
+        return DatabaseFault.BAD_DATA
+    if state[:2] in {"08", "40", "53", "55", "57", "58"} or state == "25006":  # 25006: a standby that was just promoted away
+        return DatabaseFault.RETRY
+    return DatabaseFault.STOP
+
+
+def constraint_of(error: BaseException) -> str | None:
+    """Name of the constraint (or of the trigger's rule) that refused the change, if it was one."""
+    driver = _driver_error(error)
+    return driver.diag.constraint_name if driver is not None else None
+
+
+def _driver_error(error: BaseException) -> psycopg.Error | None:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, psycopg.Error):
+            return seen
+        seen = getattr(seen, "orig", None) if isinstance(seen, SQLAlchemyError) else seen.__cause__
+    return None

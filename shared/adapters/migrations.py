@@ -1,0 +1,77 @@
+"""Runs Alembic over `schemas/migrations`, and the statements that make roles and databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy.pool import NullPool
+
+OWNER = "channels_owner"
+ROLES = (OWNER, "channels_api", "channels_worker", "channels_credential")
+
+_LOCK = 4_737_812_001  # an arbitrary number that stands for "somebody sets up the database"
+
+
+def migrations_directory() -> Path:
+    """Where the migrations lie."""
+    return Path(str(files("schemas"))) / "migrations"
+
+
+def url_for(superuser_url: str, *, role: str, database: str) -> str:
+    """The URL of one role, at the address of another URL. It holds no password."""
+    base = make_url(superuser_url)
+    url = URL.create("postgresql+psycopg", username=role, host=base.host, port=base.port, database=database, query=base.query)
+    return url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def installing(superuser_url: str) -> Iterator[Connection]:
+    """A superuser's connection in autocommit; holds the lock that makes two installers go one after the other."""
+    engine = create_engine(make_url(superuser_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _LOCK})
+        yield connection  # the lock ends with the connection
+
+
+def create_roles(connection: Connection) -> list[str]:
+    """Create the roles that are missing (login, no password, no other right); returns their names."""
+    present = set(connection.execute(text("SELECT rolname FROM pg_roles")).scalars())
+    missing = [role for role in ROLES if role not in present]
+    for role in missing:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT"))
+    return missing
+
+
+def create_database(connection: Connection, database: str, template: str | None = None) -> bool:
+    """Create the database for its owner unless it stands (True = created); only the four roles may connect to it."""
+    quoted = connection.dialect.identifier_preparer.quote(database)
+    found = connection.execute(text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": database}).first()
+    if found is None:
+        source = f" TEMPLATE {connection.dialect.identifier_preparer.quote(template)}" if template else ""
+        connection.execute(text(f"CREATE DATABASE {quoted} OWNER {OWNER}{source}"))
+    connection.execute(text(f"REVOKE ALL ON DATABASE {quoted} FROM PUBLIC"))
+    connection.execute(text(f"GRANT CONNECT ON DATABASE {quoted} TO {', '.join(ROLES)}"))
+    return found is None
+
+
+def upgrade(owner_url: str) -> tuple[str | None, str]:
+    """Run the missing migrations as the owner, all in one transaction; returns the revision before and after."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations_directory()))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    engine = create_engine(make_url(owner_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    with engine.begin() as connection:
+        # Held to the end of the transaction: a second process waits here and then finds nothing to do.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        before = MigrationContext.configure(connection).get_current_revision()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return before, str(head)

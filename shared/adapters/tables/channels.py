@@ -1,0 +1,163 @@
+"""The nine tables of the owner's text, letter by letter, with the additions that design section 5 lists and no other.
+
+A column named `metadata` is the attribute `extra` here, because SQLAlchemy keeps that name for itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, Uuid, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.adapters.tables.base import Base, Json, UnlimitedText, UuidPk
+from shared.domain.enums import (
+    AccountStatus,
+    ConnectorStatus,
+    ConnectorType,
+    EntityType,
+    FallbackType,
+    Feature,
+    HealthStatus,
+    TokenKind,
+    UsageType,
+    WebhookEvent,
+    WebhookStatus,
+)
+
+
+class ChannelConnector(Base):
+    """One set-up at one provider."""
+
+    __tablename__ = "channel_connector"
+
+    id: Mapped[UuidPk]
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
+    tipo: Mapped[ConnectorType]
+    nome: Mapped[str]
+    projeto_referencia: Mapped[str | None]
+    config: Mapped[Json]
+    status: Mapped[ConnectorStatus]
+    ultimo_heartbeat: Mapped[dt.datetime | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class ChannelAccount(Base):
+    """One number, mailbox or widget of a connector. Active only under an active connector (trigger)."""
+
+    __tablename__ = "channel_account"
+    __table_args__ = (
+        UniqueConstraint("connector_id", "identidade"),
+        CheckConstraint("org_unit_id IS NOT NULL OR intake_flow_id IS NOT NULL", name="route_missing"),
+    )
+
+    id: Mapped[UuidPk]
+    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), index=True)
+    identidade: Mapped[str]
+    nome_exibicao: Mapped[str | None]
+    status: Mapped[AccountStatus]
+    org_unit_id: Mapped[str | None] = mapped_column(ForeignKey("org_unit.id"), index=True)
+    intake_flow_id: Mapped[str | None] = mapped_column(ForeignKey("automation_flow.id"), index=True)
+    config: Mapped[Json | None]
+    webhook_url: Mapped[str | None]
+    ultima_sync: Mapped[dt.datetime | None]
+    extra: Mapped[Json | None] = mapped_column("metadata")
+
+
+class ChannelCapability(Base):
+    """What a connector can do. One row per feature."""
+
+    __tablename__ = "channel_capability"
+    __table_args__ = (UniqueConstraint("connector_id", "feature"),)
+
+    id: Mapped[UuidPk]
+    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), index=True)
+    feature: Mapped[Feature]
+    enabled: Mapped[bool]
+    constraints: Mapped[Json | None]
+
+
+class ChannelToken(Base):
+    """A credential. `valor_encrypted` holds sealed text that only the role `channels_credential` may read back."""
+
+    __tablename__ = "channel_token"
+
+    id: Mapped[UuidPk]
+    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), index=True)
+    kind: Mapped[TokenKind]
+    # Loaded only where it is named: most roles have no right to read it.
+    valor_encrypted: Mapped[UnlimitedText] = mapped_column(deferred=True, deferred_raiseload=True)
+    expires_at: Mapped[dt.datetime | None]
+    extra: Mapped[Json | None] = mapped_column("metadata")
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class ChannelWebhook(Base):
+    """One class of inbound items. `segredo` holds the sealed list of receiving secrets; active needs it."""
+
+    __tablename__ = "channel_webhook"
+    __table_args__ = (CheckConstraint("status <> 'active' OR (segredo IS NOT NULL AND segredo <> '')", name="segredo_missing"),)
+
+    id: Mapped[UuidPk]
+    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), index=True)
+    evento: Mapped[WebhookEvent]
+    url: Mapped[str]
+    segredo: Mapped[str | None]
+    status: Mapped[WebhookStatus]
+    ultimo_evento_em: Mapped[dt.datetime | None]
+
+
+class ChannelHealthCheck(Base):
+    """One graded check. `account_id` is an addition: one banned number must not pause its neighbours."""
+
+    __tablename__ = "channel_health_check"
+
+    id: Mapped[UuidPk]
+    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), index=True)
+    account_id: Mapped[str | None] = mapped_column(ForeignKey("channel_account.id"))
+    status: Mapped[HealthStatus]
+    mensagem: Mapped[UnlimitedText | None]
+    executado_em: Mapped[dt.datetime] = mapped_column(index=True)
+    duracao_ms: Mapped[int | None]
+
+
+class ChannelUsageLog(Base):
+    """Volume per day and type. The unique constraint is an addition: counts are added to one row."""
+
+    __tablename__ = "channel_usage_log"
+    __table_args__ = (UniqueConstraint("connector_id", "account_id", "tipo", "data", postgresql_nulls_not_distinct=True),)
+
+    id: Mapped[UuidPk]
+    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), index=True)
+    account_id: Mapped[str | None] = mapped_column(ForeignKey("channel_account.id"), index=True)
+    tipo: Mapped[UsageType]
+    quantidade: Mapped[int]
+    data: Mapped[dt.date] = mapped_column(index=True)
+    extra: Mapped[Json | None] = mapped_column("metadata")
+
+
+class ChannelMapping(Base):
+    """External key to internal id. `account_id` is an addition that the owner's diagram has."""
+
+    __tablename__ = "channel_mapping"
+    __table_args__ = (UniqueConstraint("connector_id", "chave_externa", "entidade_type"),)
+
+    id: Mapped[UuidPk]
+    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), index=True)
+    account_id: Mapped[str | None] = mapped_column(ForeignKey("channel_account.id"))
+    chave_externa: Mapped[str]
+    entidade_type: Mapped[EntityType]
+    entidade_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), index=True)
+    extra: Mapped[Json | None] = mapped_column("metadata")
+
+
+class ChannelFallback(Base):
+    """Where an account's traffic goes when its checks keep failing."""
+
+    __tablename__ = "channel_fallback"
+
+    id: Mapped[UuidPk]
+    account_id: Mapped[str] = mapped_column(ForeignKey("channel_account.id"), index=True)
+    tipo: Mapped[FallbackType]
+    destino: Mapped[str]
+    ativo: Mapped[bool]

@@ -1,0 +1,169 @@
+"""Our own tables beside the nine (design section 5): reference copies, change notices, keys, audit, the router's memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, LargeBinary, Text, Uuid, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.adapters.tables.base import Base, Json, UnlimitedText, UuidPk
+
+
+class Tenant(Base):
+    """A customer of the platform. `timezone` is an IANA name; it decides where a day ends."""
+
+    __tablename__ = "tenant"
+
+    id: Mapped[UuidPk]
+    name: Mapped[UnlimitedText]
+    timezone: Mapped[UnlimitedText] = mapped_column(server_default="UTC")
+
+
+class OrgUnit(Base):
+    """Reference copy of another module's unit."""
+
+    __tablename__ = "org_unit"
+
+    id: Mapped[UuidPk]
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
+    name: Mapped[UnlimitedText]
+
+
+class AutomationFlow(Base):
+    """Reference copy of another module's flow; an account may use it while `published` and of category `intake`."""
+
+    __tablename__ = "automation_flow"
+
+    id: Mapped[UuidPk]
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
+    name: Mapped[UnlimitedText]
+    category: Mapped[UnlimitedText]
+    published: Mapped[bool]
+
+
+class ConnectorDefaultFallback(Base):
+    """The diagram's `defaultFallback`: what an account without a fallback of its own uses."""
+
+    __tablename__ = "connector_default_fallback"
+
+    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), primary_key=True)
+    fallback_id: Mapped[str] = mapped_column(ForeignKey("channel_fallback.id"))
+
+
+class AccountState(Base):
+    """State beside an account's row. `cause` is set while the account is pending only because its connector left active."""
+
+    __tablename__ = "account_state"
+    __table_args__ = (CheckConstraint("route IN ('open', 'paused')", name="route"),)
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("channel_account.id", ondelete="CASCADE"), primary_key=True)
+    route: Mapped[UnlimitedText] = mapped_column(server_default="open")
+    fallback: Mapped[UnlimitedText | None]
+    cause: Mapped[UnlimitedText | None]
+    since: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Claim(Base):
+    """Who processed an item first (design section 6). The owner of a claim is (epoch, raw_partition, raw_offset, item)."""
+
+    __tablename__ = "claim"
+
+    key: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    raw_partition: Mapped[int]
+    raw_offset: Mapped[int] = mapped_column(BigInteger)
+    item: Mapped[UnlimitedText]
+    epoch: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    taken_from: Mapped[UnlimitedText | None]
+    claimed_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class DeliveryState(Base):
+    """Receipts, insert-only: one row per message, participant and state, owned by the item that brought it first."""
+
+    __tablename__ = "delivery_state"
+
+    message_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    participant: Mapped[str] = mapped_column(Text, primary_key=True, server_default="")
+    status: Mapped[str] = mapped_column(Text, primary_key=True)
+    epoch: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    raw_partition: Mapped[int]
+    raw_offset: Mapped[int] = mapped_column(BigInteger)
+    item: Mapped[UnlimitedText]
+    at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class RouterProgress(Base):
+    """How far the router's claims went per raw partition; tells a stale worker and a re-created topic."""
+
+    __tablename__ = "router_progress"
+
+    topic: Mapped[str] = mapped_column(Text, primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    topic_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    first_offset: Mapped[int] = mapped_column(BigInteger)
+    end_offset: Mapped[int] = mapped_column(BigInteger)
+
+
+class Outbox(Base):
+    """Notices that something changed, written in the change's own transaction; the relay publishes and deletes them."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        CheckConstraint(
+            "topic IN ('channel.connector.snapshot', 'channel.account.snapshot', 'channel.connector.status_changed')",
+            name="topic",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    topic: Mapped[UnlimitedText]
+    subject_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    detail: Mapped[Json | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    batch_number: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class SnapshotVersion(Base):
+    """Version of the next snapshot of a connector or an account; counted under the connector's lock, never reset."""
+
+    __tablename__ = "snapshot_version"
+    __table_args__ = (CheckConstraint("kind IN ('connector', 'account')", name="kind"),)
+
+    subject_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    kind: Mapped[UnlimitedText]
+    version: Mapped[int] = mapped_column(BigInteger)
+
+
+class DataKey(Base):
+    """Wrapped data keys per tenant and purpose. The newest seals, the others open; a retired one is handed out no more."""
+
+    __tablename__ = "data_key"
+    __table_args__ = (
+        CheckConstraint("purpose IN ('ingest', 'credential')", name="purpose"),
+        Index(None, "tenant_id", "purpose"),
+    )
+
+    key_id: Mapped[UuidPk]
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    purpose: Mapped[UnlimitedText]
+    wrapped: Mapped[UnlimitedText]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    retired_at: Mapped[dt.datetime | None]
+
+
+class AuditLog(Base):
+    """Who did what: one row per change, with masked values. Insert-only for every role but the owner."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index(None, "tenant_id", "at"), Index(None, "subject_id"))
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
+    actor: Mapped[UnlimitedText]
+    action: Mapped[UnlimitedText]
+    subject_type: Mapped[UnlimitedText]
+    subject_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    before: Mapped[Json | None]
+    after: Mapped[Json | None]
+    at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
