@@ -7,7 +7,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -70,12 +69,12 @@ class PostgresNode:
 
     @property
     def socket_folder(self) -> Path:
-        """Where the socket is: beside the data, or under the system's temporary directory when that path is too long."""
+        """Where the socket is: beside the data, or under /tmp when that path is too long."""
         beside = self._folder / "socket"
         if len(os.fsencode(beside / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES:
             return beside
         name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"channels-{os.geteuid()}-{name}"
+        return Path("/tmp") / f"channels-{os.geteuid()}-{name}"  # noqa: S108 - not TMPDIR: `down` may run without it; _own checks
 
     @property
     def _folder(self) -> Path:

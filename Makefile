@@ -1,0 +1,66 @@
+# `make` lists what there is. Needs Python 3.11 or newer; everything else is fetched into .venv and ~/.cache/channels.
+SHELL := /bin/bash
+PY := .venv/bin/python
+READY := .venv/.installed
+ARGS ?=
+
+# The first Python that is new enough and can make a virtual environment; PYTHON=... chooses another.
+CANDIDATES := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14
+SUITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+.PHONY: help demo up down test lint requirements lock clean
+
+help: ## List the targets.
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
+
+demo: $(READY) ## The main job on a real Kafka and PostgreSQL, told with figures (about a minute).
+	@.venv/bin/channels demo $(ARGS)
+
+up: $(READY) ## Start Kafka, PostgreSQL and the fleet; data live in .channels.
+	@.venv/bin/channels up $(ARGS)
+
+down: $(READY) ## Stop them; the data stay.
+	@.venv/bin/channels down
+
+test: $(READY) ## Every test; ARGS="tests/unit -k name" runs some.
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(READY) ## Style, types and the layers.
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+
+requirements: $(READY) ## Each requirement with the tests that cover it.
+	@$(PY) -m tests.requirements_report
+
+lock: $(READY) ## Resolve the dependencies anew and rewrite the lock files.
+	@$(PY) -m pip install --quiet uv
+	@$(PY) -m uv pip compile --quiet --upgrade $(LOCK_OPTIONS) -o requirements.lock pyproject.toml
+	@$(PY) -m uv pip compile --quiet --upgrade $(LOCK_OPTIONS) --extra dev -o requirements-dev.lock pyproject.toml
+	@wc -l requirements.lock requirements-dev.lock
+
+# No index address, no path of this machine: the lock says what, not from where.
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links
+
+clean: ## Stop everything; remove the environment and the caches. The data in .channels stay.
+	@if [ -x .venv/bin/channels ]; then .venv/bin/channels down; fi
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(READY): requirements-dev.lock pyproject.toml
+	@set -e; for candidate in $(CANDIDATES); do \
+		if "$$candidate" -c '$(SUITS)' >/dev/null 2>&1; then found="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "make: no Python 3.11 or newer with the venv module found; install one, or run make PYTHON=/path/to/python" >&2; \
+		exit 1; \
+	fi; \
+	if ! .venv/bin/python -c '$(SUITS)' >/dev/null 2>&1; then \
+		echo "creating .venv with $$("$$found" --version)"; \
+		rm -rf .venv; "$$found" -m venv .venv; \
+	fi; \
+	echo "downloading $$(grep -c '==' requirements-dev.lock) locked packages into .venv (about 250 MB, once)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
