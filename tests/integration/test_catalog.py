@@ -53,8 +53,8 @@ def owners_tables(text: str) -> tuple[dict[str, Columns], dict[tuple[str, str], 
         table = re.match(r"`(\w+)`", section)
         assert table is not None
         columns = tables.setdefault(table[1], {})
-        for name, kind, needed, index in re.findall(r"^\| `(\w+)` \|(.+?)\|(.+?)\|(.+?)\|", section, flags=re.M):
-            kind, needed, index = kind.strip(), needed.strip(), index.strip()
+        for name, *cells in re.findall(r"^\| `(\w+)` \|(.+?)\|(.+?)\|(.+?)\|", section, flags=re.M):
+            kind, needed, index = (cell.strip() for cell in cells)
             assert needed in {"Sim", "Não"}
             enum = re.fullmatch(r"Enum\((.+)\)", kind)
             if enum:

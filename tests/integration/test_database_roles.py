@@ -104,7 +104,8 @@ def test_no_role_has_a_right_beyond_its_grants(database: DatabaseUnderTest) -> N
         ).fetchone()
         assert powers == (False,)
         public = connection.execute(
-            "SELECT c.relname FROM pg_class c, aclexplode(c.relacl) a WHERE a.grantee = 0 AND c.relnamespace = 'public'::regnamespace"
+            "SELECT c.relname FROM pg_class c, aclexplode(c.relacl) a"
+            " WHERE a.grantee = 0 AND c.relnamespace = 'public'::regnamespace"
         ).fetchall()
         assert public == []
         assert connection.execute("SELECT has_database_privilege('public', current_database(), 'CONNECT')").fetchone() == (False,)
