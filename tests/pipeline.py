@@ -200,7 +200,7 @@ class Pipeline:
         """All committed records of a topic: waits for `expected`, then `settle_seconds` for one too many."""
         found: list[Read] = []
         deadline = time.monotonic() + seconds
-        for record in self.follow(topic, lambda: time.monotonic() > deadline):
+        for record in self.follow(topic, lambda: time.monotonic() > deadline):  # noqa: B023  sees the moved deadline
             found.append(record)
             if len(found) == expected:
                 deadline = min(deadline, time.monotonic() + settle_seconds)
@@ -236,9 +236,7 @@ class Pipeline:
         """(outcome, reason) -> count over all committed audit records; waits until they cover `items` items."""
         counts: dict[tuple[str, str], int] = {}
         deadline = time.monotonic() + seconds
-        for record in self.follow(
-            Topic.AUDIT, lambda: time.monotonic() > deadline or sum(counts.values()) >= items
-        ):
+        for record in self.follow(Topic.AUDIT, lambda: time.monotonic() > deadline or sum(counts.values()) >= items):
             for row in record.event.counts:
                 key = (row.outcome.value, row.reason)
                 counts[key] = counts.get(key, 0) + row.count
@@ -274,7 +272,9 @@ class Pipeline:
         url = self.database.owner_url.replace("postgresql+psycopg", "postgresql")
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("INSERT INTO tenant (id, name) VALUES (%s, 'Example')", (self.tenant_id,))
-            connection.execute("INSERT INTO org_unit (id, tenant_id, name) VALUES (%s, %s, 'Sales')", (self.unit_id, self.tenant_id))
+            connection.execute(
+                "INSERT INTO org_unit (id, tenant_id, name) VALUES (%s, %s, 'Sales')", (self.unit_id, self.tenant_id)
+            )
             connection.execute(
                 "INSERT INTO channel_connector (id, tenant_id, tipo, nome, config, status)"
                 " VALUES (%s, %s, 'whatsapp_official', 'Example', '{}', 'pending')",
@@ -294,7 +294,9 @@ def meta_body(*changes: dict[str, Any]) -> bytes:
     return json.dumps({"object": "whatsapp_business_account", "entry": entry}).encode()
 
 
-def messages_value(number: str, messages: Iterable[dict[str, Any]] = (), statuses: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
+def messages_value(
+    number: str, messages: Iterable[dict[str, Any]] = (), statuses: Iterable[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """One change's value for one of our numbers."""
     value: dict[str, Any] = {
         "messaging_product": "whatsapp",

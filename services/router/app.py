@@ -68,18 +68,24 @@ class Router:
 
     def run(self, stop: StopRequest) -> None:
         """Work until a stop is asked for; the batch in hand is finished first."""
-        self._start(stop)
-        while not stop:
-            try:
-                self._turn()
-            except (Aborted, store.Stale) as error:
-                self._parts.metrics.transactions_aborted.inc()
-                self._recover(error, stop)
-            except Unavailable as error:
-                self._parts.metrics.database_retries.inc()
-                self._recover(error, stop)
-        self._parts.worker.close()
-        self._parts.store.close()
+        try:
+            self._start(stop)
+            while not stop:
+                self._turn_or_recover(stop)
+        finally:
+            self.ready = (False, "stopped")
+            self._parts.worker.close()
+            self._parts.store.close()
+
+    def _turn_or_recover(self, stop: StopRequest) -> None:
+        try:
+            self._turn()
+        except (Aborted, store.Stale) as error:
+            self._parts.metrics.transactions_aborted.inc()
+            self._recover(error, stop)
+        except Unavailable as error:
+            self._parts.metrics.database_retries.inc()
+            self._recover(error, stop)
 
     def _start(self, stop: StopRequest) -> None:
         while not stop and not self._epoch:

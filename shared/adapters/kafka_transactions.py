@@ -30,7 +30,7 @@ from shared.domain.errors import ChannelsError, ConfigError, Fenced, Unavailable
 
 _log = structlog.get_logger()
 _CHUNK = 256
-_GONE = (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID)
+_GONE = (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL)
 
 
 class Aborted(ChannelsError):
@@ -119,18 +119,8 @@ class TransactionalWorker:
         self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
 
     def topic_id(self) -> str:
-        """The raw topic's incarnation as a UUID: a re-created topic has another. Raises Unavailable, ConfigError."""
-        admin = AdminClient(dict(client_config(self._identity.bootstrap, self._identity.name)))
-        try:
-            description = admin.describe_topics(TopicCollection([self._topic]), request_timeout=10)[self._topic].result(15)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise ConfigError(f"topic {self._topic} does not exist; run `channels topics apply`") from error
-            raise Unavailable(f"Kafka: {error.args[0].name()}") from error
-        topic_id = description.topic_id
-        high = topic_id.get_most_significant_bits() & (2**64 - 1)
-        low = topic_id.get_least_significant_bits() & (2**64 - 1)
-        return str(uuid.UUID(int=(high << 64) | low))
+        """The topic's incarnation. Raises Unavailable, ConfigError."""
+        return topic_incarnation(self._identity.bootstrap, self._topic)
 
     def consume(self, limit: int, limit_bytes: int, seconds: float) -> list[RawMessage]:
         """What has arrived, of the partitions that are ours: waits up to `seconds` for the first record, for no other.
@@ -319,3 +309,17 @@ def _raw(message: Message) -> RawMessage:
     if partition is None or offset is None:
         raise TypeError("a consumed record has a position")
     return RawMessage(partition, offset, message.key() or b"", message.value() or b"", traceparent)
+
+
+def topic_incarnation(bootstrap: str, topic: str) -> str:
+    """The topic's id as a UUID: a re-created topic has another. Raises Unavailable, ConfigError (no such topic)."""
+    admin = AdminClient(dict(client_config(bootstrap, "topic-incarnation")))
+    try:
+        description = admin.describe_topics(TopicCollection([topic]), request_timeout=10)[topic].result(15)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise ConfigError(f"topic {topic} does not exist; run `channels topics apply`") from error
+        raise Unavailable(f"Kafka: {error.args[0].name()}") from error
+    high = description.topic_id.get_most_significant_bits() & (2**64 - 1)
+    low = description.topic_id.get_least_significant_bits() & (2**64 - 1)
+    return str(uuid.UUID(int=(high << 64) | low))

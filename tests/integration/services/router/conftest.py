@@ -34,9 +34,7 @@ class RunningRouter:
         self.parts = RouterParts(
             worker=TransactionalWorker(identity, full_name(pipeline.prefix, Topic.WEBHOOK_RECEIVED)),
             store=RouterStore(pipeline.database.worker_url),
-            opener=Opener(
-                pipeline.codec, pipeline.vault, pipeline.objects, self.snapshots.directory, clock.now_ms
-            ),
+            opener=Opener(pipeline.codec, pipeline.vault, pipeline.objects, self.snapshots.directory, clock.now_ms),
             directory=self.snapshots.directory,
             codec=pipeline.codec,
             clock=clock,

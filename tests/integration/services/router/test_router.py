@@ -11,7 +11,7 @@ from shared.domain.items import Alias, AliasKind
 from shared.domain.records import RawPosition, WebhookSnapshot
 from shared.domain.send_result import encode_send_result
 from shared.domain.topics import Topic
-from tests.pipeline import FLOW_NUMBER, UNIT_NUMBER, meta_body, messages_value, status_item, text_item
+from tests.pipeline import FLOW_NUMBER, UNIT_NUMBER, messages_value, meta_body, status_item, text_item
 
 PEER = (Alias(kind=AliasKind.PHONE, value="5511900000009"),)
 
