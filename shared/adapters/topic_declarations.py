@@ -106,6 +106,8 @@ def _faults(file_name: str, declared: Any, validator: jsonschema.Draft202012Vali
         return [f"{file_name}: name: must equal the file's name, not {declared['name']}"]
     if declared["name"] not in {topic.value for topic in Topic}:
         return [f"{file_name}: name: not in shared/domain/topics.py"]
+    if declared["cleanup"] == "compact" and "retention_days" in declared:
+        return [f"{file_name}: retention_days: only with cleanup: delete; a compacted topic keeps the last record of each key"]
     if declared.get("dlq", f"{declared['name']}.dlq") != f"{declared['name']}.dlq":
         return [f"{file_name}: dlq: must be {declared['name']}.dlq"]
     return []
