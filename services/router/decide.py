@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from services.router.facts import Candidate, Facts, Owner, owner_of, raw_position
 from services.router.keys import message_key, position_id, stable_id
-from services.router.lookups import contact_of, conversation_of, message_of_receipt, participant_of
+from services.router.lookups import message_of_receipt, participant_of
 from services.router.sorting import UNKNOWN_ACCOUNT
 from shared.domain.delivery import rank
 from shared.domain.enums import ItemOutcome
@@ -116,7 +116,7 @@ def _normalised(candidate: Candidate, item: MessageItem, facts: Facts, context: 
         raise TypeError("a claimed item has an account and a connector")
     connector = opened.connector_id
     own = facts.messages[connector, message_key(account.account_id, item.chat_scope, item.provider_message_id)]
-    contact = contact_of(candidate, facts)
+    contact = candidate.contact_id
     if contact is None:
         raise TypeError("a message has a peer with at least one alias")
     reply_to = None
@@ -128,7 +128,7 @@ def _normalised(candidate: Candidate, item: MessageItem, facts: Facts, context: 
         tenant_id=opened.connector.tenant_id,
         connector_id=connector,
         account_id=account.account_id,
-        conversation_id=facts.conversations[connector, conversation_of(candidate, facts) or ""],
+        conversation_id=facts.conversations[connector, candidate.conversation_key or ""],
         contact_id=contact,
         tipo=opened.connector.tipo,
         direction=item.direction,

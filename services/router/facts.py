@@ -40,6 +40,8 @@ class Candidate:
     account: AccountSnapshot | None = None
     claim_key: bytes | None = None
     ending: Ending | None = None
+    contact_id: str | None = None  # set once the people of the batch are known
+    conversation_key: str | None = None  # external key of its conversation; None for a receipt
 
     @property
     def order(self) -> tuple[int, int, int]:

@@ -10,6 +10,7 @@ from services.router.facts import Candidate, Facts, MessageRow, Owner, ReceiptRo
 from services.router.keys import message_key
 from services.router.lookups import (
     callback_id,
+    contact_of,
     conversation_of,
     message_of_receipt,
     participant_of,
@@ -37,6 +38,9 @@ class Gathering:
         """All facts for the decision; rows that are missing are written on the way."""
         facts = Facts(owners=owners, contacts={}, conversations={}, messages={}, known_message_ids={}, receipts={})
         self._contacts(mine, facts)
+        for candidate in mine:
+            candidate.contact_id = contact_of(candidate, facts)
+            candidate.conversation_key = conversation_of(candidate)
         self._conversations(mine, facts)
         self._messages(mine, facts)
         self._receipts(mine, facts)
@@ -92,7 +96,7 @@ class Gathering:
     def _conversations(self, mine: Sequence[Candidate], facts: Facts) -> None:
         accounts: dict[tuple[str, str], str] = {}
         for candidate in mine:
-            key = conversation_of(candidate, facts)
+            key = candidate.conversation_key
             if key is not None and candidate.account is not None:
                 accounts[candidate.opened.connector_id, key] = candidate.account.account_id
         found = {key: row[0] for key, row in store.find_mappings(self._cursor, "conversation", accounts).items()}
@@ -125,7 +129,7 @@ class Gathering:
 
     def _message_row(self, candidate: Candidate, key: str, message_id: str, facts: Facts) -> store.MappingInsert:
         connector = candidate.opened.connector_id
-        conversation = facts.conversations.get((connector, conversation_of(candidate, facts) or ""))
+        conversation = facts.conversations.get((connector, candidate.conversation_key or ""))
         account = candidate.account.account_id if candidate.account is not None else None
         return store.MappingInsert(connector, account, key, message_id, json.dumps({"conversation_id": conversation}))
 

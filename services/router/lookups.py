@@ -22,16 +22,18 @@ def people_of(candidate: Candidate) -> tuple[Alias, ...]:
 def contact_of(candidate: Candidate, facts: Facts) -> str | None:
     """The contact of one item: the oldest that any of its own aliases names."""
     keys = [alias.key for alias in people_of(candidate)]
+    if len(keys) == 1:
+        return facts.contacts[candidate.opened.connector_id, keys[0]]
     known = {key: facts.contacts[candidate.opened.connector_id, key] for key in keys}
     return choose(frozenset(keys), known)[0]
 
 
-def conversation_of(candidate: Candidate, facts: Facts) -> str | None:
-    """External key of the conversation that a message or result belongs to; None for a receipt."""
+def conversation_of(candidate: Candidate) -> str | None:
+    """External key of the conversation that a message or result belongs to, once its contact is known; else None."""
     if candidate.account is None or not isinstance(candidate.item, MessageItem | SendResultItem):
         return None
     group = candidate.item.group_id if isinstance(candidate.item, MessageItem) else None
-    return conversation_key(candidate.account.account_id, contact_of(candidate, facts), group)
+    return conversation_key(candidate.account.account_id, candidate.contact_id, group)
 
 
 def participant_of(item: ReceiptItem | SendResultItem) -> str:
@@ -71,7 +73,7 @@ def message_of_receipt(candidate: Candidate, facts: Facts) -> MessageRow | None:
     if account is None:
         return None
     if isinstance(item, SendResultItem):
-        conversation = facts.conversations.get((connector, conversation_of(candidate, facts) or ""))
+        conversation = facts.conversations.get((connector, candidate.conversation_key or ""))
         return MessageRow(item.message_id, conversation)
     if not isinstance(item, ReceiptItem):
         return None

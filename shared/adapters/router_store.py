@@ -1,7 +1,8 @@
 """The router's statements: progress, claims, mappings, receipts. One transaction per batch, rows sorted by key.
 
 The lock order is the same for every worker (progress, claim, mapping, delivery_state), so two workers cannot wait for
-each other in a circle. Arrays travel as one parameter each: one round trip per step, whatever the batch's size.
+each other in a circle. Arrays travel as one parameter each, in
+binary form (the text form is escaped element by element): one round trip per step whatever the size of the batch.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def assert_progress(cursor: psycopg.Cursor[Any], topic: str, topic_id: str, rang
     ordered = sorted(ranges)
     cursor.execute(
         "UPDATE router_progress AS p SET first_offset = r.committed, end_offset = greatest(p.end_offset, r.batch_end)"
-        " FROM (SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS u(partition, committed, batch_end)"
+        " FROM (SELECT * FROM unnest(%b::int[], %b::bigint[], %b::bigint[]) AS u(partition, committed, batch_end)"
         "       ORDER BY 1) AS r"
         " WHERE p.topic = %s AND p.partition = r.partition AND p.topic_id = %s::uuid AND p.first_offset <= r.committed",
         (ordered, [ranges[p][0] for p in ordered], [ranges[p][1] for p in ordered], topic, topic_id),
@@ -167,7 +168,7 @@ def claim(cursor: psycopg.Cursor[Any], epoch: str, rows: Iterable[ClaimRow]) -> 
     cursor.execute(
         "INSERT INTO claim AS c (key, epoch, raw_partition, raw_offset, item, taken_from)"
         " SELECT u.key, %s::uuid, u.p, u.o, u.i, u.t"
-        " FROM unnest(%b::bytea[], %s::int[], %s::bigint[], %s::text[], %s::text[]) AS u(key, p, o, i, t) ORDER BY u.key"
+        " FROM unnest(%b::bytea[], %b::int[], %b::bigint[], %b::text[], %b::text[]) AS u(key, p, o, i, t) ORDER BY u.key"
         " ON CONFLICT (key) DO UPDATE SET"
         "  (epoch, raw_partition, raw_offset, item, taken_from) ="
         "  (SELECT s.* FROM ("
@@ -189,13 +190,13 @@ def claim(cursor: psycopg.Cursor[Any], epoch: str, rows: Iterable[ClaimRow]) -> 
 
 _FIND = (
     "SELECT m.connector_id::text, m.chave_externa, m.entidade_id::text, m.metadata ->> 'conversation_id'"
-    " FROM unnest(%s::uuid[], %s::text[]) AS u(connector_id, chave)"
+    " FROM unnest(%b::text[]::uuid[], %b::text[]) AS u(connector_id, chave)"
     " JOIN channel_mapping AS m ON m.connector_id = u.connector_id AND m.chave_externa = u.chave AND m.entidade_type = '{type}'"
 )
 _INSERT = (
     "INSERT INTO channel_mapping AS m (id, connector_id, account_id, chave_externa, entidade_type, entidade_id, metadata)"
     " SELECT u.id, u.connector_id, u.account_id, u.chave, '{type}', u.entidade_id, u.metadata"
-    " FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::uuid[], %s::jsonb[])"
+    " FROM unnest(%b::text[]::uuid[], %b::text[]::uuid[], %b::text[]::uuid[], %b::text[], %b::text[]::uuid[], %b::text[]::jsonb[])"
     "  AS u(id, connector_id, account_id, chave, entidade_id, metadata) ORDER BY u.connector_id, u.chave"
     " ON CONFLICT (connector_id, chave_externa, entidade_type) DO UPDATE SET entidade_id = m.entidade_id"
     " RETURNING m.connector_id::text, m.chave_externa, m.entidade_id::text, m.metadata ->> 'conversation_id'"
@@ -222,7 +223,7 @@ def find_messages_by_id(cursor: psycopg.Cursor[Any], keys: Iterable[tuple[str, s
     cursor.execute(
         "SELECT DISTINCT ON (m.connector_id, m.entidade_id)"
         "  m.connector_id::text, m.entidade_id::text, m.metadata ->> 'conversation_id'"
-        " FROM unnest(%s::uuid[], %s::uuid[]) AS u(connector_id, entidade_id)"
+        " FROM unnest(%b::text[]::uuid[], %b::text[]::uuid[]) AS u(connector_id, entidade_id)"
         " JOIN channel_mapping AS m ON m.entidade_id = u.entidade_id AND m.connector_id = u.connector_id"
         "  AND m.entidade_type = 'message' ORDER BY m.connector_id, m.entidade_id, m.id",
         ([key[0] for key in ordered], [key[1] for key in ordered]),
@@ -257,7 +258,7 @@ def repoint_contacts(cursor: psycopg.Cursor[Any], rows: Iterable[tuple[str, str,
     if ordered:
         cursor.execute(
             "UPDATE channel_mapping AS m SET entidade_id = u.entidade_id"
-            " FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS u(connector_id, chave, entidade_id)"
+            " FROM unnest(%b::text[]::uuid[], %b::text[], %b::text[]::uuid[]) AS u(connector_id, chave, entidade_id)"
             " WHERE m.connector_id = u.connector_id AND m.chave_externa = u.chave AND m.entidade_type = 'contact'",
             ([row[0] for row in ordered], [row[1] for row in ordered], [row[2] for row in ordered]),
         )
@@ -276,7 +277,7 @@ def record_receipts(
     cursor.execute(
         "INSERT INTO delivery_state AS d (message_id, participant, status, epoch, raw_partition, raw_offset, item)"
         " SELECT u.m, u.p, u.s, %s::uuid, u.part, u.o, u.i"
-        " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::int[], %s::bigint[], %s::text[]) AS u(m, p, s, part, o, i)"
+        " FROM unnest(%b::text[]::uuid[], %b::text[], %b::text[], %b::int[], %b::bigint[], %b::text[]) AS u(m, p, s, part, o, i)"
         " ORDER BY 1, 2, 3 ON CONFLICT (message_id, participant, status) DO NOTHING",
         (
             epoch,
@@ -290,7 +291,7 @@ def record_receipts(
     )
     cursor.execute(
         "SELECT message_id::text, participant, status, epoch::text, raw_partition, raw_offset, item"
-        " FROM delivery_state WHERE message_id = ANY(%s::uuid[])",
+        " FROM delivery_state WHERE message_id = ANY(%b::text[]::uuid[])",
         (sorted({row.message_id for row in ordered}),),
     )
     return cursor.fetchall()

@@ -37,6 +37,7 @@ def facts_for(one: Candidate) -> Facts:
     facts = no_facts()
     who = one.account
     assert who is not None
+    one.contact_id, one.conversation_key = "contact-1", f"{who.account_id}:contact-1"
     facts.contacts[CONNECTOR, "phone:5511900000009"] = "contact-1"
     facts.conversations[CONNECTOR, f"{who.account_id}:contact-1"] = "conversation-1"
     facts.messages[CONNECTOR, message_key(who.account_id, None, "wamid.1")] = MessageRow("message-1", "conversation-1")
