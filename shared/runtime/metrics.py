@@ -58,6 +58,11 @@ class RelayMetrics:
         self.outbox_oldest_seconds = Gauge(
             "channels_relay_outbox_oldest_seconds", "Age of the oldest such row.", registry=registry
         )
+        # Rows that could not be published by themselves; they wait for a new change of their subject, or a restart.
+        self.outbox_set_aside = Gauge("channels_relay_outbox_set_aside_rows", "Outbox rows set aside.", registry=registry)
+        self.set_aside = Counter("channels_relay_set_aside", "Rows set aside, by topic.", ["topic"], registry=registry)
+        # dependency: kafka, postgresql
+        self.faults = Counter("channels_relay_faults", "Work interrupted, by dependency.", ["dependency"], registry=registry)
         self.active = Gauge("channels_relay_active", "1 while this process publishes.", registry=registry)
 
 

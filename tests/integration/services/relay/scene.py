@@ -27,7 +27,6 @@ from shared.adapters.tables import (
     DataKey,
     OrgUnit,
     Outbox,
-    SnapshotVersion,
     Tenant,
 )
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType
@@ -61,7 +60,12 @@ class Scene:
         """A pending connector with its first snapshot notice."""
         connector_id = new_uuid7()
         with unit_of_work(self.engine) as session:
-            row = {"tipo": ConnectorType.WHATSAPP_OFFICIAL, "nome": "c", "config": {"waba_id": "1"}, "status": ConnectorStatus.PENDING}
+            row = {
+                "tipo": ConnectorType.WHATSAPP_OFFICIAL,
+                "nome": "c",
+                "config": {"waba_id": "1"},
+                "status": ConnectorStatus.PENDING,
+            }
             session.execute(insert(ChannelConnector).values(id=connector_id, tenant_id=self.tenant_id, **(row | values)))
             notify(session, Topic.CONNECTOR_SNAPSHOT, connector_id)
             session.commit()

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 import pytest
+from sqlalchemy import make_url, update
 
 from shared.adapters.avro import Codec
 from shared.adapters.kafka import read_headers
 from shared.adapters.snapshots import SnapshotReader
-from shared.adapters.tables import AutomationFlow, ChannelConnector
+from shared.adapters.tables import AutomationFlow
 from shared.domain.enums import ConnectorStatus, ConnectorType
 from shared.domain.records import ConnectorStatusChanged
 from shared.domain.topics import Topic
+from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.services.relay.scene import RelayProcess, Scene, eventually, read_committed
 
 StartRelay = Callable[..., RelayProcess]
@@ -27,7 +31,9 @@ def test_snapshots_say_what_the_rows_say(scene: Scene, start_relay: StartRelay, 
     new = scene.add_data_key("ingest", "wrapped-new")
     scene.add_data_key("ingest", "wrapped-retired", age_seconds=90, retired=True)
     scene.add_data_key("credential", "wrapped-credential")
-    connector_id = scene.add_connector(config={"waba_id": "77", "access_token": "canary-token", "deep": [{"App_Secret": "canary"}]})
+    connector_id = scene.add_connector(
+        config={"waba_id": "77", "access_token": "canary-token", "deep": [{"App_Secret": "canary"}]}
+    )
     account_id = scene.add_account(connector_id, "1001", intake_flow_id=scene.flow_id)
     start_relay()
     eventually(lambda: reader.directory.account(account_id) and reader.directory.connector(connector_id), 20)
@@ -149,7 +155,7 @@ def test_a_flow_that_is_not_usable_is_told_as_such(scene: Scene, start_relay: St
     connector_id = scene.add_connector()
     account_id = scene.add_account(connector_id, "1001", intake_flow_id=scene.flow_id)
     with scene.engine.begin() as connection:
-        connection.execute(AutomationFlow.__table__.update().values(published=False))  # type: ignore[attr-defined]
+        connection.execute(update(AutomationFlow).values(published=False))
     start_relay()
     eventually(lambda: reader.directory.account(account_id), 20)
     account = reader.directory.account(account_id)
@@ -159,12 +165,29 @@ def test_a_flow_that_is_not_usable_is_told_as_such(scene: Scene, start_relay: St
 
 
 def test_a_relay_tells_how_it_is_and_stops_when_asked(scene: Scene, start_relay: StartRelay) -> None:
-    port = 0
-    relay = start_relay()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     scene.add_connector()
+    relay = start_relay(CHANNELS_RELAY_OPERATIONS_PORT=str(port))
     eventually(lambda: "batch_published" in relay.log(), 20)
-    assert port == 0
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
+        assert answer.read() == b"active\n"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        metrics = answer.read().decode()
+    assert 'channels_relay_published_total{topic="channel.connector.snapshot"} 1.0' in metrics
+    assert "channels_relay_active 1.0" in metrics
     assert relay.end() == 0
-    with scene.engine.connect() as connection:
-        assert connection.execute(ChannelConnector.__table__.select()).all()
-    assert urllib.request is not None
+    assert "Traceback" not in relay.log()
+
+
+def test_a_relay_without_a_schema_ends_with_a_clear_line(
+    kafka_bootstrap: str, topic_prefix: str, database: DatabaseUnderTest, tmp_path: Path
+) -> None:
+    elsewhere = make_url(database.worker_url).set(database="postgres").render_as_string(hide_password=False)
+    relay = RelayProcess(kafka_bootstrap, topic_prefix, elsewhere, tmp_path / "relay.log")
+    try:
+        assert relay.process.wait(20) == 2
+    finally:
+        relay.process.kill()
+        relay.process.wait()
+    assert "channels database prepare" in relay.log()

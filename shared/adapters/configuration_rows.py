@@ -1,0 +1,116 @@
+"""Reads the rows that snapshots are built from. The caller's transaction decides of which instant they are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from sqlalchemy import Connection, select
+
+from shared.adapters.tables import (
+    AutomationFlow,
+    ChannelAccount,
+    ChannelConnector,
+    ChannelWebhook,
+    DataKey,
+    SnapshotVersion,
+)
+from shared.domain.configuration import AccountRow, ConfigurationRows, ConnectorRow
+from shared.domain.enums import KeyPurpose
+from shared.domain.records import WebhookSnapshot, WrappedDataKey
+
+_NO_VERSION = 0  # a use case that counts none: readers take it only until a counted one comes
+
+
+def read_configuration(connection: Connection, connector_ids: Collection[str], account_ids: Collection[str]) -> ConfigurationRows:
+    """The rows of these connectors and accounts; blocks, at most four statements."""
+    return ConfigurationRows(connectors=_connectors(connection, connector_ids), accounts=_accounts(connection, account_ids))
+
+
+def _connectors(connection: Connection, ids: Collection[str]) -> dict[str, ConnectorRow]:
+    if not ids:
+        return {}
+    found = connection.execute(
+        select(ChannelConnector.__table__, SnapshotVersion.version)
+        .outerjoin(SnapshotVersion, SnapshotVersion.subject_id == ChannelConnector.id)
+        .where(ChannelConnector.id.in_(ids))
+    ).all()
+    webhooks = _webhooks(connection, ids)
+    keys = _ingest_keys(connection, {row.tenant_id for row in found})
+    return {
+        row.id: ConnectorRow(
+            version=row.version or _NO_VERSION,
+            connector_id=row.id,
+            tenant_id=row.tenant_id,
+            tipo=row.tipo,
+            status=row.status,
+            config=row.config,
+            webhooks=tuple(webhooks[row.id]),
+            ingest_keys=tuple(keys[row.tenant_id]),
+        )
+        for row in found
+    }
+
+
+def _webhooks(connection: Connection, connector_ids: Collection[str]) -> defaultdict[str, list[WebhookSnapshot]]:
+    webhooks: defaultdict[str, list[WebhookSnapshot]] = defaultdict(list)
+    for row in connection.execute(
+        select(
+            ChannelWebhook.connector_id, ChannelWebhook.id, ChannelWebhook.evento, ChannelWebhook.status, ChannelWebhook.segredo
+        )
+        .where(ChannelWebhook.connector_id.in_(connector_ids))
+        .order_by(ChannelWebhook.id)
+    ):
+        webhooks[row.connector_id].append(
+            WebhookSnapshot(webhook_id=row.id, evento=row.evento, status=row.status, segredo=row.segredo)
+        )
+    return webhooks
+
+
+def _ingest_keys(connection: Connection, tenant_ids: Collection[str]) -> defaultdict[str, list[WrappedDataKey]]:
+    keys: defaultdict[str, list[WrappedDataKey]] = defaultdict(list)
+    if not tenant_ids:
+        return keys
+    for row in connection.execute(
+        select(DataKey.tenant_id, DataKey.key_id, DataKey.wrapped)
+        .where(DataKey.tenant_id.in_(tenant_ids), DataKey.purpose == KeyPurpose.INGEST.value, DataKey.retired_at.is_(None))
+        .order_by(DataKey.created_at.desc(), DataKey.key_id.desc())
+    ):
+        keys[row.tenant_id].append(WrappedDataKey(key_id=row.key_id, wrapped=row.wrapped))
+    return keys
+
+
+def _accounts(connection: Connection, ids: Collection[str]) -> dict[str, AccountRow]:
+    if not ids:
+        return {}
+    found = connection.execute(
+        select(
+            ChannelAccount.__table__,
+            ChannelConnector.tenant_id,
+            ChannelConnector.tipo,
+            AutomationFlow.category,
+            AutomationFlow.published,
+            SnapshotVersion.version,
+        )
+        .join(ChannelConnector, ChannelConnector.id == ChannelAccount.connector_id)
+        .outerjoin(AutomationFlow, AutomationFlow.id == ChannelAccount.intake_flow_id)
+        .outerjoin(SnapshotVersion, SnapshotVersion.subject_id == ChannelAccount.id)
+        .where(ChannelAccount.id.in_(ids))
+    )
+    return {
+        row.id: AccountRow(
+            version=row.version or _NO_VERSION,
+            account_id=row.id,
+            connector_id=row.connector_id,
+            tenant_id=row.tenant_id,
+            tipo=row.tipo,
+            identidade=row.identidade,
+            status=row.status,
+            config=row.config or {},
+            org_unit_id=row.org_unit_id,
+            intake_flow_id=row.intake_flow_id,
+            flow_category=row.category,
+            flow_published=row.published,
+        )
+        for row in found
+    }
