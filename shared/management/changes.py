@@ -1,0 +1,188 @@
+"""What every change of the configuration does beside changing: lock the connector first, count a version, leave a notice in
+the outbox, and write who did it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import func, insert, inspect, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from shared.adapters.clock import new_uuid7
+from shared.adapters.tables import AuditLog, Base, ChannelAccount, ChannelConnector, Outbox, SnapshotVersion
+from shared.domain.enums import ConnectorStatus
+from shared.domain.errors import InvalidInput, NotFound
+from shared.domain.topics import Topic
+from shared.management.masking import columns_of, masked
+from shared.management.rules import flush, rules_enforced
+
+_MADE = "changes_made"
+_SNAPSHOTS = {"connector": Topic.CONNECTOR_SNAPSHOT, "account": Topic.ACCOUNT_SNAPSHOT}
+
+Row = TypeVar("Row", bound=Base)
+
+
+@dataclass(slots=True)
+class Trace:
+    """Whether the block of `audited` changed anything; known after the block."""
+
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change that this session made, as the audit log has it."""
+
+    action: str
+    subject_type: str
+    subject_id: str
+
+
+def changes_made(session: Session) -> tuple[Change, ...]:
+    """What the use cases changed in this session so far, in order; empty if everything was so already."""
+    return tuple(session.info.get(_MADE, ()))
+
+
+def lock_connector(session: Session, connector_id: str) -> ChannelConnector:
+    """The connector, locked until the end of the transaction; every use case does this first. Raises NotFound.
+
+    The lock stops other use cases and activations, not the router, which only refers to the row.
+    """
+    return find(session, ChannelConnector, connector_id, lock=True)
+
+
+def find(session: Session, table: type[Row], row_id: str, *, lock: bool = False) -> Row:
+    """A row as it is now, by its id; raises NotFound, also for text that is no id."""
+    try:
+        canonical = str(UUID(row_id))
+    except ValueError:
+        raise NotFound(f"{table.__tablename__} has no row of this id") from None
+    with rules_enforced():
+        row = session.get(table, canonical, with_for_update={"key_share": True} if lock else None, populate_existing=True)
+    if row is None:
+        raise NotFound(f"{table.__tablename__} {canonical} does not exist")
+    return row
+
+
+def lock_connector_of(session: Session, table: type[Row], row_id: str) -> tuple[ChannelConnector, Row]:
+    """The locked connector of a row that has a `connector_id`, and the row as it is under the lock."""
+    connector_id: str = find(session, table, row_id).connector_id  # type: ignore[attr-defined]  # the caller's table has it
+    connector = lock_connector(session, connector_id)
+    return connector, find(session, table, row_id)
+
+
+def lock_connectors_of(session: Session, tenant_id: str) -> list[ChannelConnector]:
+    """Every connector of a tenant, locked in one order, for changes that reach across them."""
+    statement = select(ChannelConnector).where(ChannelConnector.tenant_id == tenant_id).order_by(ChannelConnector.id)
+    with rules_enforced():
+        return list(session.scalars(statement.with_for_update(key_share=True).execution_options(populate_existing=True)))
+
+
+def announce_connector(session: Session, connector_id: str) -> None:
+    """Count a version of the connector's snapshot and ask the relay to publish it."""
+    _announce(session, "connector", connector_id)
+
+
+def announce_account(session: Session, account_id: str) -> None:
+    """The same for one account."""
+    _announce(session, "account", account_id)
+
+
+def announce_accounts(session: Session, connector_id: str) -> None:
+    """The same for every account of a connector."""
+    accounts = select(ChannelAccount.id).where(ChannelAccount.connector_id == connector_id).order_by(ChannelAccount.id)
+    for account_id in session.scalars(accounts):
+        announce_account(session, account_id)
+
+
+def announce_status(
+    session: Session, connector_id: str, old: ConnectorStatus | None, new: ConnectorStatus, *, cause: str, actor: str
+) -> None:
+    """Ask the relay for one `channel.connector.status_changed`; `old` is None for a new connector."""
+    now = session.scalar(select(func.clock_timestamp()))
+    assert now is not None  # noqa: S101  a clock always answers
+    detail = {
+        "change_id": new_uuid7(),
+        "old_status": old.value if old else None,
+        "new_status": new.value,
+        "cause": cause,
+        "actor": actor,
+        "changed_at_ms": int(now.timestamp() * 1000),
+    }
+    session.execute(insert(Outbox).values(topic=Topic.CONNECTOR_STATUS_CHANGED.value, subject_id=connector_id, detail=detail))
+
+
+@contextmanager
+def audited(session: Session, row: Base, action: str, *, tenant_id: str, actor: str) -> Iterator[Trace]:
+    """Flush the changes that the block makes to `row`, and log what differs, masked; no difference leaves no trace."""
+    trace = Trace()
+    before = columns_of(row)
+    yield trace
+    flush(session)
+    after = columns_of(row)
+    changed = [name for name in after if before[name] != after[name]]
+    if changed:
+        trace.changed = True
+        values = masked({name: before[name] for name in changed}), masked({name: after[name] for name in changed})
+        _log(session, row, action, values, tenant_id=tenant_id, actor=actor)
+
+
+def audit_new(session: Session, row: Base, action: str, *, tenant_id: str, actor: str) -> None:
+    """Insert a row and log it, masked."""
+    session.add(row)
+    flush(session)
+    _log(session, row, action, (None, masked(columns_of(row))), tenant_id=tenant_id, actor=actor)
+
+
+def audit_gone(session: Session, row: Base, action: str, *, tenant_id: str, actor: str) -> None:
+    """Delete a row and log what it was, masked."""
+    was = masked(columns_of(row))
+    session.delete(row)
+    flush(session)
+    _log(session, row, action, (was, None), tenant_id=tenant_id, actor=actor)
+
+
+def allowed_changes(changes: Mapping[str, Any], allowed: frozenset[str]) -> None:
+    """Refuse names that a caller may not set; raises InvalidInput with a pointer."""
+    for name in changes:
+        if name not in allowed:
+            raise InvalidInput(f"{name[:64]} cannot be set", reason="field_unknown", pointer=f"/{name[:64]}")
+
+
+def _announce(session: Session, kind: str, subject_id: str) -> None:
+    flush(session)
+    count = upsert(SnapshotVersion).values(subject_id=subject_id, kind=kind, version=1)
+    with rules_enforced():
+        session.execute(count.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1}))
+        session.execute(insert(Outbox).values(topic=_SNAPSHOTS[kind].value, subject_id=subject_id))
+
+
+def _log(
+    session: Session,
+    row: Base,
+    action: str,
+    values: tuple[dict[str, Any] | None, dict[str, Any] | None],
+    *,
+    tenant_id: str,
+    actor: str,
+) -> None:
+    before, after = values
+    (subject_id,) = inspect(row).identity or ("",)
+    change = Change(action=action, subject_type=row.__tablename__, subject_id=subject_id)
+    session.execute(
+        insert(AuditLog).values(
+            tenant_id=tenant_id,
+            actor=actor,
+            action=change.action,
+            subject_type=change.subject_type,
+            subject_id=change.subject_id,
+            before=before,
+            after=after,
+        )
+    )
+    session.info.setdefault(_MADE, []).append(change)

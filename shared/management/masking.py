@@ -1,0 +1,46 @@
+"""Rows as the audit log shows them: JSON values, and `***` in place of whatever could be a secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import inspect
+
+from shared.adapters.tables import Base
+
+MASK = "***"
+_UNREADABLE = frozenset({"valor_encrypted"})
+_SEALED = frozenset({"segredo", "wrapped", "fingerprint"})
+SECRET_NAME = re.compile(
+    r"token|secret|segredo|passw|senha|credential|credencial|authorization|bearer|private_?key|api_?key|(^|_)pin$", re.IGNORECASE
+)
+
+
+def columns_of(row: Base) -> dict[str, Any]:
+    """Column name -> value of one row as it is; leaves out what must not be read back."""
+    columns = {attribute.columns[0].name: attribute.key for attribute in inspect(type(row)).column_attrs}
+    return {name: getattr(row, attribute) for name, attribute in columns.items() if name not in _UNREADABLE}
+
+
+def masked(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for people."""
+    return {name: _masked(name, value) for name, value in columns.items()}
+
+
+def _masked(name: str, value: object) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if name in _SEALED:
+        return MASK
+    if isinstance(value, Mapping):
+        return {key: _masked_member(str(key), member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(name, member) for member in value]
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _masked_member(name: str, value: object) -> Any:
+    return MASK if SECRET_NAME.search(name) and isinstance(value, str) else _masked(name, value)

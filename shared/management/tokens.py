@@ -1,0 +1,96 @@
+"""Use cases of `channel_token`: seal and store a credential, take one away. Nothing here reads a credential back."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from shared.adapters.clock import new_uuid7
+from shared.adapters.sealing import Aad
+from shared.adapters.tables import ChannelConnector, ChannelToken
+from shared.adapters.vault import Vault
+from shared.domain.enums import KeyPurpose, TokenKind
+from shared.domain.errors import InvalidInput, SealBroken
+from shared.management.changes import announce_connector, audit_gone, audit_new, lock_connector, lock_connector_of
+from shared.management.data_keys import ring_for
+from shared.management.lifting import refuse_secrets
+from shared.management.rules import rules_enforced
+
+_FINGERPRINT = "fingerprint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewToken:
+    """A credential in clear, on its way in. `expires_at` carries a time zone; `metadata` holds scopes and the like."""
+
+    kind: TokenKind
+    value: str = field(repr=False)
+    expires_at: datetime | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+def add_token(session: Session, vault: Vault, connector_id: str, new: NewToken, *, actor: str) -> ChannelToken:
+    """Seal and store one more token; older ones stay usable. Raises NotFound, InvalidInput, Unavailable."""
+    connector = lock_connector(session, connector_id)
+    token = seal_token(session, vault, connector, new, actor=actor)
+    announce_connector(session, connector.id)
+    return token
+
+
+def revoke_token(session: Session, token_id: str, *, actor: str) -> None:
+    """Delete a token. Raises Conflict (`token_missing`) if an active connector would be left without a valid one."""
+    connector, token = lock_connector_of(session, ChannelToken, token_id)
+    audit_gone(session, token, "token.revoked", tenant_id=connector.tenant_id, actor=actor)
+    with rules_enforced():  # the rule waits for the commit; ask it now, while the caller can still be told
+        session.execute(text("SET CONSTRAINTS connector_keeps_a_token IMMEDIATE"))
+        session.execute(text("SET CONSTRAINTS connector_keeps_a_token DEFERRED"))
+    announce_connector(session, connector.id)
+
+
+def seal_token(session: Session, vault: Vault, connector: ChannelConnector, new: NewToken, *, actor: str) -> ChannelToken:
+    """The part of `add_token` for a caller that holds the connector's lock and announces by itself."""
+    if not new.value.strip():
+        raise InvalidInput("a token cannot be empty", reason="token_empty", pointer="/value")
+    if new.expires_at is not None and new.expires_at.tzinfo is None:
+        raise InvalidInput("expires_at needs a time zone", reason="time_zone_missing", pointer="/expires_at")
+    refuse_secrets(new.metadata, "/metadata")
+    token_id, tenant = new_uuid7(), connector.tenant_id
+    ring = ring_for(session, vault, tenant, KeyPurpose.CREDENTIAL, actor=actor)
+    fingerprint = ring.seal_text(_digest(new.value), _aad(tenant, "metadata", token_id))
+    token = ChannelToken(
+        id=token_id,
+        connector_id=connector.id,
+        kind=new.kind,
+        valor_encrypted=ring.seal_text(new.value.encode(), _aad(tenant, "valor_encrypted", token_id)),
+        expires_at=new.expires_at,
+        extra={**(new.metadata or {}), _FINGERPRINT: fingerprint},
+    )
+    audit_new(session, token, "token.added", tenant_id=tenant, actor=actor)
+    return token
+
+
+def holds_value(session: Session, vault: Vault, tenant_id: str, token: ChannelToken, value: str, *, actor: str) -> bool:
+    """Whether the token holds this value, told by its sealed digest, so that the credential itself stays closed."""
+    sealed = (token.extra or {}).get(_FINGERPRINT)
+    if not isinstance(sealed, str):
+        return False
+    ring = ring_for(session, vault, tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
+    try:
+        return hmac.compare_digest(ring.open_text(sealed, _aad(tenant_id, "metadata", token.id)), _digest(value))
+    except SealBroken:
+        return False  # such as after an erasure of keys: the value given now is stored anew
+
+
+def _digest(value: str) -> bytes:
+    return hashlib.sha256(value.encode()).digest()
+
+
+def _aad(tenant_id: str, column: str, token_id: str) -> Aad:
+    return Aad(tenant_id, "channel_token", column, token_id)

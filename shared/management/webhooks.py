@@ -1,0 +1,122 @@
+"""Use cases of `channel_webhook`: one row per class of inbound items, with its sealed receiving secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.adapters.clock import new_uuid7
+from shared.adapters.receiving_secrets import open_segredo, seal_segredo
+from shared.adapters.tables import ChannelConnector, ChannelWebhook
+from shared.adapters.vault import Vault
+from shared.domain.enums import KeyPurpose, SecretUse, WebhookEvent, WebhookStatus
+from shared.domain.errors import Conflict, InvalidInput
+from shared.management.changes import announce_connector, audit_new, audited, lock_connector, lock_connector_of
+from shared.management.data_keys import ring_for
+from shared.providers.contract import ReceivingSecret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSecret:
+    """A receiving secret in clear, on its way in; it counts from `not_before_ms` to `not_after_ms` (None: always)."""
+
+    use: SecretUse
+    value: str = field(repr=False)
+    not_before_ms: int | None = None
+    not_after_ms: int | None = None
+
+
+def receiving_url(public_url: str, connector_id: str, account_id: str | None = None) -> str:
+    """Where a provider posts to: for the whole connector, or dedicated to one account."""
+    base = f"{public_url.rstrip('/')}/webhooks/{connector_id}"
+    return f"{base}/{account_id}" if account_id else base
+
+
+def checked_url(url: str) -> str:
+    """The address, if it is one; raises InvalidInput."""
+    if not url.startswith(("https://", "http://")) or any(character.isspace() for character in url):
+        raise InvalidInput("url must be an http(s) address", reason="url_invalid", pointer="/url")
+    return url
+
+
+def create_webhook(
+    session: Session, vault: Vault, connector_id: str, evento: WebhookEvent, secrets: Sequence[NewSecret], *, url: str, actor: str
+) -> ChannelWebhook:
+    """An active row for one class. Raises NotFound, InvalidInput, Conflict (`webhook_exists`, `segredo_missing`)."""
+    connector = lock_connector(session, connector_id)
+    taken = select(ChannelWebhook.id).where(ChannelWebhook.connector_id == connector.id, ChannelWebhook.evento == evento)
+    if session.scalar(taken) is not None:  # the connector's lock keeps this true until the commit
+        raise Conflict(f"the connector has a webhook row for {evento}", reason="webhook_exists")
+    webhook = ChannelWebhook(
+        id=new_uuid7(), connector_id=connector.id, evento=evento, url=checked_url(url), status=WebhookStatus.ACTIVE
+    )
+    webhook.segredo = _sealed(session, vault, connector, webhook.id, secrets, actor=actor)
+    audit_new(session, webhook, "webhook.created", tenant_id=connector.tenant_id, actor=actor)
+    announce_connector(session, connector.id)
+    return webhook
+
+
+def set_webhook_secrets(session: Session, vault: Vault, webhook_id: str, secrets: Sequence[NewSecret], *, actor: str) -> bool:
+    """Replace the list of secrets; False if it is the same already. Give old and new ones together to rotate without a gap."""
+    connector, webhook = lock_connector_of(session, ChannelWebhook, webhook_id)
+    if _same(session, vault, connector, webhook, secrets, actor=actor):
+        return False
+    with audited(session, webhook, "webhook.secrets_set", tenant_id=connector.tenant_id, actor=actor):
+        webhook.segredo = _sealed(session, vault, connector, webhook.id, secrets, actor=actor)
+    announce_connector(session, connector.id)
+    return True
+
+
+def update_webhook(
+    session: Session, webhook_id: str, *, url: str | None = None, status: WebhookStatus | None = None, actor: str
+) -> ChannelWebhook:
+    """Change address or status; None leaves as it is. Raises Conflict (`segredo_missing`) for active without a secret."""
+    connector, webhook = lock_connector_of(session, ChannelWebhook, webhook_id)
+    with audited(session, webhook, "webhook.updated", tenant_id=connector.tenant_id, actor=actor) as trace:
+        webhook.url = checked_url(url) if url is not None else webhook.url
+        webhook.status = status or webhook.status
+    if trace.changed:
+        announce_connector(session, connector.id)
+    return webhook
+
+
+def _sealed(
+    session: Session, vault: Vault, connector: ChannelConnector, webhook_id: str, secrets: Sequence[NewSecret], *, actor: str
+) -> str | None:
+    if not secrets:
+        return None
+    if not all(secret.value for secret in secrets):
+        raise InvalidInput("a secret cannot be empty", reason="secret_empty", pointer="/secrets")
+    ring = ring_for(session, vault, connector.tenant_id, KeyPurpose.INGEST, actor=actor)
+    return seal_segredo(ring, connector.tenant_id, webhook_id, _as_received(webhook_id, secrets))
+
+
+def _same(
+    session: Session,
+    vault: Vault,
+    connector: ChannelConnector,
+    webhook: ChannelWebhook,
+    secrets: Sequence[NewSecret],
+    *,
+    actor: str,
+) -> bool:
+    if not webhook.segredo:
+        return not secrets
+    ring = ring_for(session, vault, connector.tenant_id, KeyPurpose.INGEST, actor=actor)
+    return open_segredo(ring, connector.tenant_id, webhook.id, webhook.segredo) == _as_received(webhook.id, secrets)
+
+
+def _as_received(webhook_id: str, secrets: Sequence[NewSecret]) -> tuple[ReceivingSecret, ...]:
+    return tuple(
+        ReceivingSecret(
+            id=f"{webhook_id}/{index}",
+            use=secret.use,
+            value=secret.value.encode(),
+            not_before_ms=secret.not_before_ms,
+            not_after_ms=secret.not_after_ms,
+        )
+        for index, secret in enumerate(secrets)
+    )
