@@ -165,6 +165,8 @@ def server_properties(port: int, controller_port: int, data: Path) -> str:
         "group.consumer.min.session.timeout.ms": 1000,
         "group.consumer.min.heartbeat.interval.ms": 200,
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,  # a dead router's records wait for this
+        "broker.session.timeout.ms": 3000,  # how long a killed broker's successor waits; the default is 9 s
+        "broker.heartbeat.interval.ms": 500,
         "num.network.threads": 2,
         "num.io.threads": 4,
         "background.threads": 2,

@@ -24,7 +24,7 @@ from shared.domain.errors import ConfigError, Unavailable
 
 SUPERUSER = "postgres"
 _INITDB = "initdb"  # its log, and its identity file while it runs
-_SOCKET_NAME = ".s.PGSQL.5432.lock"
+_SOCKET_LOCK = ".s.PGSQL.5432.lock"
 _SOCKET_PATH_BYTES = 100  # the system's limit is about 107, 103 on macOS (unix(7))
 _READY_SECONDS = 40
 _STOP_SECONDS = 15
@@ -71,7 +71,7 @@ class PostgresNode:
     def socket_folder(self) -> Path:
         """Where the socket is: beside the data, or under /tmp when that path is too long."""
         beside = self._folder / "socket"
-        if len(os.fsencode(beside / _SOCKET_NAME)) <= _SOCKET_PATH_BYTES:
+        if len(os.fsencode(beside / _SOCKET_LOCK)) <= _SOCKET_PATH_BYTES:
             return beside
         name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
         return Path("/tmp") / f"channels-{os.geteuid()}-{name}"  # noqa: S108 - not TMPDIR: `down` may run without it; _own checks
@@ -151,7 +151,10 @@ class PostgresNode:
         draft.rename(self._data)
 
     def _launch(self) -> None:
-        (self._data / "postmaster.pid").unlink(missing_ok=True)  # nobody runs here: _adopt has looked
+        # Nobody runs here, _adopt has looked. PostgreSQL itself would take a zombie or a recycled id for its old self; that
+        # sessions of a killed server still use the data, it sees by their shared memory all the same.
+        for lock_file in (self._data / "postmaster.pid", self.socket_folder / _SOCKET_LOCK):
+            lock_file.unlink(missing_ok=True)
         settings = {**_SETTINGS, "unix_socket_directories": str(self.socket_folder)}
         argv = [str(_program("postgres")), "-D", str(self._data), "-p", "5432"]
         argv += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]

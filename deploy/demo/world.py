@@ -1,0 +1,97 @@
+"""What the demo sees from outside: it posts as Meta would, and reads topics and tables as a stranger would."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import psycopg
+from psycopg import sql
+
+from shared.adapters.avro import Codec
+from shared.adapters.kafka import full_name
+from shared.adapters.object_store import ObjectStore
+from shared.adapters.raw_body import open_body
+from shared.adapters.topic_reader import TopicReader
+from shared.adapters.vault import LocalKeyFiles, Vault
+from shared.domain.enums import KeyPurpose
+from shared.domain.records import AuditRecorded, ConnectorSnapshot, WebhookReceived
+from shared.domain.topics import Topic
+
+
+class World:
+    """One running installation, found by the settings that `channels up` left in its home."""
+
+    def __init__(self, home: Path) -> None:
+        settings: dict[str, Any] = json.loads((home / "stack.json").read_text())["settings"]
+        self._bootstrap: str = settings["kafka_bootstrap"]
+        self._prefix: str = settings["topic_prefix"]
+        self._worker_url = str(settings["database_worker_url"]).replace("postgresql+psycopg", "postgresql")
+        self._port = int(settings["ingest_port"])
+        self._codec = Codec()
+        self._vault = Vault(LocalKeyFiles(Path(settings["keys_dir"]), frozenset({KeyPurpose.INGEST})))
+        self._objects = ObjectStore(settings["object_store_url"])
+        self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+
+    def post(self, connector_id: str, body: bytes, signature: str) -> int:
+        """Post one webhook; the HTTP status of the answer."""
+        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
+        return self._ask("POST", f"/webhooks/{connector_id}", body, headers)[0]
+
+    def handshake(self, connector_id: str, verify_token: str, challenge: str) -> tuple[int, str]:
+        """Meta's set-up call: status and body."""
+        query = urlencode({"hub.mode": "subscribe", "hub.verify_token": verify_token, "hub.challenge": challenge})
+        return self._ask("GET", f"/webhooks/{connector_id}?{query}", None, {})
+
+    def events(self, topic: Topic) -> list[Any]:
+        """Every committed record of a topic, decoded, in order."""
+        with TopicReader(self._bootstrap, full_name(self._prefix, topic)) as reader:
+            return [self._codec.decode(topic, record.value) for record in reader.read_all() if record.value is not None]
+
+    def count_raw_items(self) -> int:
+        """Elements of all raw bodies, counted here by plain JSON: neither the normaliser nor the router has a say."""
+        connectors: dict[str, ConnectorSnapshot] = {one.connector_id: one for one in self.events(Topic.CONNECTOR_SNAPSHOT)}
+        return sum(self._elements(record, connectors[record.connector_id]) for record in self.events(Topic.WEBHOOK_RECEIVED))
+
+    def count_raw_records(self) -> int:
+        """Records in the raw topic."""
+        return len(self.events(Topic.WEBHOOK_RECEIVED))
+
+    def books(self) -> Counter[str]:
+        """Outcome -> items, over all audit records."""
+        counts: Counter[str] = Counter()
+        record: AuditRecorded
+        for record in self.events(Topic.AUDIT):
+            for row in record.counts:
+                counts[row.outcome.value] += row.count
+        return counts
+
+    def count_rows(self, table: str) -> int:
+        """Rows of one of the router's tables, seen as the worker role."""
+        with psycopg.connect(self._worker_url) as connection:
+            row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+        return int(row[0]) if row else 0
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def _elements(self, record: WebhookReceived, connector: ConnectorSnapshot) -> int:
+        ring = self._vault.ring(KeyPurpose.INGEST, connector.tenant_id, connector.ingest_keys)
+        body = json.loads(open_body(record, ring, self._objects))
+        values = [change["value"] for entry in body["entry"] for change in entry["changes"]]
+        return sum(len(value.get("messages", ())) + len(value.get("statuses", ())) for value in values)
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, str]:
+        try:
+            self._connection.request(method, path, body, headers)
+            answer = self._connection.getresponse()
+        except (http.client.HTTPException, OSError):  # an idle connection may have been closed; one fresh try
+            self._connection.close()
+            self._connection.request(method, path, body, headers)
+            answer = self._connection.getresponse()
+        return answer.status, answer.read().decode("utf-8", "replace")
