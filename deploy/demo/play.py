@@ -127,15 +127,15 @@ class Play:
     def _post(self, body: bytes) -> int:
         return self._world.post(self._cast.connector_id, body, sign(body, self._cast.app_secret))
 
-    def _units(self) -> list[str | None]:
-        return [event.decision.org_unit_id for event in self._world.events(Topic.MESSAGE_RECEIVED)]
+    def _units(self) -> list[str]:
+        return [str(event.decision.org_unit_id) for event in self._world.events(Topic.MESSAGE_RECEIVED)]
 
     def _flows(self) -> list[str]:
         return [event.intake_flow_id for event in self._world.events(Topic.INTAKE_REQUESTED)]
 
-    def _numbered(self) -> list[str | None]:
-        texts = [event.message.content.text for event in self._world.events(Topic.MESSAGE_RECEIVED)]
-        return [text for text in texts if text is not None and text.startswith("number ")]
+    def _numbered(self) -> list[str]:
+        texts = [str(event.message.content.text) for event in self._world.events(Topic.MESSAGE_RECEIVED)]
+        return [text for text in texts if text.startswith("number ")]
 
 
 def _text(text: str, phone_number_id: str, sender: str = "5511900000001") -> dict[str, object]:
