@@ -68,8 +68,7 @@ def connector_event(change: Change) -> ConnectorEventItem:
 
 def error_event(change: Change, path: str, element: JsonObject) -> ConnectorEventItem:
     """One element of `value.errors`: Meta could not deliver something to us, and says why."""
-    code, detail = explanation([convert(element, Error)])
-    values = {"code": code, "detail": detail and detail[:MAX_CODE_CHARACTERS]}
+    code, _ = explanation([convert(element, Error)])
     return ConnectorEventItem(
         path=path,
         evento=WebhookEvent.FALLBACK,
@@ -77,7 +76,7 @@ def error_event(change: Change, path: str, element: JsonObject) -> ConnectorEven
         dedup_key=fingerprint(change.entry_id, change.entry_time, change.field, change.account_refs, element),
         provider_time_ms=change.provider_time_ms,
         name=f"{change.field[:MAX_CODE_CHARACTERS]}.error",
-        values={name: value for name, value in values.items() if value is not None},
+        values={} if code is None else {"code": code},
     )
 
 
