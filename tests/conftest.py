@@ -2,6 +2,7 @@
 
 `CHANNELS_TEST_HOME=<directory>` uses the stack of that directory, starts it if need be, and leaves it running, so that
 a second run begins at once. Without it a run has a stack in a temporary directory and stops it at its end.
+`CHANNELS_STACK=external` uses CHANNELS_KAFKA_BOOTSTRAP and CHANNELS_SUPERUSER_URL and starts nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from uuid import uuid4
 
 import pytest
 
+from deploy.local.home_lock import HomeLock
 from deploy.local.identity import read_identity, write_identity
 from deploy.local.stack import LocalStack, StackAddresses
 
@@ -39,11 +41,11 @@ def local_stack() -> Iterator[LocalStack]:
         yield stack
         return
     homes = Path(tempfile.gettempdir()) / f"channels-tests-{os.geteuid()}"
-    homes.mkdir(mode=0o700, exist_ok=True)
-    _sweep(homes)
     home = homes / str(os.getpid())
-    home.mkdir(mode=0o700)
-    write_identity(home / "owner.json", os.getpid())
+    with HomeLock(homes).held("test", _WAIT_SECONDS):
+        _sweep(homes)
+        home.mkdir(mode=0o700)
+        write_identity(home / "owner.json", os.getpid())
     stack = LocalStack(home, say=_tell)
     try:
         stack.start()
@@ -55,7 +57,7 @@ def local_stack() -> Iterator[LocalStack]:
 
 def _sweep(homes: Path) -> None:
     # A run that was killed could not stop its stack; the next run does.
-    for home in homes.iterdir():
+    for home in (entry for entry in homes.iterdir() if entry.is_dir()):
         owner = read_identity(home / "owner.json")
         if owner is None or not owner.alive():
             LocalStack(home).stop()
@@ -63,9 +65,14 @@ def _sweep(homes: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(local_stack: LocalStack) -> StackAddresses:
+def stack(request: pytest.FixtureRequest) -> StackAddresses:
     """Addresses of the run's Kafka and PostgreSQL."""
-    return local_stack.running() or local_stack.start(_WAIT_SECONDS)
+    if os.environ.get("CHANNELS_STACK") == "external":
+        return StackAddresses(
+            kafka_bootstrap=os.environ["CHANNELS_KAFKA_BOOTSTRAP"], superuser_url=os.environ["CHANNELS_SUPERUSER_URL"]
+        )
+    local: LocalStack = request.getfixturevalue("local_stack")
+    return local.running() or local.start(_WAIT_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ class HomeLock:
         return self._fd
 
     @contextmanager
-    def held(self, doing: str, wait_seconds: float = _LEAST_WAIT_SECONDS) -> Iterator[None]:
+    def held(self, doing: str, wait_seconds: float = 0) -> Iterator[None]:
         """Hold the lock. Blocks for at most `wait_seconds`, then raises Conflict naming who holds it."""
         with self._count:
             if self._depth == 0:
