@@ -19,6 +19,9 @@ _STATEMENT_TIMEOUT = 15
 _LOCK_TIMEOUT = 10
 _IDLE_IN_TRANSACTION_TIMEOUT = 60
 
+# 25006: a standby that was just promoted away; 25P03, 25P04: the server ended a session that sat too long in a transaction.
+_RETRIED_OF_CLASS_25 = frozenset({"25006", "25P03", "25P04"})
+
 
 class DatabaseFault(StrEnum):
     """What a worker does after a database error (design section 6)."""
@@ -70,7 +73,7 @@ def classify(error: BaseException) -> DatabaseFault:
         return DatabaseFault.RETRY if isinstance(driver, psycopg.OperationalError) else DatabaseFault.STOP
     if state[:2] in {"22", "23"}:
         return DatabaseFault.BAD_DATA
-    if state[:2] in {"08", "40", "53", "55", "57", "58"} or state == "25006":  # 25006: a standby that was just promoted away
+    if state[:2] in {"08", "40", "53", "55", "57", "58"} or state in _RETRIED_OF_CLASS_25:
         return DatabaseFault.RETRY
     return DatabaseFault.STOP
 
