@@ -18,7 +18,7 @@ from shared.adapters.tables import ChannelConnector, ChannelToken
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose, TokenKind
 from shared.domain.errors import InvalidInput, SealBroken
-from shared.management.changes import announce_connector, audit_gone, audit_new, lock_connector, lock_connector_of
+from shared.management.changes import announce_connector, audit_gone, audit_new, audited, lock_connector, lock_connector_of
 from shared.management.data_keys import ring_for
 from shared.management.lifting import refuse_secrets
 from shared.management.rules import rules_enforced
@@ -44,13 +44,27 @@ def add_token(session: Session, vault: Vault, connector_id: str, new: NewToken, 
     return token
 
 
+def describe_token(
+    session: Session, token_id: str, *, expires_at: datetime | None, metadata: Mapping[str, Any] | None, actor: str
+) -> None:
+    """Correct what is known about a token; None leaves as it is. Raises Conflict if an active connector would lose its last."""
+    connector, token = lock_connector_of(session, ChannelToken, token_id)
+    refuse_secrets(metadata, "/metadata")
+    with audited(session, token, "token.described", tenant_id=connector.tenant_id, actor=actor) as trace:
+        token.expires_at = _checked_expiry(expires_at) or token.expires_at
+        if metadata is not None:
+            kept = {name: value for name, value in (token.extra or {}).items() if name == _FINGERPRINT}
+            token.extra = {**metadata, **kept}
+    if trace.changed:
+        _require_a_token_left(session)
+        announce_connector(session, connector.id)
+
+
 def revoke_token(session: Session, token_id: str, *, actor: str) -> None:
     """Delete a token. Raises Conflict (`token_missing`) if an active connector would be left without a valid one."""
     connector, token = lock_connector_of(session, ChannelToken, token_id)
     audit_gone(session, token, "token.revoked", tenant_id=connector.tenant_id, actor=actor)
-    with rules_enforced():  # the rule waits for the commit; ask it now, while the caller can still be told
-        session.execute(text("SET CONSTRAINTS connector_keeps_a_token IMMEDIATE"))
-        session.execute(text("SET CONSTRAINTS connector_keeps_a_token DEFERRED"))
+    _require_a_token_left(session)
     announce_connector(session, connector.id)
 
 
@@ -58,8 +72,6 @@ def seal_token(session: Session, vault: Vault, connector: ChannelConnector, new:
     """The part of `add_token` for a caller that holds the connector's lock and announces by itself."""
     if not new.value.strip():
         raise InvalidInput("a token cannot be empty", reason="token_empty", pointer="/value")
-    if new.expires_at is not None and new.expires_at.tzinfo is None:
-        raise InvalidInput("expires_at needs a time zone", reason="time_zone_missing", pointer="/expires_at")
     refuse_secrets(new.metadata, "/metadata")
     token_id, tenant = new_uuid7(), connector.tenant_id
     ring = ring_for(session, vault, tenant, KeyPurpose.CREDENTIAL, actor=actor)
@@ -69,7 +81,7 @@ def seal_token(session: Session, vault: Vault, connector: ChannelConnector, new:
         connector_id=connector.id,
         kind=new.kind,
         valor_encrypted=ring.seal_text(new.value.encode(), _aad(tenant, "valor_encrypted", token_id)),
-        expires_at=new.expires_at,
+        expires_at=_checked_expiry(new.expires_at),
         extra={**(new.metadata or {}), _FINGERPRINT: fingerprint},
     )
     audit_new(session, token, "token.added", tenant_id=tenant, actor=actor)
@@ -86,6 +98,19 @@ def holds_value(session: Session, vault: Vault, tenant_id: str, token: ChannelTo
         return hmac.compare_digest(ring.open_text(sealed, _aad(tenant_id, "metadata", token.id)), _digest(value))
     except SealBroken:
         return False  # such as after an erasure of keys: the value given now is stored anew
+
+
+def _require_a_token_left(session: Session) -> None:
+    # The database's rule waits for the commit; ask it now, while the caller can still be told.
+    with rules_enforced():
+        session.execute(text("SET CONSTRAINTS connector_keeps_a_token IMMEDIATE"))
+        session.execute(text("SET CONSTRAINTS connector_keeps_a_token DEFERRED"))
+
+
+def _checked_expiry(expires_at: datetime | None) -> datetime | None:
+    if expires_at is not None and expires_at.tzinfo is None:
+        raise InvalidInput("expires_at needs a time zone", reason="time_zone_missing", pointer="/expires_at")
+    return expires_at
 
 
 def _digest(value: str) -> bytes:

@@ -29,6 +29,16 @@ class NewSecret:
     not_after_ms: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewWebhook:
+    """What a caller gives to register a row. `url`: where the provider posts to; active needs a secret."""
+
+    evento: WebhookEvent
+    url: str
+    secrets: Sequence[NewSecret]
+    status: WebhookStatus = WebhookStatus.ACTIVE
+
+
 def receiving_url(public_url: str, connector_id: str, account_id: str | None = None) -> str:
     """Where a provider posts to: for the whole connector, or dedicated to one account."""
     base = f"{public_url.rstrip('/')}/webhooks/{connector_id}"
@@ -42,18 +52,16 @@ def checked_url(url: str) -> str:
     return url
 
 
-def create_webhook(
-    session: Session, vault: Vault, connector_id: str, evento: WebhookEvent, secrets: Sequence[NewSecret], *, url: str, actor: str
-) -> ChannelWebhook:
-    """An active row for one class. Raises NotFound, InvalidInput, Conflict (`webhook_exists`, `segredo_missing`)."""
+def create_webhook(session: Session, vault: Vault, connector_id: str, new: NewWebhook, *, actor: str) -> ChannelWebhook:
+    """A row for one class. Raises NotFound, InvalidInput, Conflict (`webhook_exists`, `segredo_missing`)."""
     connector = lock_connector(session, connector_id)
-    taken = select(ChannelWebhook.id).where(ChannelWebhook.connector_id == connector.id, ChannelWebhook.evento == evento)
+    taken = select(ChannelWebhook.id).where(ChannelWebhook.connector_id == connector.id, ChannelWebhook.evento == new.evento)
     if session.scalar(taken) is not None:  # the connector's lock keeps this true until the commit
-        raise Conflict(f"the connector has a webhook row for {evento}", reason="webhook_exists")
+        raise Conflict(f"the connector has a webhook row for {new.evento}", reason="webhook_exists")
     webhook = ChannelWebhook(
-        id=new_uuid7(), connector_id=connector.id, evento=evento, url=checked_url(url), status=WebhookStatus.ACTIVE
+        id=new_uuid7(), connector_id=connector.id, evento=new.evento, url=checked_url(new.url), status=new.status
     )
-    webhook.segredo = _sealed(session, vault, connector, webhook.id, secrets, actor=actor)
+    webhook.segredo = _sealed(session, vault, connector, webhook.id, new.secrets, actor=actor)
     audit_new(session, webhook, "webhook.created", tenant_id=connector.tenant_id, actor=actor)
     announce_connector(session, connector.id)
     return webhook

@@ -29,7 +29,7 @@ from shared.management.capabilities import set_capability
 from shared.management.connectors import archive_connector, change_status, update_connector
 from shared.management.data_keys import rotate_data_key
 from shared.management.tokens import revoke_token
-from shared.management.webhooks import NewSecret, create_webhook, receiving_url, set_webhook_secrets, update_webhook
+from shared.management.webhooks import NewSecret, NewWebhook, create_webhook, receiving_url, set_webhook_secrets, update_webhook
 from shared.providers import provider_of
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR, PUBLIC_URL, TOKEN_VALUE, Management, management_of
@@ -47,11 +47,8 @@ def management(database: DatabaseUnderTest, tmp_path: Path) -> Iterator[Manageme
 
 def webhook(management: Management, connector: str, secrets: tuple[NewSecret, ...] = (SIGN, HANDSHAKE)) -> str:
     url = receiving_url(PUBLIC_URL, connector)
-    return management.run(
-        lambda session: create_webhook(
-            session, management.vault, connector, WebhookEvent.MESSAGE_IN, secrets, url=url, actor=ACTOR
-        )
-    ).id
+    new = NewWebhook(evento=WebhookEvent.MESSAGE_IN, url=url, secrets=secrets)
+    return management.run(lambda session: create_webhook(session, management.vault, connector, new, actor=ACTOR)).id
 
 
 @pytest.mark.req(10, 16, 28, 60)

@@ -1,0 +1,170 @@
+"""The form of `channels.yaml`: what may stand in it. See docs/CONFIGURATION.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
+
+from shared.domain.enums import ConnectorType, Feature, SecretUse, TokenKind, WebhookEvent, WebhookStatus
+from shared.management.manifest_text import ManifestFaults, ManifestText
+
+Name = Annotated[StrictStr, Field(min_length=1, max_length=255)]
+
+
+def _canonical(text: str) -> str:
+    return str(UUID(text))
+
+
+Id = Annotated[StrictStr, AfterValidator(_canonical)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class _Secret(_Part):
+    # Exactly one of the three; `value` is for trying things out, it leaves the secret in the file.
+    env: Name | None = None
+    file: Name | None = None
+    value: Annotated[StrictStr, Field(min_length=1)] | None = Field(default=None, repr=False)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> _Secret:
+        if sum(source is not None for source in (self.env, self.file, self.value)) != 1:
+            raise ValueError("give exactly one of env, file, value")
+        return self
+
+
+class TokenPart(_Secret):
+    """One credential of a connector."""
+
+    kind: TokenKind
+    expires_at: AwareDatetime | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class SecretPart(_Secret):
+    """One receiving secret of a connector's webhooks."""
+
+    use: SecretUse
+    not_before: AwareDatetime | None = None
+    not_after: AwareDatetime | None = None
+
+
+class WebhookPart(_Part):
+    """Webhook rows that share their secrets: one row per event class, all five unless told otherwise."""
+
+    events: tuple[WebhookEvent, ...] = tuple(WebhookEvent)
+    url: Name | None = None
+    status: WebhookStatus = WebhookStatus.ACTIVE
+    secrets: tuple[SecretPart, ...] = ()
+
+
+class CapabilityPart(_Part):
+    """A deviation from the provider's preset."""
+
+    feature: Feature
+    enabled: StrictBool
+    constraints: dict[str, Any] | None = None
+
+
+class AccountPart(_Part):
+    """One account; `org_unit` and `intake_flow` are names or ids of the tenant's."""
+
+    identidade: Name
+    id: Id | None = None
+    nome_exibicao: Name | None = None
+    org_unit: Name | None = None
+    intake_flow: Name | None = None
+    config: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    status: Literal["active", "inactive", "pending"] = "active"
+
+
+class ConnectorPart(_Part):
+    """One connector with all that belongs to it."""
+
+    nome: Name
+    tipo: ConnectorType
+    id: Id | None = None
+    projeto_referencia: Name | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    status: Literal["active", "pending", "archived"] = "active"
+    tokens: tuple[TokenPart, ...] = ()
+    webhooks: tuple[WebhookPart, ...] = ()
+    capabilities: tuple[CapabilityPart, ...] = ()
+    accounts: tuple[AccountPart, ...] = ()
+
+
+class UnitPart(_Part):
+    """Reference copy of a unit."""
+
+    name: Name
+    id: Id | None = None
+
+
+class FlowPart(_Part):
+    """Reference copy of a flow."""
+
+    name: Name
+    id: Id | None = None
+    category: Name = "intake"
+    published: StrictBool = True
+
+
+class TenantPart(_Part):
+    """One tenant."""
+
+    name: Name
+    id: Id | None = None
+    timezone: Name = "UTC"
+    org_units: tuple[UnitPart, ...] = ()
+    flows: tuple[FlowPart, ...] = ()
+    connectors: tuple[ConnectorPart, ...] = ()
+
+
+class Manifest(_Part):
+    """The whole file."""
+
+    version: Literal[1]
+    tenants: Annotated[tuple[TenantPart, ...], Field(min_length=1)]
+
+
+def milliseconds(time: datetime | None) -> int | None:
+    """A time as the rest of the system counts it."""
+    return None if time is None else int(time.timestamp() * 1000)
+
+
+def parse(text: ManifestText, name: str) -> Manifest:
+    """Check the form; raises ManifestFaults with every fault. Messages tell what is wanted, never what was found."""
+    try:
+        return Manifest.model_validate(text.data)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        faults = [text.fault(tuple(each["loc"]), _MESSAGES.get(each["type"], _as_is)(each["msg"])) for each in found]
+        raise ManifestFaults(name, faults) from None
+
+
+def _as_is(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+_MESSAGES: dict[str, Callable[[str], str]] = {
+    "missing": lambda _: "is missing",
+    "extra_forbidden": lambda _: "is not a known name",
+    "string_type": lambda _: "must be text (put digits in quotes)",
+}
