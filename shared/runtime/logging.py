@@ -13,6 +13,16 @@ from shared.runtime.settings import LogSettings
 
 _ALWAYS_MASKED = frozenset({"authorization", "secret", "segredo", "token", "access_token", "api_key", "password", "apikey"})
 
+_KAFKA_LOGGER = "channels.kafka"  # librdkafka's own complaints (shared.adapters.kafka)
+
+
+class _IntoStructlog(logging.Handler):
+    """What a driver says through the standard library becomes one event of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """`detail` is the driver's own line."""
+        get_logger().log(record.levelno, "kafka_client", detail=record.getMessage())
+
 
 def configure_logging(service: str, settings: LogSettings, masked: Iterable[str] = ()) -> None:
     """Set up logging for this process, once, at start. `masked`: field names whose values are replaced by `***`."""
@@ -22,13 +32,18 @@ def configure_logging(service: str, settings: LogSettings, masked: Iterable[str]
     def mask(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         return {key: "***" if key.lower() in names else value for key, value in event.items()}
 
-    renderer: Any = structlog.dev.ConsoleRenderer() if as_columns else structlog.processors.JSONRenderer()
+    # Tracebacks without local variables: structlog shows them by default, and a frame may hold an opened secret or a body.
+    plain = structlog.dev.plain_traceback
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(exception_formatter=plain) if as_columns else structlog.processors.JSONRenderer()
+    )
+    tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if not as_columns else structlog.processors.StackInfoRenderer(),
+            structlog.processors.StackInfoRenderer() if as_columns else tracebacks,
             mask,
             renderer,
         ],
@@ -37,6 +52,9 @@ def configure_logging(service: str, settings: LogSettings, masked: Iterable[str]
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+    kafka = logging.getLogger(_KAFKA_LOGGER)
+    kafka.handlers = [_IntoStructlog()]
+    kafka.propagate = False
 
 
 def get_logger() -> Any:
