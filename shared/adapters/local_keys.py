@@ -47,8 +47,8 @@ class LocalKeyFiles:
         try:
             version, fingerprint, nonce, sealed = wrapped.split("|")
             parts = decode64(nonce), decode64(sealed)
-        except ValueError as error:
-            raise SealBroken(f"data key {key_id} is not a wrapped key") from error
+        except ValueError:
+            raise SealBroken(f"data key {key_id} is not a wrapped key") from None
         if version != str(FORMAT_VERSION) or len(parts[0]) != NONCE_BYTES:
             raise SealBroken(f"data key {key_id} is not wrapped in format {FORMAT_VERSION}")
         if fingerprint != held.fingerprint:
