@@ -1,0 +1,277 @@
+"""The edge: verify a webhook over its raw bytes, seal it, write it to Kafka, answer only after Kafka has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from services.ingest import decide
+from services.ingest.answers import FAILED, Answer, Outcome
+from services.ingest.connector_keys import ConnectorKeys, OpenedConnector
+from services.ingest.decide import Caller
+from services.ingest.exchange import Exchange
+from services.ingest.refusals import RefusalLog
+from services.ingest.trace import new_traceparent
+from shared.adapters.avro import Codec
+from shared.adapters.clock import Clock, new_uuid7
+from shared.adapters.durable_producer import Delivered
+from shared.adapters.kafka import event_headers
+from shared.adapters.raw_body import LARGE_BODY_BYTES, body_aad, body_reference
+from shared.domain.errors import ChannelsError, Unavailable
+from shared.domain.records import BodyReference, ConnectorSnapshot, WebhookReceived
+from shared.domain.topics import Topic
+from shared.providers.contract import Refused, Request, Verified
+from shared.providers.receiving import receiving_of
+from shared.runtime.metrics import IngestMetrics
+
+_QUIET = (Outcome.ACCEPTED, Outcome.HANDSHAKE)
+
+
+class Connectors(Protocol):
+    """What the edge knows of the configuration."""
+
+    @property
+    def ready(self) -> bool:
+        """True once all snapshots were read."""
+        ...
+
+    def connector(self, connector_id: str) -> ConnectorSnapshot | None:
+        """The snapshot of one connector."""
+        ...
+
+
+class Log(Protocol):
+    """Where raw records go (`DurableProducer`)."""
+
+    def produce(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]], delivered: Delivered) -> None:
+        """Write one record; `delivered` is called once Kafka has it, or refuses."""
+        ...
+
+
+class Objects(Protocol):
+    """Where large bodies go (`ObjectStore`)."""
+
+    async def put_async(self, key: str, data: bytes) -> None:
+        """Store one object."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeParts:
+    """What the edge is made of. `topic`: full name of the raw topic."""
+
+    topic: str
+    connectors: Connectors
+    keys: ConnectorKeys
+    codec: Codec
+    log: Log
+    objects: Objects
+    clock: Clock
+    metrics: IngestMetrics
+    inflight_requests: int
+    slow_seconds: float
+
+
+class Edge:
+    """The service behind the connections. The usual request is settled without a task or a thread."""
+
+    def __init__(self, parts: EdgeParts) -> None:
+        self._parts = parts
+        self._loop = asyncio.get_running_loop()
+        self._refusals = RefusalLog(structlog.get_logger().warning, self._loop.time)
+        self._slow: set[asyncio.Task[None]] = set()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="large-bodies")
+        self._counters: dict[tuple[str, str], Any] = {}
+        self.inflight = 0  # waiting for Kafka
+
+    # --- Service
+
+    def admit(self, exchange: Exchange, length_bytes: int | None) -> int | Answer:
+        """By the head: is there such a connector, and may a body of this size come?"""
+        parts, target = self._parts, decide.parse_target(exchange.target)
+        connector = None if target is None else parts.connectors.connector(target.connector_id)
+        caller = decide.admit(
+            target,
+            connector,
+            None if connector is None else receiving_of(connector.tipo),
+            snapshots_read=parts.connectors.ready,
+            now_ms=parts.clock.now_ms(),
+        )
+        if isinstance(caller, Answer):
+            return caller
+        refusal = decide.admit_size(caller, exchange.method, length_bytes)
+        if refusal is None and self.inflight >= parts.inflight_requests:
+            refusal = decide.answer(caller.receiving, "busy", "inflight")
+        exchange.caller = caller
+        return refusal or caller.receiving.max_body_bytes
+
+    def too_large(self, exchange: Exchange) -> Answer:
+        """A body without an announced length grew too large."""
+        return decide.answer(exchange.caller.receiving, "too_large", "body_too_large")
+
+    def handle(self, exchange: Exchange) -> None:
+        """A whole request: at once if its connector is open and its body small."""
+        opened = self._parts.keys.ready(exchange.caller.connector)
+        if opened is None or len(exchange.body) > LARGE_BODY_BYTES:
+            self._spawn(self._handle_slowly(exchange))
+        elif exchange.method == "GET":
+            self._shake_hands(exchange, opened)
+        else:
+            self._settle(exchange, opened)
+
+    def answered(self, exchange: Exchange | None, answer: Answer, seconds: float) -> None:
+        """Count and, unless all is well, log."""
+        counter = self._counters.get((answer.outcome, answer.reason))
+        if counter is None:
+            counter = self._parts.metrics.requests.labels(answer.outcome.value, answer.reason)
+            self._counters[(answer.outcome, answer.reason)] = counter
+        counter.inc()
+        if answer.outcome is Outcome.ACCEPTED:
+            self._parts.metrics.answer_seconds.observe(seconds)
+        if answer.outcome not in _QUIET:
+            caller = exchange.caller if exchange is not None else None
+            self._refusals.write(
+                outcome=answer.outcome.value,
+                reason=answer.reason,
+                status=answer.status,
+                method=exchange.method if exchange is not None else None,
+                connector_id=caller.connector.connector_id if isinstance(caller, Caller) else None,
+                seconds=round(seconds, 3),
+            )
+
+    async def close(self) -> None:
+        """Give up what is still slow; its clients were answered or have gone."""
+        for task in self._slow:
+            task.cancel()
+        await asyncio.gather(*self._slow, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    # --- the flow
+
+    def _shake_hands(self, exchange: Exchange, opened: OpenedConnector) -> None:
+        now_ms = self._parts.clock.now_ms()
+        exchange.respond(decide.shake_hands(exchange.caller, _request(exchange), opened.secrets, now_ms))
+
+    def _settle(self, exchange: Exchange, opened: OpenedConnector) -> None:
+        """Verify → seal → produce, all on the loop."""
+        caller, request, now_ms = exchange.caller, _request(exchange), self._parts.clock.now_ms()
+        verdict = decide.judge(caller, request, opened.secrets, now_ms)
+        if isinstance(verdict, Refused):
+            exchange.respond(decide.answer(caller.receiving, "refused", verdict.reason))
+            return
+        record_id = new_uuid7()
+        sealed = opened.ring.seal_bytes(request.body, body_aad(caller.connector.tenant_id, record_id))
+        record = decide.raw_record(caller, request, verdict, record_id=record_id, received_at_ms=now_ms, sealed_body=sealed)
+        self._produce(exchange, record)
+
+    async def _handle_slowly(self, exchange: Exchange) -> None:
+        """As `handle`, for what must wait for a thread, the key service or the object store."""
+        caller = exchange.caller
+        try:
+            async with asyncio.timeout(self._parts.slow_seconds):
+                opened = self._parts.keys.ready(caller.connector) or await self._parts.keys.open(caller.connector)
+                if exchange.method == "GET":
+                    self._shake_hands(exchange, opened)
+                elif len(exchange.body) > LARGE_BODY_BYTES:
+                    await self._settle_large(exchange, opened)
+                else:
+                    self._settle(exchange, opened)
+        except (TimeoutError, Unavailable) as error:
+            structlog.get_logger().warning(
+                "request_delayed", error=str(error) or "deadline", connector_id=caller.connector.connector_id
+            )
+            exchange.respond(decide.answer(caller.receiving, "unavailable", "keys_or_objects"))
+        except Exception as error:  # the task's end: nobody else would answer
+            structlog.get_logger().error("request_failed", exc_info=error)
+            exchange.respond(FAILED)
+
+    async def _settle_large(self, exchange: Exchange, opened: OpenedConnector) -> None:
+        """Hash and seal in a thread, store, and only then produce the record that refers to the object."""
+        caller, request, now_ms = exchange.caller, _request(exchange), self._parts.clock.now_ms()
+        record_id = new_uuid7()
+        verdict, reference, sealed = await self._loop.run_in_executor(
+            self._threads, _verify_and_seal, caller, request, opened, now_ms, record_id
+        )
+        if isinstance(verdict, Refused) or reference is None:
+            reason = verdict.reason if isinstance(verdict, Refused) else "refused"
+            exchange.respond(decide.answer(caller.receiving, "refused", reason))
+            return
+        await self._parts.objects.put_async(reference.key, sealed)
+        record = decide.raw_record(caller, request, verdict, record_id=record_id, received_at_ms=now_ms, body_reference=reference)
+        self._produce(exchange, record)
+
+    def _produce(self, exchange: Exchange, record: WebhookReceived) -> None:
+        """The point of no return: from here on the record may be in Kafka, whatever we answer."""
+        parts, receiving = self._parts, exchange.caller.receiving
+        if self.inflight >= parts.inflight_requests:
+            exchange.respond(decide.answer(receiving, "busy", "inflight"))
+            return
+        headers = event_headers(
+            event_id=record.record_id,
+            event_type=Topic.WEBHOOK_RECEIVED.value,
+            source="/channels/ingest",
+            subject=record.connector_id,
+            time_ms=record.received_at_ms,
+            traceparent=decide.given_trace(exchange.headers) or new_traceparent(),
+        )
+        value = parts.codec.encode(Topic.WEBHOOK_RECEIVED, record)
+        delivery = _Delivery(self, exchange, record.body_size_bytes)
+        try:
+            parts.log.produce(parts.topic, record.connector_id.encode(), value, headers, delivery)
+        except ChannelsError as error:
+            exchange.respond(decide.answer(receiving, "unavailable", _kafka_reason(error)))
+            return
+        self.inflight += 1
+
+    def _delivered(self, exchange: Exchange, size_bytes: int, error: ChannelsError | None) -> None:
+        self.inflight -= 1
+        receiving = exchange.caller.receiving
+        if error is None:
+            self._parts.metrics.body_bytes.inc(size_bytes)
+            exchange.respond(decide.answer(receiving, "accepted"))
+        else:
+            exchange.respond(decide.answer(receiving, "unavailable", _kafka_reason(error)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._slow.add(task)
+        task.add_done_callback(self._slow.discard)
+
+
+class _Delivery:
+    """Waits for the report of one record."""
+
+    __slots__ = ("_edge", "_exchange", "_size_bytes")
+
+    def __init__(self, edge: Edge, exchange: Exchange, size_bytes: int) -> None:
+        self._edge = edge
+        self._exchange = exchange
+        self._size_bytes = size_bytes
+
+    def __call__(self, error: ChannelsError | None) -> None:
+        self._edge._delivered(self._exchange, self._size_bytes, error)
+
+
+def _request(exchange: Exchange) -> Request:
+    return Request(method=exchange.method, query=exchange.caller.target.query, headers=exchange.headers, body=exchange.body)
+
+
+def _verify_and_seal(
+    caller: Caller, request: Request, opened: OpenedConnector, now_ms: int, record_id: str
+) -> tuple[Verified | Refused, BodyReference | None, bytes]:
+    """In a thread: both are milliseconds for megabytes. Nothing is hashed or sealed before it is verified."""
+    verdict = decide.judge(caller, request, opened.secrets, now_ms)
+    if isinstance(verdict, Refused):
+        return verdict, None, b""
+    tenant_id = caller.connector.tenant_id
+    reference = body_reference(tenant_id, record_id, request.body)
+    return verdict, reference, opened.ring.seal_bytes(request.body, body_aad(tenant_id, record_id))
+
+
+def _kafka_reason(error: ChannelsError) -> str:
+    return "kafka" if isinstance(error, Unavailable) else "record_refused"

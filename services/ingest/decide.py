@@ -1,0 +1,174 @@
+"""What the edge decides about one webhook call. Pure: facts and the time come in, values go out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.ingest.answers import Answer, Outcome
+from shared.domain.enums import ConnectorStatus, RecordSource, SecretUse
+from shared.domain.records import BodyReference, ConnectorSnapshot, WebhookReceived
+from shared.providers.contract import Receiving, ReceivingSecret, Refused, Request, Situation, Verified
+
+YOUNG_MS = 60_000
+"""A connector id younger than this may be on its way to us: the provider is asked to come again instead of told 404."""
+
+_UUID = rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_TARGET = re.compile(
+    rb"(?:[hH][tT][tT][pP][sS]?://[^/?#]+)?/webhooks/(?P<connector>%s)(?:/(?P<account>%s))?(?:\?(?P<query>.*))?" % (_UUID, _UUID)
+)
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_OUTCOMES: Mapping[Situation, Outcome] = {
+    "accepted": Outcome.ACCEPTED,
+    "refused": Outcome.REFUSED,
+    "unknown_connector": Outcome.UNKNOWN_CONNECTOR,
+    "too_large": Outcome.TOO_LARGE,
+    "busy": Outcome.BUSY,
+    "unavailable": Outcome.UNAVAILABLE,
+}
+_RETRY_AFTER_SECONDS = {429: 5, 503: 2}
+_NO_SUCH_PATH = Answer(status=404, outcome=Outcome.NOT_FOUND, reason="no_such_path")
+_UNKNOWN = Answer(status=404, outcome=Outcome.UNKNOWN_CONNECTOR, reason="unknown_connector")
+_NOT_YET_KNOWN = Answer(status=503, outcome=Outcome.UNKNOWN_CONNECTOR, reason="connector_not_known_yet", retry_after_seconds=2)
+_SNAPSHOTS_UNREAD = Answer(status=503, outcome=Outcome.UNAVAILABLE, reason="snapshots_unread", retry_after_seconds=2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the URL names."""
+
+    connector_id: str
+    account_id: str | None
+    query: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who is called, once the URL was understood: the target and what the snapshot says about its connector."""
+
+    target: Target
+    connector: ConnectorSnapshot
+    receiving: Receiving
+
+
+def parse_target(target: bytes) -> Target | None:
+    """`/webhooks/{connector_id}[/{account_id}][?query]`, also in absolute form; None for every other path or spelling."""
+    match = _TARGET.fullmatch(target)
+    if match is None:
+        return None
+    account = match["account"]
+    return Target(
+        connector_id=match["connector"].decode("ascii").lower(),
+        account_id=None if account is None else account.decode("ascii").lower(),
+        query=(match["query"] or b"").decode("latin-1"),
+    )
+
+
+def admit(
+    target: Target | None,
+    connector: ConnectorSnapshot | None,
+    receiving: Receiving | None,
+    *,
+    snapshots_read: bool,
+    now_ms: int,
+) -> Caller | Answer:
+    """Is there such a connector? Every state but archived takes webhooks."""
+    if target is None:
+        return _NO_SUCH_PATH
+    if connector is None:
+        if not snapshots_read:
+            return _SNAPSHOTS_UNREAD
+        return _NOT_YET_KNOWN if _is_young(target.connector_id, now_ms) else _UNKNOWN
+    if connector.status is ConnectorStatus.ARCHIVED or receiving is None:
+        return _UNKNOWN if receiving is None else answer(receiving, "unknown_connector", "connector_archived")
+    return Caller(target=target, connector=connector, receiving=receiving)
+
+
+def admit_size(caller: Caller, method: str, length_bytes: int | None) -> Answer | None:
+    """What the head alone tells: a method that the provider has no use for, or an announced body that is too large."""
+    receiving = caller.receiving
+    if method != "POST" and not (method == "GET" and receiving.handshake is not None):
+        allow = "POST" if receiving.handshake is None else "GET, POST"
+        return Answer(status=405, outcome=Outcome.METHOD, reason="method_not_allowed", allow=allow)
+    if length_bytes is not None and length_bytes > receiving.max_body_bytes:
+        return answer(receiving, "too_large", "body_too_large")
+    return None
+
+
+def answer(receiving: Receiving, situation: Situation, reason: str = "") -> Answer:
+    """The provider's own status for a situation, with `Retry-After` where the status asks for it."""
+    status = receiving.answers[situation]
+    return Answer(
+        status=status,
+        outcome=_OUTCOMES[situation],
+        reason=reason or situation,
+        retry_after_seconds=_RETRY_AFTER_SECONDS.get(status),
+    )
+
+
+def live(secrets: Sequence[ReceivingSecret], use: SecretUse, now_ms: int) -> list[ReceivingSecret]:
+    """The secrets of one use that hold now; `not_before` and `not_after` are both still within."""
+    return [
+        secret
+        for secret in secrets
+        if secret.use is use
+        and (secret.not_before_ms is None or secret.not_before_ms <= now_ms)
+        and (secret.not_after_ms is None or now_ms <= secret.not_after_ms)
+    ]
+
+
+def judge(caller: Caller, request: Request, secrets: Sequence[ReceivingSecret], now_ms: int) -> Verified | Refused:
+    """Is the request genuine? By all live secrets of use `sign`; a connector without any accepts nothing."""
+    return caller.receiving.verify(request, live(secrets, SecretUse.SIGN, now_ms))
+
+
+def shake_hands(caller: Caller, request: Request, secrets: Sequence[ReceivingSecret], now_ms: int) -> Answer:
+    """The answer to the provider's set-up call."""
+    if caller.receiving.handshake is None:
+        return Answer(status=405, outcome=Outcome.METHOD, reason="method_not_allowed", allow="POST")
+    given = caller.receiving.handshake(request, live(secrets, SecretUse.HANDSHAKE, now_ms))
+    if given.status >= 400:
+        return Answer(status=given.status, outcome=Outcome.REFUSED, reason="handshake_refused", body=given.body)
+    return Answer(status=given.status, outcome=Outcome.HANDSHAKE, reason="", body=given.body)
+
+
+def raw_record(
+    caller: Caller,
+    request: Request,
+    verified: Verified,
+    *,
+    record_id: str,
+    received_at_ms: int,
+    sealed_body: bytes | None = None,
+    body_reference: BodyReference | None = None,
+) -> WebhookReceived:
+    """The record of one verified request; exactly one of `sealed_body` and `body_reference` is given."""
+    kept = caller.receiving.kept_headers
+    return WebhookReceived(
+        record_id=record_id,
+        source=RecordSource.WEBHOOK,
+        tenant_id=caller.connector.tenant_id,
+        connector_id=caller.connector.connector_id,
+        url_account_id=caller.target.account_id,
+        received_at_ms=received_at_ms,
+        headers={name: value.decode("latin-1") for name, value in request.headers.items() if name in kept},
+        secret_id=verified.secret_id,
+        body_size_bytes=len(request.body),
+        sealed_body=sealed_body,
+        body_reference=body_reference,
+    )
+
+
+def given_trace(headers: Mapping[str, bytes]) -> str | None:
+    """The caller's `traceparent` if it is a valid one of version 00 (https://www.w3.org/TR/trace-context/)."""
+    value = headers.get("traceparent")
+    return value.decode("ascii") if value is not None and _TRACEPARENT.fullmatch(value) else None
+
+
+def _is_young(connector_id: str, now_ms: int) -> bool:
+    """True for a UUIDv7 made within the last minute, or by a clock that is up to a minute ahead of ours."""
+    if connector_id[14] != "7":
+        return False
+    made_ms = int(connector_id[:8] + connector_id[9:13], 16)
+    return abs(now_ms - made_ms) < YOUNG_MS

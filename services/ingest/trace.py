@@ -1,0 +1,11 @@
+"""The trace context that the edge gives to a request which brings none."""
+
+from __future__ import annotations
+
+import os
+
+
+def new_traceparent() -> str:
+    """A new trace, sampled flag off (https://www.w3.org/TR/trace-context/); unique, not secret."""
+    both = os.urandom(24).hex()
+    return f"00-{both[:32]}-{both[32:]}-00"
