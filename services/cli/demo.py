@@ -62,9 +62,8 @@ def _play(story: Story, home: Path) -> None:
     began = time.monotonic()
     story.claim("channels up", 0, _channels(environment, "up", "--ingest", "1", "--routers", "1"))
     stack, fleet = LocalStack(home), Fleet(home)
-    story.tell(
-        f"up in {time.monotonic() - began:.1f} s; stack {stack.memory_bytes() / 1e6:.0f} MB, fleet {fleet.memory_bytes() / 1e6:.0f} MB"
-    )
+    megabytes = (stack.memory_bytes() / 1e6, fleet.memory_bytes() / 1e6)
+    story.tell(f"up in {time.monotonic() - began:.1f} s; stack {megabytes[0]:.0f} MB, fleet {megabytes[1]:.0f} MB")
     story.claim(
         "channels apply -f channels.yaml", 0, _channels(environment, "apply", "-f", str(files("deploy.demo") / "channels.yaml"))
     )

@@ -81,10 +81,8 @@ class Report:
             f"books: {self.books} for {self.raw_items} raw items",
         ]
         for kind, times in sorted(self.recovery_seconds.items()):
-            ordered = sorted(times)
-            lines.append(
-                f"{kind:<14} x{len(times):<3} ready again after median {ordered[len(ordered) // 2]:.2f} s, worst {ordered[-1]:.2f} s"
-            )
+            middle, worst = sorted(times)[len(times) // 2], max(times)
+            lines.append(f"{kind:<14} x{len(times):<3} ready again after median {middle:.2f} s, worst {worst:.2f} s")
         wrong = self.verdict.counts
         lines.append(
             f"lost {wrong['lost']}, doubled {wrong['doubled']}, out of order {wrong['out_of_order']},"
@@ -156,7 +154,8 @@ class Campaign:
             self._say(f"{number}/{len(faults)} {kind}: ready again after {seconds:.2f} s; {peers.acknowledged} answered")
 
     def _faults(self) -> list[tuple[str, Callable[[], float]]]:
-        plan, faults = self.plan, []
+        plan = self.plan
+        faults: list[tuple[str, Callable[[], float]]] = []
         for number in range(plan.ingest_kills):
             faults.append(("ingest kill", lambda name=f"ingest-{number % 2}": self._kill(name)))
         for number in range(plan.router_kills):
