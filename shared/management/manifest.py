@@ -110,27 +110,27 @@ class ConnectorPart(_Part):
     accounts: tuple[AccountPart, ...] = ()
 
 
-class UnitPart(_Part):
+class NamedPart(_Part):
+    """What is known by a name in its tenant, or by an id."""
+
+    name: Name
+    id: Id | None = None
+
+
+class UnitPart(NamedPart):
     """Reference copy of a unit."""
 
-    name: Name
-    id: Id | None = None
 
-
-class FlowPart(_Part):
+class FlowPart(NamedPart):
     """Reference copy of a flow."""
 
-    name: Name
-    id: Id | None = None
     category: Name = "intake"
     published: StrictBool = True
 
 
-class TenantPart(_Part):
+class TenantPart(NamedPart):
     """One tenant."""
 
-    name: Name
-    id: Id | None = None
     timezone: Name = "UTC"
     org_units: tuple[UnitPart, ...] = ()
     flows: tuple[FlowPart, ...] = ()
@@ -141,7 +141,7 @@ class Manifest(_Part):
     """The whole file."""
 
     version: Literal[1]
-    tenants: Annotated[tuple[TenantPart, ...], Field(min_length=1)]
+    tenants: tuple[TenantPart, ...]
 
 
 def milliseconds(time: datetime | None) -> int | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from shared.domain.errors import InvalidInput
 from shared.management.connectors import checked_config
 from shared.management.lifting import refuse_secrets
-from shared.management.manifest import AccountPart, ConnectorPart, Manifest, SecretPart, TenantPart, TokenPart
+from shared.management.manifest import AccountPart, ConnectorPart, Manifest, NamedPart, SecretPart, TenantPart, TokenPart
 from shared.management.manifest_text import Fault, ManifestText, Place
 from shared.providers import provider_of
 from shared.providers.contract import Provider
@@ -87,7 +87,8 @@ def check(manifest: Manifest, text: ManifestText, sources: SecretSources) -> Che
 
 
 def _check_tenant(checked: Checked, place: Place, tenant: TenantPart, sources: SecretSources) -> None:
-    for name, parts in (("org_units", tenant.org_units), ("flows", tenant.flows)):
+    named: dict[str, tuple[NamedPart, ...]] = {"org_units": tenant.org_units, "flows": tenant.flows}
+    for name, parts in named.items():
         checked.unique((((*place, name, index), part.name) for index, part in enumerate(parts)), "this name is given twice")
     connectors = [((*place, "connectors", index), part) for index, part in enumerate(tenant.connectors)]
     checked.unique(((where, part.nome) for where, part in connectors), "this nome is given twice in the tenant")
