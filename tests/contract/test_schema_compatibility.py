@@ -67,6 +67,7 @@ def test_a_compatible_change_passes_and_reads(fields: list[dict[str, Any]]) -> N
     assert _reads(_schema(fields))
 
 
+@pytest.mark.req(6)
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [

@@ -26,6 +26,7 @@ def test_nothing_is_missing_and_nothing_is_left_over() -> None:
     assert tree_faults(SCHEMAS) == []
 
 
+@pytest.mark.req(6)
 def test_every_declared_consumer_decodes_every_example() -> None:
     assert consumer_faults(SCHEMAS) == []
 

@@ -27,6 +27,7 @@ def test_check_schemas_passes_and_needs_no_broker() -> None:
     assert result.stdout.startswith(f"{len(schema_files.current_schemas())} schemas read everything that was written since 0.1.0")
 
 
+@pytest.mark.req(6)
 def test_check_schemas_fails_on_an_incompatible_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     current = dict(schema_files.current_schemas())
     text = current["SyncRequired"].text.replace('"name":"cause","type":"string"', '"name":"cause","type":"long"')
