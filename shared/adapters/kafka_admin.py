@@ -23,6 +23,7 @@ from confluent_kafka.admin import (
 from shared.adapters.kafka import KAFKA_LOGGER, client_config
 from shared.domain.errors import Conflict, Unavailable
 
+_ASK_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 _AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError.REQUEST_TIMED_OUT})
 _SOON = frozenset(
@@ -129,21 +130,22 @@ class KafkaAdmin:
         return {key: entry.value for key, entry in entries.items() if entry.value is not None}
 
     def _call(self, ask: Callable[[], Future[Any]]) -> Any:
-        """Ask again while the cluster says that it will know soon."""
+        """Ask again while the cluster says that it will know soon, or says nothing.
+
+        While the internal offsets topic is being created, a question to the coordinator can stay without any answer (seen
+        on first starts of Kafka 4.3); every call here may be repeated, so a fresh one is sent.
+        """
         deadline = time.monotonic() + self._timeout
         while True:
             try:
-                return self._result(ask())
+                return ask().result(timeout=min(_ASK_SECONDS, self._timeout))
+            except FutureTimeout as error:
+                if time.monotonic() >= deadline:
+                    raise self._away("no answer in time") from error
             except KafkaException as error:
                 if error.args[0].code() not in _SOON or time.monotonic() >= deadline:
                     raise self._translated(error) from error
             time.sleep(_PAUSE_SECONDS)
-
-    def _result(self, future: Future[Any]) -> Any:
-        try:
-            return future.result(timeout=self._timeout)
-        except FutureTimeout as error:
-            raise self._away("no answer in time") from error
 
     def _translated(self, error: KafkaException) -> Unavailable | Conflict:
         fault: KafkaError = error.args[0]
