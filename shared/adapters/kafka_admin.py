@@ -75,11 +75,11 @@ class KafkaAdmin:
         """True if created, False if somebody else was quicker."""
         new = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(config))
         try:
-            self._result(self._client.create_topics([new], operation_timeout=self._timeout)[name])
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            self._call(lambda: self._client.create_topics([new], operation_timeout=_ASK_SECONDS)[name])
+        except Conflict as error:
+            if error.reason == "topic_already_exists":
                 return False
-            raise self._translated(error) from error
+            raise
         return True
 
     def topic_configs(self, names: Iterable[str]) -> dict[str, dict[str, str]]:
