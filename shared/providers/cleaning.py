@@ -11,29 +11,37 @@ MAX_ID_CHARACTERS = 512  # 2 048 bytes of UTF-8 at most: fits an index entry of 
 MAX_TEXT_CHARACTERS = 65_536  # providers document 4 096; 256 KiB of UTF-8 at most, so an event fits Kafka's 1 MB
 MAX_NAME_CHARACTERS = 1_024
 MAX_CODE_CHARACTERS = 128
+MAX_PHONE_DIGITS = 20  # E.164 allows 15; the rest is leeway for what a provider calls a phone
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _PHONE_PUNCTUATION = re.compile(r"[\s()./-]+")
-_DIGITS = re.compile(r"[0-9]{1,20}", re.ASCII)
+_DIGITS = re.compile(rf"[0-9]{{1,{MAX_PHONE_DIGITS}}}")
 
 
 def clean_text(value: str | None, limit: int = MAX_TEXT_CHARACTERS) -> str | None:
     """Free text cut to `limit` characters, with U+FFFD in the place of what cannot be stored. None stays None."""
     if value is None:
         return None
-    return _UNSTORABLE.sub("\ufffd", value[:limit])
+    value = value[:limit]
+    return value if _is_plain(value) else _UNSTORABLE.sub("\ufffd", value)
 
 
 def exact_text(value: str | None, limit: int = MAX_ID_CHARACTERS) -> str | None:
     """The value unchanged if it is storable and has 1 to `limit` characters; else None."""
-    if not value or len(value) > limit or _UNSTORABLE.search(value) is not None:
+    if not value or len(value) > limit:
         return None
-    return value
+    return value if _is_plain(value) or _UNSTORABLE.search(value) is None else None
+
+
+def _is_plain(value: str) -> bool:
+    return value.isascii() and "\x00" not in value  # nearly all of what comes, and far quicker than the pattern
 
 
 def phone_digits(value: str | None) -> str | None:
     """E.164 digits of a phone number written with or without `+`, spaces and punctuation; None if it is none."""
     if not value or len(value) > 64:
         return None
-    digits = value if value.isdigit() else _PHONE_PUNCTUATION.sub("", value.strip()).removeprefix("+")
+    if value.isascii() and value.isdigit():
+        return value if len(value) <= MAX_PHONE_DIGITS else None
+    digits = _PHONE_PUNCTUATION.sub("", value.strip()).removeprefix("+")
     return digits if _DIGITS.fullmatch(digits) is not None else None
