@@ -70,8 +70,12 @@ def normalise_identity(identity: str) -> str:
 
 
 def account_refs(identidade: str, config: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG001 - the contract's signature
-    """What payloads call the account: the id of its number. The digits are not used: Meta's own id is exact."""
-    return (f"phone_number_id:{config['phone_number_id']}",)
+    """What payloads call the account: the id of its number. The digits are not used: Meta's own id is exact.
+
+    A row that was never checked may lack it: then no payload finds the account, and whoever asks goes on.
+    """
+    number_id = config.get("phone_number_id")
+    return (f"phone_number_id:{number_id}",) if number_id else ()
 
 
 def _checked(model: type[_Config], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -85,6 +85,9 @@ class TestAccountConfig:
         assert config == {"phone_number_id": "100000000000001"}
         assert PROVIDER.account_refs("5511900000001", config) == ("phone_number_id:100000000000001",)
 
+    def test_an_unchecked_row_without_it_has_no_name(self) -> None:
+        assert PROVIDER.account_refs("5511900000001", {}) == ()
+
     @pytest.mark.parametrize("config", [{}, {"phone_number_id": "x"}, {"phone_number_id": "100000000000001", "waba_id": "1"}])
     def test_anything_else_is_refused(self, config: dict[str, Any]) -> None:
         with pytest.raises(InvalidInput):
