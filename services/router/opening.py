@@ -14,7 +14,7 @@ from shared.adapters.raw_body import body_aad, open_body
 from shared.adapters.snapshots import Directory
 from shared.adapters.vault import Aad, KeyRing, Vault
 from shared.domain.enums import KeyPurpose, RecordSource, WebhookEvent
-from shared.domain.errors import ChannelsError, CorruptData, NotFound, SealBroken, Unavailable
+from shared.domain.errors import CorruptData, NotFound, SealBroken, Unavailable
 from shared.domain.items import AnyItem, PoisonItem
 from shared.domain.records import ConnectorSnapshot, WebhookReceived
 from shared.domain.send_result import parse_send_result
@@ -66,7 +66,7 @@ class Opener:
             items = _items(record, connector, body)
         except (UnparseableBody, CorruptData):
             return _poison(message, record.connector_id, record, connector, body, "unparseable_body")
-        except ChannelsError:
+        except Unavailable:
             raise
         except Exception as error:  # a fault of ours in one provider must not stop the others' traffic
             _log.error("normalise_failed", connector_id=record.connector_id, exception=type(error).__name__)
