@@ -13,12 +13,16 @@ from pathlib import Path
 import pytest
 
 from deploy.local.stack import LocalStack
+from services.relay.decide import plan_batch
 from shared.adapters.avro import Codec
+from shared.adapters.numbered_publisher import NumberedPublisher, OutgoingRecord, PublisherIdentity
+from shared.adapters.outbox import RelayLease
 from shared.adapters.snapshots import SnapshotReader
 from shared.adapters.topics import apply_topics
 from shared.domain.enums import ConnectorStatus
 from shared.domain.topics import Topic
 from shared.management.installation import prepare_database
+from shared.providers import provider_of
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.services.relay.conftest import RELAY_TOPICS
 from tests.integration.services.relay.scene import RelayProcess, Scene, eventually, read_committed, scene_of
@@ -83,6 +87,46 @@ def test_a_relay_killed_again_and_again_tells_each_change_exactly_once(
         ours = set(changes[connector])
         assert [change_id for change_id in told if change_id in ours] == changes[connector]
     assert_versions_never_go_back(kafka_bootstrap, topics, codec)
+
+
+@pytest.mark.req(68)
+@pytest.mark.parametrize("published", [True, False])
+def test_a_relay_that_dies_between_two_steps_is_taken_up_where_it_was(
+    published: bool,
+    scene: Scene,
+    start_relay: StartRelay,
+    database: DatabaseUnderTest,
+    kafka_bootstrap: str,
+    topics: str,
+    codec: Codec,
+) -> None:
+    change_id = scene.change_status(scene.add_connector(), ConnectorStatus.ERROR)
+    lease = RelayLease(database.worker_url)
+    name, number_topic = f"{topics}channels-relay", f"{topics}{Topic.CONNECTOR_SNAPSHOT}"
+    publisher = NumberedPublisher(PublisherIdentity(bootstrap=kafka_bootstrap, name=name, number_topic=number_topic))
+    with lease.acquired() as outbox:
+        assert outbox is not None
+        number = outbox.recover(publisher.open()) + 1
+        with outbox.batch(number, 500) as batch:
+            publications, _ = plan_batch(batch.notices, batch.rows, provider_of)
+        records = [
+            OutgoingRecord(
+                topic=f"{topics}{one.topic}",
+                key=one.key.encode(),
+                value=None if one.value is None else codec.encode(one.topic, one.value),
+                headers=(),
+            )
+            for one in publications
+        ]
+        if published:
+            publisher.publish(records, number)
+    # here it dies: the rows are stamped, and lie there
+    publisher.close()
+    lease.close()
+    assert {row[1] for row in scene.outbox()} == {number}
+    start_relay()
+    eventually(lambda: scene.outbox() == [], 20)
+    assert published_changes(kafka_bootstrap, topics, codec) == [change_id]
 
 
 @pytest.mark.req(68)
