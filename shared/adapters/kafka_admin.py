@@ -9,7 +9,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from shared.adapters.group_offsets import commit_offsets, committed_offsets
 from shared.adapters.kafka import KAFKA_LOGGER, client_config
 from shared.domain.errors import Conflict, Unavailable
 
@@ -33,6 +34,7 @@ _SOON = frozenset(
         KafkaError.NOT_COORDINATOR,
         KafkaError.UNKNOWN_TOPIC_OR_PART,  # a topic just created, not yet known everywhere
         KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.UNSTABLE_OFFSET_COMMIT,
     }
 )
@@ -97,19 +99,21 @@ class KafkaAdmin:
         self._call(lambda: self._client.incremental_alter_configs([resource])[resource])
 
     def committed(self, group: str, topic: str, partitions: int) -> dict[int, int]:
-        """Partition → committed offset of the group; partitions without one are left out."""
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, number) for number in range(partitions)])
-        answer = self._call(lambda: self._client.list_consumer_group_offsets([asked], require_stable=True)[group])
-        return {found.partition: found.offset for found in answer.topic_partitions if found.offset >= 0}
+        """Partition → committed offset of the group; partitions without one are left out.
+
+        Waits while a transaction that carries an offset is open: until it ends nobody knows which offset holds.
+        """
+        try:
+            return committed_offsets(self._bootstrap, group, topic, partitions, self._timeout)
+        except KafkaException as error:
+            raise self._translated(error) from error
 
     def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """Set the group's offsets (partition → offset). Raises Conflict while the group has members."""
-        positions = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
-        wanted = ConsumerGroupTopicPartitions(group, positions)
-        answer = self._call(lambda: self._client.alter_consumer_group_offsets([wanted])[group])
-        for position in answer.topic_partitions:
-            if position.error is not None:
-                raise self._translated(KafkaException(position.error))
+        try:
+            commit_offsets(self._bootstrap, group, topic, offsets, self._timeout)
+        except KafkaException as error:
+            raise self._translated(error) from error
 
     def bounds(self, topic: str, partitions: int) -> dict[int, tuple[int, int]]:
         """Partition → (first offset still there, offset after the last one)."""
