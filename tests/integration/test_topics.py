@@ -118,6 +118,25 @@ def test_a_group_with_members_is_not_moved(kafka_bootstrap: str, topic_prefix: s
         consumer.close()
 
 
+def test_an_offset_in_an_open_transaction_is_waited_for_and_never_taken_for_none(kafka_bootstrap: str, topic_prefix: str) -> None:
+    apply_topics(kafka_bootstrap, topic_prefix, only=[Topic.AUDIT])
+    name, group = full_name(topic_prefix, RAW), f"{topic_prefix}channels-router"
+    KafkaAdmin(kafka_bootstrap).create_topic(name, 6, 1, declarations()[RAW].topic_config())
+    producer = Producer({**client_config(kafka_bootstrap, "test"), "transactional.id": f"{topic_prefix}test"})
+    producer.init_transactions(10)
+    consumer = Consumer({**client_config(kafka_bootstrap, "test"), "group.id": group})
+    try:
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction([TopicPartition(name, 3, 5)], consumer.consumer_group_metadata(), 10)
+        with pytest.raises(Unavailable):
+            apply_topics(kafka_bootstrap, topic_prefix, only=[RAW], timeout_seconds=2)
+        producer.commit_transaction(10)
+        apply_topics(kafka_bootstrap, topic_prefix, only=[RAW])
+        assert KafkaAdmin(kafka_bootstrap).committed(group, name, 6) == {0: 0, 1: 0, 2: 0, 3: 5, 4: 0, 5: 0}
+    finally:
+        consumer.close()
+
+
 def test_a_cluster_too_small_for_the_replicas_is_a_setting_to_correct(kafka_bootstrap: str, topic_prefix: str) -> None:
     with pytest.raises(ConfigError, match="replication factor 3 needs 3 brokers; the cluster has 1"):
         apply_topics(kafka_bootstrap, topic_prefix, 3)
