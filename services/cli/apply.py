@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from shared.domain.enums import KeyPurpose
 from shared.management.manifest_apply import apply_text
 from shared.management.manifest_check import SecretSources
 from shared.management.manifest_pass import Applier, Report
+from shared.management.rules import rules_enforced
 from shared.runtime.settings import DatabaseSettings, Section, VaultSettings, load, require
 
 _EXAMPLES = """
@@ -63,7 +65,7 @@ def apply(path: Path, dry_run: bool, as_json: bool) -> None:
     )
     engine = create_engine_for(database_url, application_name="channels-apply")
     try:
-        with unit_of_work(engine) as session:
+        with rules_enforced(), unit_of_work(engine) as session:
             report = apply_text(session, path.read_text(), applier, name=str(path))
             if not dry_run:
                 session.commit()
@@ -73,9 +75,10 @@ def apply(path: Path, dry_run: bool, as_json: bool) -> None:
 
 
 def _told(report: Report, dry_run: bool) -> str:
-    lines = [f"{change.action:<26} {change.subject_type} {change.subject_id}" for change in report.changes]
-    told = "would be changed (dry run: nothing was)" if dry_run else "changed"
-    lines.append(f"{len(lines)} thing(s) {told}" if lines else "nothing to change: everything is as the file says")
+    told = "would be made (dry run: none was)" if dry_run else "made"
+    counted = Counter(change.action for change in report.changes)
+    lines = [f"{count:>4} x {action}" for action, count in counted.items()]
+    lines.append(f"{counted.total()} change(s) {told}" if counted else "nothing to change: everything is as the file says")
     for connector in report.connectors:
         lines.append(f"\n{connector.nome} ({connector.tipo}, {connector.status})  {connector.id}")
         lines.append(f"  webhook  {connector.webhook_url}")

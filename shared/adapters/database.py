@@ -71,7 +71,7 @@ def classify(error: BaseException) -> DatabaseFault:
         if isinstance(driver, psycopg.DataError):  # such as a NUL in a text
             return DatabaseFault.BAD_DATA
         return DatabaseFault.RETRY if isinstance(driver, psycopg.OperationalError) else DatabaseFault.STOP
-    if state[:2] in {"22", "23"}:
+    if state[:2] in {"22", "23", "54"}:  # 54: too large for what the database can hold, such as an index entry
         return DatabaseFault.BAD_DATA
     if state[:2] in {"08", "40", "53", "55", "57", "58"} or state in _RETRIED_OF_CLASS_25:
         return DatabaseFault.RETRY

@@ -62,13 +62,17 @@ def create_database(connection: Connection, database: str, template: str | None 
     return found is None
 
 
-def upgrade(owner_url: str) -> tuple[str | None, str]:
-    """Run the missing migrations as the owner, all in one transaction; returns the revision before and after."""
+def upgrade(url: str) -> tuple[str | None, str]:
+    """Run the missing migrations, all in one transaction; returns the revision before and after.
+
+    `url` is the owner's, or that of a superuser, who becomes the owner for it: what is created is the owner's.
+    """
     config = Config()
     config.set_main_option("script_location", str(migrations_directory()))
     head = ScriptDirectory.from_config(config).get_current_head()
-    engine = create_engine(make_url(owner_url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
     with engine.begin() as connection:
+        connection.execute(text(f"SET LOCAL ROLE {OWNER}"))
         # Held to the end of the transaction: a second process waits here and then finds nothing to do.
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         before = MigrationContext.configure(connection).get_current_revision()

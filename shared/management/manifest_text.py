@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,13 +57,8 @@ class ManifestText:
 
 def read_text(text: str, name: str) -> ManifestText:
     """Parse one YAML document; raises ManifestFaults for broken YAML, repeated keys and keys that are no text."""
-    try:
+    with _told(name):
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise ManifestFaults(name, [Fault(mark.line + 1 if mark else 1, "", f"not YAML: {error.problem}")]) from None
-    except yaml.YAMLError:
-        raise ManifestFaults(name, [Fault(1, "", "not YAML: it holds characters that YAML does not allow")]) from None
     if node is None:
         raise ManifestFaults(name, [Fault(1, "", "the file is empty")])
     lines: dict[Place, int] = {}
@@ -75,7 +71,23 @@ def read_text(text: str, name: str) -> ManifestText:
             faults += _key_faults(place, each)
     if faults:
         raise ManifestFaults(name, faults)
-    return ManifestText(yaml.safe_load(text), lines)
+    with _told(name):
+        data = yaml.safe_load(text)
+    return ManifestText(data, lines)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    # Without their causes: YAML's own errors quote the lines around the fault.
+    try:
+        yield
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ManifestFaults(name, [Fault(mark.line + 1 if mark else 1, "", f"not YAML: {error.problem}")]) from None
+    except yaml.YAMLError:
+        raise ManifestFaults(name, [Fault(1, "", "not YAML: it holds characters that YAML does not allow")]) from None
+    except ValueError:
+        raise ManifestFaults(name, [Fault(1, "", "not YAML: one of its values is no date that exists")]) from None
 
 
 def spelled(place: Place) -> str:

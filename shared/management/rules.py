@@ -60,5 +60,10 @@ def _meaning(error: DBAPIError) -> ChannelsError | None:
         reason, pointer, explanation = _FAULTS[rule]
         return InvalidInput(explanation, reason=reason, pointer=pointer)
     if classify(error) is DatabaseFault.RETRY:
-        return Unavailable("the database gave up on this change; try again")
+        return Unavailable(f"the database gave up; try again ({first_line(error)})")
     return None
+
+
+def first_line(error: DBAPIError) -> str:
+    """What the driver says, without the statement and its values."""
+    return str(error.orig).strip().partition("\n")[0]

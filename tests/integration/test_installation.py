@@ -1,0 +1,130 @@
+"""Making a database ready, again and twice at once; the unit of work; the command."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import insert, select
+from sqlalchemy.exc import DBAPIError
+
+from services.cli.database import database as command
+from shared.adapters.database import DatabaseFault, classify, constraint_of, create_engine_for, unit_of_work
+from shared.adapters.tables import Tenant
+from shared.domain.errors import ConfigError, Unavailable
+from shared.management.installation import prepare_database
+from tests.database_fixtures import DatabaseUnderTest, StackAddresses
+from tests.integration.rows import Rows, connect
+
+
+@pytest.fixture
+def fresh_name(stack: StackAddresses) -> Iterator[str]:
+    name = f"channels_test_{uuid.uuid4().hex}"
+    yield name
+    with connect(stack.superuser_url) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def test_two_installers_at_once_prepare_one_database(stack: StackAddresses, fresh_name: str) -> None:
+    start = threading.Barrier(2)
+
+    def prepare() -> dict[str, str]:
+        start.wait(10)
+        return prepare_database(stack.superuser_url, fresh_name)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (future.result(60) for future in [pool.submit(prepare), pool.submit(prepare)])
+    assert first == second
+    assert sorted(first) == [f"database_{role}_url" for role in ("api", "credential", "owner", "worker")]
+    with connect(first["database_owner_url"]) as connection:
+        assert connection.execute("SELECT count(*) FROM channel_connector").fetchone() == (0,)
+        owners = connection.execute(
+            "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+        )
+        assert owners.fetchall() == [("channels_owner",)]
+
+
+def test_the_command_prepares_and_migrates(stack: StackAddresses, fresh_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = CliRunner()
+    prepared = runner.invoke(command, ["prepare", "--superuser-url", stack.superuser_url, "--name", fresh_name])
+    assert prepared.exit_code == 0
+    (owner,) = [line for line in prepared.output.splitlines() if line.startswith("CHANNELS_DATABASE_OWNER_URL=")]
+    monkeypatch.setenv("CHANNELS_DATABASE_OWNER_URL", owner.partition("=")[2])
+    migrated = runner.invoke(command, ["migrate"])
+    assert (migrated.exit_code, migrated.output) == (0, "schema is at 0001; nothing to do\n")
+
+
+def test_a_role_without_the_right_is_told_so(database: DatabaseUnderTest) -> None:
+    with pytest.raises(ConfigError, match="permission denied"):
+        prepare_database(database.api_url, "never_made")
+    with pytest.raises(Unavailable, match="does not answer"):
+        prepare_database("postgresql://postgres@/postgres?host=/nowhere", "never_made")
+
+
+def test_a_unit_of_work_keeps_only_what_was_committed(database: DatabaseUnderTest) -> None:
+    engine = create_engine_for(database.api_url, pool_size=1)
+    with unit_of_work(engine) as session:
+        session.add(Tenant(name="lost"))
+        session.flush()
+
+    def fail_midway() -> None:
+        with unit_of_work(engine) as session:
+            session.execute(insert(Tenant).values(name="lost too"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_midway()
+    with unit_of_work(engine) as session:
+        session.add(Tenant(name="kept"))
+        session.commit()
+    with unit_of_work(engine) as session:
+        assert session.scalars(select(Tenant.name)).all() == ["kept"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("SELECT 1/0", DatabaseFault.BAD_DATA),
+        ("INSERT INTO tenant (id) VALUES (gen_random_uuid())", DatabaseFault.BAD_DATA),
+        ("SELECT chr(0)", DatabaseFault.BAD_DATA),
+        ("SELECT (string_agg(md5(n::text), ''))::channel_type FROM generate_series(1, 9) n", DatabaseFault.BAD_DATA),
+        ("SET LOCAL statement_timeout = 10; SELECT pg_sleep(5)", DatabaseFault.RETRY),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", DatabaseFault.RETRY),
+        ("SELECT no_such_column", DatabaseFault.STOP),
+        ("SELECT valor_encrypted FROM channel_token", DatabaseFault.STOP),
+    ],
+)
+def test_real_errors_fall_into_their_class(database: DatabaseUnderTest, statement: str, fault: DatabaseFault) -> None:
+    engine = create_engine_for(database.api_url)
+    try:
+        with pytest.raises(DBAPIError) as caught, engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+    finally:
+        engine.dispose()
+    assert classify(caught.value) is fault
+    assert constraint_of(caught.value) is None
+
+
+def test_a_key_too_long_for_its_index_is_bad_data(database: DatabaseUnderTest) -> None:
+    with connect(database.worker_url) as worker, connect(database.api_url) as api:
+        connector = Rows(api).connector()
+        with pytest.raises(psycopg.Error) as caught:
+            worker.execute(
+                "INSERT INTO channel_mapping (id, connector_id, chave_externa, entidade_type, entidade_id)"
+                " SELECT gen_random_uuid(), %s, string_agg(md5(n::text), ''), 'message', gen_random_uuid()"
+                " FROM generate_series(1, 1000) n",
+                (connector,),
+            )
+    assert classify(caught.value) is DatabaseFault.BAD_DATA
+
+
+def test_a_server_that_is_away_is_worth_another_try() -> None:
+    with pytest.raises(psycopg.OperationalError) as caught:
+        psycopg.connect("host=/nowhere dbname=x", connect_timeout=1)
+    assert classify(caught.value) is DatabaseFault.RETRY
