@@ -30,7 +30,7 @@ def status(management: Management, account: str, wanted: AccountStatus) -> None:
     management.run(lambda session: change_account_status(session, account, wanted, actor=ACTOR))
 
 
-@pytest.mark.req(4, 19, 25, 27)
+@pytest.mark.req(4, 19, 27)
 def test_an_account_is_registered(management: Management) -> None:
     connector = management.connector()
     account = management.account(connector, nome_exibicao="Sales", metadata={"labels": ["a"]})
@@ -54,7 +54,6 @@ def test_one_identity_has_one_spelling(management: Management) -> None:
     management.account(management.connector(nome="second"), "5511900000001")
 
 
-@pytest.mark.req(3)
 def test_two_accounts_cannot_go_by_the_same_name_at_the_provider(management: Management) -> None:
     connector = management.connector()
     management.account(connector)

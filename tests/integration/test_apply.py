@@ -76,7 +76,6 @@ def connector_of(example: dict[str, Any]) -> dict[str, Any]:
     return part
 
 
-@pytest.mark.req(1, 3, 4)
 def test_the_documented_example_sets_everything_up(setup: Setup) -> None:
     report = setup.apply(EXAMPLE.read_text())
     (connector,) = report.connectors

@@ -215,7 +215,7 @@ def test_the_last_token_of_an_active_connector_is_kept(management: Management) -
     assert len(management.read("SELECT 1 FROM channel_token")) == 1
 
 
-@pytest.mark.req(36, 65)
+@pytest.mark.req(65)
 def test_a_webhook_seals_its_secrets(management: Management) -> None:
     connector = management.connector()
     before = management.version(connector)
@@ -231,7 +231,7 @@ def test_a_webhook_seals_its_secrets(management: Management) -> None:
     assert management.version(connector) == before + 1
 
 
-@pytest.mark.req(37, 65)
+@pytest.mark.req(65)
 def test_a_webhook_without_secret_cannot_be_active(management: Management) -> None:
     connector = management.connector()
     with pytest.raises(Conflict) as caught:
@@ -262,7 +262,6 @@ def test_the_same_secrets_again_change_nothing(management: Management) -> None:
     assert management.version(connector) == version + 1
 
 
-@pytest.mark.req(29)
 def test_a_capability_is_set_and_announced_once(management: Management) -> None:
     connector = management.connector()
     version = management.version(connector)
