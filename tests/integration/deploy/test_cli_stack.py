@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.fleet import Fleet
 from deploy.local.home_lock import HomeLock
 from tests.integration.deploy.conftest import processes_of
 
@@ -63,6 +64,25 @@ def test_up_status_logs_down(channels: Channels, tmp_path: Path) -> None:
     assert processes_of(tmp_path) == []
     assert channels("down").stdout.strip() == "nothing was running"
     assert channels("status").returncode == 1
+
+
+def test_a_killed_part_of_the_fleet_is_shown_and_healed_by_up(channels: Channels, tmp_path: Path) -> None:
+    up = channels("up")
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert channels("status").returncode == 0
+    fleet = Fleet(tmp_path / "home")
+    assert fleet.names() == ["ingest-0", "relay", "router-0"]
+    killed = fleet.kill("router-0")
+
+    shown = channels("status")
+    assert shown.returncode == 1
+    assert [line for line in shown.stdout.splitlines() if line.startswith("router-0") and "does not run" in line]
+
+    assert channels("up").returncode == 0
+    assert fleet.pid("router-0") not in (None, killed)
+    down = channels("down")
+    assert "ingest-0, relay, router-0, kafka, postgres" in down.stdout
+    assert processes_of(tmp_path) == []
 
 
 @pytest.mark.parametrize("after_seconds", [0.6, 1.2, 2.4])
