@@ -43,9 +43,7 @@ def test_two_installers_at_once_prepare_one_database(stack: StackAddresses, fres
     assert sorted(first) == [f"database_{role}_url" for role in ("api", "credential", "owner", "worker")]
     with connect(first["database_owner_url"]) as connection:
         assert connection.execute("SELECT count(*) FROM channel_connector").fetchone() == (0,)
-        owners = connection.execute(
-            "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
-        )
+        owners = connection.execute("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
         assert owners.fetchall() == [("channels_owner",)]
 
 
