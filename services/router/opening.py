@@ -14,7 +14,7 @@ from shared.adapters.raw_body import body_aad, open_body
 from shared.adapters.snapshots import Directory
 from shared.adapters.vault import Aad, KeyRing, Vault
 from shared.domain.enums import KeyPurpose, RecordSource, WebhookEvent
-from shared.domain.errors import CorruptData, NotFound, SealBroken, Unavailable
+from shared.domain.errors import CorruptData, NotFound, SealBroken, Unavailable, UnknownKey
 from shared.domain.items import AnyItem, PoisonItem
 from shared.domain.records import ConnectorSnapshot, WebhookReceived
 from shared.domain.send_result import parse_send_result
@@ -44,14 +44,17 @@ class Opener:
         except CorruptData:
             key = message.key.decode("ascii", "replace")
             return _poison(message, key, None, None, b"", "undecodable_record")
+        young = self._now_ms() - record.received_at_ms < SNAPSHOT_GRACE_MS
         connector = self._directory.connector(record.connector_id)
         if connector is None:
-            if self._now_ms() - record.received_at_ms < SNAPSHOT_GRACE_MS:
+            if young:
                 raise Unavailable(f"no snapshot of connector {record.connector_id} yet")
             return _poison(message, record.connector_id, record, None, b"", "unknown_connector")
         try:
             body = open_body(record, self.ring(connector), self._objects)
-        except SealBroken:
+        except SealBroken as error:
+            if young and isinstance(error, UnknownKey):  # the edge may know a newer key than our snapshot
+                raise Unavailable(f"no snapshot with the key of record {record.record_id} yet") from error
             return _poison(message, record.connector_id, record, connector, b"", "seal_broken")
         except (NotFound, CorruptData):
             return _poison(message, record.connector_id, record, connector, b"", "body_missing")

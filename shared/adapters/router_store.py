@@ -16,6 +16,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from shared.adapters.clock import new_uuid7
+from shared.adapters.database import DatabaseFault, classify
 from shared.domain.errors import ChannelsError, Unavailable
 
 
@@ -36,10 +37,6 @@ class DatabaseBroken(ChannelsError):
     """Raised for SQLSTATE classes that no retry heals (42, XX, …): a wrong schema or a damaged database. Stop."""
 
     code = "database_broken"
-
-
-_BAD_DATA = ("22", "23")
-_RETRY = ("08", "40", "53", "55", "57", "58")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ class MappingInsert:
 class RouterStore:
     """One connection as the worker role. Not for several threads. Blocks; every statement has a time limit."""
 
-    def __init__(self, url: str, *, statement_timeout_ms: int = 15_000, connect_timeout_seconds: int = 3) -> None:
+    def __init__(self, url: str, *, statement_timeout_ms: int = 15_000, idle_in_transaction_timeout_ms: int = 8_000) -> None:
         parsed = make_url(url)
         parts: dict[str, Any] = {
             "host": parsed.query.get("host", parsed.host),
@@ -90,9 +87,12 @@ class RouterStore:
         }
         self._parameters = {name: value for name, value in parts.items() if value is not None}
         self._parameters |= {
-            "connect_timeout": connect_timeout_seconds,
+            "connect_timeout": 3,
             "application_name": "channels-router",
-            "options": f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={statement_timeout_ms}",
+            "tcp_user_timeout": statement_timeout_ms,
+            # A worker frozen in a transaction must not keep its rows from the one that takes over.
+            "options": f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={statement_timeout_ms}"
+            f" -c idle_in_transaction_session_timeout={idle_in_transaction_timeout_ms}",
         }
         self._connection: psycopg.Connection[Any] | None = None
 
@@ -196,7 +196,8 @@ _FIND = (
 _INSERT = (
     "INSERT INTO channel_mapping AS m (id, connector_id, account_id, chave_externa, entidade_type, entidade_id, metadata)"
     " SELECT u.id, u.connector_id, u.account_id, u.chave, '{type}', u.entidade_id, u.metadata"
-    " FROM unnest(%b::text[]::uuid[], %b::text[]::uuid[], %b::text[]::uuid[], %b::text[], %b::text[]::uuid[], %b::text[]::jsonb[])"
+    " FROM unnest(%b::text[]::uuid[], %b::text[]::uuid[], %b::text[]::uuid[], %b::text[],"
+    "  %b::text[]::uuid[], %b::text[]::jsonb[])"
     "  AS u(id, connector_id, account_id, chave, entidade_id, metadata) ORDER BY u.connector_id, u.chave"
     " ON CONFLICT (connector_id, chave_externa, entidade_type) DO UPDATE SET entidade_id = m.entidade_id"
     " RETURNING m.connector_id::text, m.chave_externa, m.entidade_id::text, m.metadata ->> 'conversation_id'"
@@ -302,10 +303,11 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        state = error.sqlstate or "08000"  # the connection broke before the server could say anything
-        summary = f"{type(error).__name__} ({state})"  # never the message: it may quote a value
-        if state[:2] in _BAD_DATA:
-            raise RecordRejected(summary) from error
-        if state[:2] in _RETRY or state == "25006":
-            raise Unavailable(f"PostgreSQL: {summary}") from error
-        raise DatabaseBroken(f"PostgreSQL: {summary}") from error
+        summary = f"{type(error).__name__} ({error.sqlstate})"  # never the message: it may quote a value
+        match classify(error):
+            case DatabaseFault.BAD_DATA:
+                raise RecordRejected(summary) from error
+            case DatabaseFault.RETRY:
+                raise Unavailable(f"PostgreSQL: {summary}") from error
+            case DatabaseFault.STOP:
+                raise DatabaseBroken(f"PostgreSQL: {summary}") from error

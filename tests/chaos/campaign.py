@@ -42,7 +42,8 @@ class Plan:
 
     seed: int = 1
     peers: int = 16
-    webhooks: int = 20  # of each peer
+    webhooks: int = 20  # of each peer, at least: they write for as long as the faults go on
+    per_second: float = 150.0  # of all peers together
     ingest_kills: int = 3
     router_kills: int = 3
     router_stops: int = 0  # SIGSTOP for longer than the session, then SIGCONT
@@ -114,6 +115,7 @@ class Campaign:
                 Target(port, CONNECTOR_ID, NUMBER_ID, SECRETS["CHANNELS_DEMO_APP_SECRET"]),
                 count=self.plan.peers,
                 webhooks=self.plan.webhooks,
+                per_second=self.plan.per_second,
                 seed=self.plan.seed,
             )
             began = time.monotonic()
@@ -143,12 +145,10 @@ class Campaign:
         return int(kept_settings(self.home)["ingest_port"])
 
     def _torment(self, peers: Peers) -> None:
-        """Spread the faults over the load: the next one comes when its share of the messages was answered."""
+        """One fault after the other, each a moment after the part before is ready again; the load goes on all the time."""
         faults = self._faults()
-        total = self.plan.peers * self.plan.webhooks * 1.6  # messages, as the peers' dice will have it
         for number, (kind, fault) in enumerate(faults, start=1):
-            while peers.acknowledged < total * number / (len(faults) + 1) and not peers.done:
-                time.sleep(0.01)
+            time.sleep(self._dice.random() * 0.6)
             seconds = fault()
             self.report.recovery_seconds.setdefault(kind, []).append(round(seconds, 3))
             self._say(f"{number}/{len(faults)} {kind}: ready again after {seconds:.2f} s; {peers.acknowledged} answered")

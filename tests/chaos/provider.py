@@ -7,6 +7,7 @@ arrival within a conversation is known. What was posted and what was answered is
 from __future__ import annotations
 
 import http.client
+import itertools
 import random
 import threading
 import time
@@ -40,12 +41,17 @@ class Ledger:
 
 
 class Peers:
-    """Threads that write as `count` peers would until each has written `webhooks` webhooks."""
+    """Threads that write as `count` peers would: each at least `webhooks` webhooks, and on until `finish` is called.
 
-    def __init__(self, target: Target, *, count: int, webhooks: int, seed: int, name: str = "") -> None:
+    `per_second` is what all of them together aim at, so that the load lasts for as long as the faults do.
+    """
+
+    def __init__(self, target: Target, *, count: int, webhooks: int, per_second: float, seed: int, name: str = "") -> None:
         self.ledger = Ledger()
         self._target = target
         self._webhooks = webhooks
+        self._pause_seconds = count / per_second
+        self._finish = threading.Event()
         self._lock = threading.Lock()
         self._give_up = threading.Event()
         self._threads = [
@@ -70,8 +76,13 @@ class Peers:
         """Messages answered 200 so far."""
         return len(self.ledger.acknowledged)
 
+    def finish(self) -> None:
+        """Let the peers end once each has written its webhooks."""
+        self._finish.set()
+
     def join(self, seconds: float) -> bool:
         """Wait for the end; False if it did not come (the peers then stop)."""
+        self.finish()
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -81,7 +92,10 @@ class Peers:
     def _write(self, peer: str, dice: random.Random, name: str) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._target.port, timeout=POST_TIMEOUT_SECONDS)
         earlier: list[bytes] = []
-        for number in range(self._webhooks):
+        for number in itertools.count():
+            if number >= self._webhooks and self._finish.is_set():
+                break
+            time.sleep(dice.expovariate(1 / self._pause_seconds))
             ids = [f"wamid.{name}{peer}.{number:05d}.{part}" for part in range(dice.choice((1, 1, 1, 2, 3)))]
             with self._lock:
                 self.ledger.written.setdefault(peer, []).extend(ids)
