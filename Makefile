@@ -60,7 +60,7 @@ $(READY): requirements-dev.lock pyproject.toml
 		echo "creating .venv with $$("$$found" --version)"; \
 		rm -rf .venv; "$$found" -m venv .venv; \
 	fi; \
-	echo "downloading $$(grep -c '==' requirements-dev.lock) locked packages into .venv (about 250 MB, once)"
+	echo "downloading $$(grep -c '==' requirements-dev.lock) locked packages into .venv (about 200 MB, once)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
