@@ -1,0 +1,87 @@
+"""`make bench`: measure side by side, print, and rewrite docs/PERFORMANCE.md.
+
+python -m tests.bench [router|ingest|e2e|memory ...] [--quick] [--home DIRECTORY] [--no-page]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deploy.local.stack import LocalStack
+from tests.bench import machine, report, router
+from tests.bench.measurement import Part
+from tests.bench.site import Site
+
+Run = Callable[[Site, bool, Callable[[str], None]], Part]
+
+
+def _router(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
+    return router.run(site, router.Sizes.quick() if quick else router.Sizes(), say)
+
+
+PARTS: dict[str, Run] = {"router": _router}
+
+
+def main() -> None:
+    """Run the parts asked for (all by default) on a stack of their own, which is stopped at the end."""
+    arguments = _arguments()
+    names = arguments.parts or list(PARTS)
+    home: Path = arguments.home or Path(tempfile.mkdtemp(prefix="channels-bench-"))
+    _say(f"bench in {home}: {', '.join(names)}")
+    try:
+        site = Site.open(home)
+        for name in names:
+            _measure(name, site, arguments)
+    finally:
+        LocalStack(home).stop()
+        if arguments.home is None:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _measure(name: str, site: Site, arguments: argparse.Namespace) -> None:
+    busy = machine.busy_share()
+    _say(f"\n{name}: the machine is {busy:.0%} busy with other things")
+    began = time.monotonic()
+    part = PARTS[name](site, arguments.quick, _say)
+    part.notes.append(f"Just before, the machine was {busy:.0%} busy with other things.")
+    context = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": f"make bench BENCH={name}{' ARGS=--quick' if arguments.quick else ''}",
+        "seconds": round(time.monotonic() - began),
+        "machine": machine.describe(),
+    }
+    _say("\n" + report.as_text(part.as_dict()))
+    if arguments.record is not None:
+        record = report.keep(part, context, arguments.record)
+    if arguments.record == report.RECORD:
+        report.write_page(record)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"Some of {', '.join(PARTS)}; all by default.")
+    parser.add_argument("--quick", action="store_true", help="Only see that it works: the figures mean nothing.")
+    parser.add_argument("--home", type=Path, help="Keep the stack's data in this directory (default: a temporary one).")
+    parser.add_argument("--record", type=Path, help="Write the figures to this JSON file instead of docs/.")
+    arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if arguments.record is None and not arguments.quick:
+        arguments.record = report.RECORD
+    return arguments
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
