@@ -61,8 +61,12 @@ class Daemon:
         environment: Mapping[str, str],
         lock_fd: int | None,
         user: tuple[int, int] | None = None,
+        directory: Path | None = None,
     ) -> None:
-        """Start the program, detached. Blocks until it has been executed (not until it is ready); raises Unavailable."""
+        """Start the program, detached, in `directory` (else the caller's).
+
+        Blocks until it has been executed, not until it is ready; raises Unavailable.
+        """
         self.identity_file.parent.mkdir(parents=True, exist_ok=True)
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self._turn_log()
@@ -72,6 +76,7 @@ class Daemon:
             "log_file": str(self.log_file),
             "lock_fd": lock_fd,
             "user": user,
+            "directory": str(directory or Path.cwd()),
         }
         started = subprocess.run(
             [sys.executable, "-m", "deploy.local.launch", json.dumps(order)],

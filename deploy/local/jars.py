@@ -9,6 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ KAFKA_VERSION = "4.3.1"
 _ROOTS = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4")
 _LOCK_FILE = Path(__file__).with_name("kafka-jars.lock")
 _FETCHERS = 6
+_DRAFT = ".incoming-"
+_DRAFT_KEPT_SECONDS = 3600
 _CONNECT_SECONDS = 30
 
 
@@ -69,10 +72,18 @@ def ensure_jars(cache: Path, say: Callable[[str], None], jars: Sequence[Jar] | N
         megabytes = sum(jar.size_bytes for jar in missing) / 1e6
         say(f"downloading Apache Kafka {KAFKA_VERSION}: {len(missing)} jars, {megabytes:.0f} MB, once, into {folder}")
         folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
         with ThreadPoolExecutor(_FETCHERS) as fetchers:
             for _ in fetchers.map(lambda jar: _fetch(jar, folder), missing):
                 pass
     return tuple(folder / jar.file_name for jar in wanted)
+
+
+def _sweep(folder: Path) -> None:
+    # What killed downloads left; younger ones may belong to another start that is under way.
+    for draft in folder.glob(f"{_DRAFT}*"):
+        if time.time() - draft.stat().st_mtime > _DRAFT_KEPT_SECONDS:
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _is_good(path: Path, jar: Jar) -> bool:
@@ -89,7 +100,7 @@ def _sha256(path: Path) -> str:
 
 def _fetch(jar: Jar, folder: Path) -> None:
     # A folder of its own: jgo writes in place, and an interrupted download must never be taken for a whole one.
-    draft = Path(tempfile.mkdtemp(prefix=".incoming-", dir=folder))
+    draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=folder))
     try:
         path = _download(jar, draft)
         if not _is_good(path, jar):

@@ -116,11 +116,13 @@ class KafkaNode:
         (folder / "data").mkdir(parents=True, exist_ok=True)
         _write(folder / "ports.json", json.dumps({"broker": port, "controller": controller}))
         properties = folder / "server.properties"
-        _write(properties, server_properties(port, controller, folder / "data"))
+        _write(properties, server_properties(port, controller))
         _format(folder / "data")
         logging = Path(__file__).with_name("log4j2.properties")
         command = [str(java), *_JVM, f"-Dlog4j2.configurationFile={logging}", "-cp", ":".join(map(str, jars)), "kafka.Kafka"]
-        self.daemon.launch([*command, str(properties)], environment={}, lock_fd=self.lock.fd)
+        # UTF-8: paths may have letters beyond ASCII, and Java 17 reads the locale to know.
+        environment = {"LC_ALL": "C.UTF-8"}
+        self.daemon.launch([*command, str(properties)], environment=environment, lock_fd=self.lock.fd, directory=folder)
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
@@ -139,8 +141,8 @@ class KafkaNode:
             return None
 
 
-def server_properties(port: int, controller_port: int, data: Path) -> str:
-    """The node's configuration (https://kafka.apache.org/documentation/#brokerconfigs)."""
+def server_properties(port: int, controller_port: int) -> str:
+    """The node's configuration (https://kafka.apache.org/documentation/#brokerconfigs), to be run beside its `data`."""
     one_copy = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
@@ -151,7 +153,7 @@ def server_properties(port: int, controller_port: int, data: Path) -> str:
         "advertised.listeners": f"PLAINTEXT://{LOCALHOST}:{port}",
         "inter.broker.listener.name": "PLAINTEXT",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "log.dirs": data,
+        "log.dirs": "data",  # a list, in a file of Latin-1: an absolute path could hold a comma, or any letter
         "auto.create.topics.enable": "false",
         **{f"{topic}.replication.factor": 1 for topic in one_copy},
         "offsets.topic.num.partitions": 4,

@@ -43,6 +43,7 @@ def _become_daemon(order: dict[str, object], tell: int) -> None:
         lock = order["lock_fd"]
         if isinstance(lock, int):
             os.set_inheritable(lock, False)
+        os.chdir(str(order["directory"]))
         user = order["user"]
         if isinstance(user, list):
             become(int(user[0]), int(user[1]))

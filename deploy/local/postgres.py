@@ -69,9 +69,9 @@ class PostgresNode:
 
     @property
     def socket_folder(self) -> Path:
-        """Where the socket is: beside the data, or under /tmp when that path is too long."""
+        """Where the socket is: beside the data, or under /tmp when that path is too long, or two hosts to a client."""
         beside = self._folder / "socket"
-        if len(os.fsencode(beside / _SOCKET_LOCK)) <= _SOCKET_PATH_BYTES:
+        if len(os.fsencode(beside / _SOCKET_LOCK)) <= _SOCKET_PATH_BYTES and "," not in str(beside):
             return beside
         name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:12]
         return Path("/tmp") / f"channels-{os.geteuid()}-{name}"  # noqa: S108 - not TMPDIR: `down` may run without it; _own checks
@@ -103,7 +103,10 @@ class PostgresNode:
         """Stop it in good order, ending open sessions; False if it did not run. Blocks for about a second."""
         Daemon(_INITDB, self.home).stop(grace_seconds=0, stop_signal=signal.SIGKILL)
         self._adopt()
-        return self.daemon.stop(grace_seconds=_STOP_SECONDS, stop_signal=signal.SIGINT)
+        ran = self.daemon.stop(grace_seconds=_STOP_SECONDS, stop_signal=signal.SIGINT)
+        if self.socket_folder.parent != self._folder:
+            shutil.rmtree(self.socket_folder, ignore_errors=True)  # nothing of ours stays outside of the home
+        return ran
 
     def kill(self) -> int | None:
         """SIGKILL it, as a crash would end it; returns the process id it had. Its sessions end by themselves."""
@@ -155,7 +158,7 @@ class PostgresNode:
         # sessions of a killed server still use the data, it sees by their shared memory all the same.
         for lock_file in (self._data / "postmaster.pid", self.socket_folder / _SOCKET_LOCK):
             lock_file.unlink(missing_ok=True)
-        settings = {**_SETTINGS, "unix_socket_directories": str(self.socket_folder)}
+        settings = {**_SETTINGS, "unix_socket_directories": f'"{self.socket_folder}"'}
         argv = [str(_program("postgres")), "-D", str(self._data), "-p", "5432"]
         argv += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self.daemon.launch(argv, environment={"LC_ALL": "C"}, lock_fd=self.lock.fd, user=unprivileged_user())

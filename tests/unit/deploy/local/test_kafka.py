@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 from deploy.local.kafka import server_properties
 
 
 def _properties() -> dict[str, str]:
-    lines = server_properties(20001, 20002, Path("/data")).splitlines()
+    lines = server_properties(20001, 20002).splitlines()
     return dict(line.split("=", 1) for line in lines)
 
 

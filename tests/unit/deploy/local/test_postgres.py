@@ -19,8 +19,8 @@ def test_the_socket_lies_beside_the_data() -> None:
     assert node.superuser_url == "postgresql+psycopg://postgres@/postgres?host=/srv/channels/postgres/socket"
 
 
-@pytest.mark.parametrize("deep", [Path("/srv") / ("d" * 90), Path("/srv") / ("ü" * 45)])
-def test_a_deep_home_gets_a_short_socket_path_of_its_own(deep: Path) -> None:
+@pytest.mark.parametrize("deep", [Path("/srv") / ("d" * 90), Path("/srv") / ("ü" * 45), Path("/srv/one, two")])
+def test_a_deep_or_odd_home_gets_a_short_socket_path_of_its_own(deep: Path) -> None:
     folder = _node(deep).socket_folder
     assert len(os.fsencode(folder / ".s.PGSQL.5432.lock")) <= 100
     assert folder != _node(deep.with_name("e" * 90)).socket_folder
