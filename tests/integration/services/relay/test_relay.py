@@ -135,8 +135,8 @@ def test_a_row_that_cannot_be_built_is_set_aside_and_stops_nobody(
     scene: Scene, start_relay: StartRelay, reader: SnapshotReader
 ) -> None:
     connector_id = scene.add_connector()
-    broken = scene.add_account(connector_id, None)
     unknown = scene.add_connector(tipo=ConnectorType.FUTURE)
+    broken = scene.add_account(unknown, "1003")
     healthy = scene.add_account(connector_id, "1002")
     relay = start_relay()
     eventually(lambda: reader.directory.account(healthy), 20)
@@ -146,7 +146,7 @@ def test_a_row_that_cannot_be_built_is_set_aside_and_stops_nobody(
     assert relay.log().count("notice_set_aside") == 2
     assert broken in relay.log()
 
-    scene.change_account(broken, config={"phone_number_id": "1003"})
+    scene.change_account(broken, connector_id=connector_id)
     eventually(lambda: reader.directory.account_by_ref(connector_id, "phone_number_id:1003"))
     eventually(lambda: scene.outbox() == [(Topic.CONNECTOR_SNAPSHOT, -1)])
 

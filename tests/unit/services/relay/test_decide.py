@@ -158,7 +158,7 @@ def test_no_credential_leaves_with_the_config() -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (notice(1, Topic.ACCOUNT_SNAPSHOT, "no-number"), "KeyError"),
+        (notice(1, Topic.ACCOUNT_SNAPSHOT, "no-provider"), "invalid_input"),
         (notice(1, Topic.CONNECTOR_SNAPSHOT, "no-provider"), "invalid_input"),
         (notice(1, Topic.CONNECTOR_STATUS_CHANGED, "c1", None), "KeyError"),
         (notice(1, Topic.CONNECTOR_STATUS_CHANGED, "c1", DETAIL | {"new_status": "canary"}), "ValueError"),
@@ -170,7 +170,7 @@ def test_no_credential_leaves_with_the_config() -> None:
 def test_what_cannot_be_built_is_set_aside_alone(bad: ChangeNotice, reason: str) -> None:
     found = rows(
         (CONNECTOR, replace(CONNECTOR, connector_id="no-provider", tipo=ConnectorType.FUTURE)),
-        (ACCOUNT, replace(ACCOUNT, account_id="no-number", config={})),
+        (ACCOUNT, replace(ACCOUNT, account_id="no-provider", tipo=ConnectorType.FUTURE)),
     )
     publications, aside = plan_batch([bad, notice(2, Topic.ACCOUNT_SNAPSHOT, "a1")], found, provider_of)
     assert [one.key for one in publications] == ["a1"]
