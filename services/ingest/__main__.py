@@ -94,7 +94,11 @@ async def _serve(settings: IngestSettings) -> None:
             slow_seconds=settings.ingest_slow_seconds,
         )
     )
-    server = Server(edge, settings.limits(_raise_open_files()), lambda error: log.error("request_failed", exc_info=error))
+
+    def failed(error: Exception) -> None:
+        log.error("request_failed", exc_info=error)
+
+    server = Server(edge, settings.limits(_raise_open_files()), loop.time, failed)
 
     def readiness() -> tuple[bool, str]:
         if server.draining:

@@ -137,6 +137,11 @@ class RequestReader:
 
     # --- llhttp calls these
 
+    def on_message_begin(self) -> None:
+        """The first byte of a request, perhaps right behind another one."""
+        if self.phase is Phase.IDLE:
+            self.phase, self.since = Phase.HEAD, self._shared.now()
+
     def on_url(self, url: bytes) -> None:
         """A request begins, or its target goes on."""
         if self._current is None:
@@ -153,9 +158,10 @@ class RequestReader:
             return
         headers = exchange.headers
         self._head_bytes += len(name) + len(value) + 4
+        in_head = self.phase is not Phase.BODY
         if self._head_bytes > limits.head_bytes or len(headers) >= limits.header_count:
-            self._refuse(answers.HEAD_TOO_LARGE)
-        if self.phase is Phase.BODY:
+            self._refuse(answers.HEAD_TOO_LARGE if in_head else answers.CHUNK_OVERHEAD)
+        if not in_head:
             return
         key = name.decode("ascii").lower()
         if key not in headers:
