@@ -18,7 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from shared.adapters.avro import Codec
 from shared.adapters.clock import new_uuid7
-from shared.adapters.kafka import client_config, event_headers, full_name
+from shared.adapters.kafka import KAFKA_LOGGER, client_config, event_headers, full_name
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.raw_body import body_aad
 from shared.adapters.topics import apply_topics
@@ -83,7 +83,9 @@ class Pipeline:
         pipeline.data_key = pipeline.vault.new_data_key(KeyPurpose.INGEST, pipeline.tenant_id)
         pipeline.objects_dir.mkdir(parents=True)
         pipeline.objects = ObjectStore(pipeline.objects_dir.as_uri())
-        pipeline.producer = Producer(client_config(bootstrap, "test") | {"linger.ms": 1, "enable.idempotence": True})
+        pipeline.producer = Producer(
+            client_config(bootstrap, "test") | {"linger.ms": 1, "enable.idempotence": True}, logger=KAFKA_LOGGER
+        )
         pipeline._write_rows()
         pipeline.publish_connector(pipeline.connector())
         for account in (pipeline.unit_account(), pipeline.flow_account()):

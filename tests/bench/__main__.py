@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.local.stack import LocalStack
-from tests.bench import machine, report, router
+from tests.bench import ingest, machine, report, router
 from tests.bench.measurement import Part
 from tests.bench.site import Site
 
@@ -26,7 +26,11 @@ def _router(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
     return router.run(site, router.Sizes.quick() if quick else router.Sizes(), say)
 
 
-PARTS: dict[str, Run] = {"router": _router}
+def _ingest(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
+    return ingest.run(site, ingest.Sizes.quick() if quick else ingest.Sizes(), say)
+
+
+PARTS: dict[str, Run] = {"router": _router, "ingest": _ingest}
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,6 +30,7 @@ class Site:
 
     home: Path
     addresses: StackAddresses
+    mark: str = field(default_factory=lambda: f"bench-{uuid4().hex[:6]}")  # begins the names of plain topics
 
     @classmethod
     def open(cls, home: Path) -> Site:
