@@ -39,6 +39,7 @@ class KafkaOptions:
     port: int | None = None
     controller_port: int | None = None
     java_home: Path | None = None
+    advertised_port: int | None = None  # where clients are sent when it is not `port`: a proxy before the node
 
 
 @dataclass(slots=True)
@@ -116,7 +117,7 @@ class KafkaNode:
         (folder / "data").mkdir(parents=True, exist_ok=True)
         _write(folder / "ports.json", json.dumps({"broker": port, "controller": controller}))
         properties = folder / "server.properties"
-        _write(properties, server_properties(port, controller))
+        _write(properties, server_properties(port, controller, self.options.advertised_port))
         _format(folder / "data")
         logging = Path(__file__).with_name("log4j2.properties")
         command = [str(java), *_JVM, f"-Dlog4j2.configurationFile={logging}", "-cp", ":".join(map(str, jars)), "kafka.Kafka"]
@@ -141,7 +142,7 @@ class KafkaNode:
             return None
 
 
-def server_properties(port: int, controller_port: int) -> str:
+def server_properties(port: int, controller_port: int, advertised_port: int | None = None) -> str:
     """The node's configuration (https://kafka.apache.org/documentation/#brokerconfigs), to be run beside its `data`."""
     one_copy = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
     settings: dict[str, object] = {
@@ -150,7 +151,7 @@ def server_properties(port: int, controller_port: int) -> str:
         "controller.quorum.voters": f"1@{LOCALHOST}:{controller_port}",
         "controller.listener.names": "CONTROLLER",
         "listeners": f"PLAINTEXT://{LOCALHOST}:{port},CONTROLLER://{LOCALHOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{LOCALHOST}:{port}",
+        "advertised.listeners": f"PLAINTEXT://{LOCALHOST}:{advertised_port or port}",
         "inter.broker.listener.name": "PLAINTEXT",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "log.dirs": "data",  # a list, in a file of Latin-1: an absolute path could hold a comma, or any letter

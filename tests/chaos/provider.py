@@ -12,12 +12,16 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from shared.providers.whatsapp_official.samples import batch, encode, sign, text_message
 
 POST_TIMEOUT_SECONDS = 10.0
 RETRY_SECONDS = 0.05
+TWIN_SHARE = 0.03  # of the webhooks are posted twice at once
+REPEAT_SHARE = 0.07  # are followed by one of the last twenty again
+INNER_REPEAT_SHARE = 0.03  # name a message twice in one body
 
 
 @dataclass(frozen=True)
@@ -35,20 +39,29 @@ class Ledger:
     """What the provider knows: every message id in the order its peer wrote it, and which posts were answered 200."""
 
     written: dict[str, list[str]] = field(default_factory=dict)  # peer -> message ids
+    order: dict[str, int] = field(default_factory=dict)  # message id -> its number among all
     acknowledged: set[str] = field(default_factory=set)
     attempts: Counter[str] = field(default_factory=Counter)  # by answer: 200, 503, connection, …
+    webhooks: int = 0
     slowest_seconds: float = 0.0
+
+    def write(self, peer: str, ids: Sequence[str]) -> None:
+        """A peer is about to post these."""
+        self.webhooks += 1
+        self.written.setdefault(peer, []).extend(ids)
+        for message in ids:
+            self.order[message] = len(self.order) + 1
 
 
 class Peers:
     """Threads that write as `count` peers would: each at least `webhooks` webhooks, and on until `finish` is called.
 
-    `per_second` is what all of them together aim at, so that the load lasts for as long as the faults do.
+    `per_second` is what all of them together aim at, so that the load lasts for as long as the faults do. The peers are
+    spread over the targets.
     """
 
-    def __init__(self, target: Target, *, count: int, webhooks: int, per_second: float, seed: int, name: str = "") -> None:
+    def __init__(self, targets: Sequence[Target], *, count: int, webhooks: int, per_second: float, seed: int) -> None:
         self.ledger = Ledger()
-        self._target = target
         self._webhooks = webhooks
         self._pause_seconds = count / per_second
         self._finish = threading.Event()
@@ -56,7 +69,9 @@ class Peers:
         self._give_up = threading.Event()
         self._threads = [
             threading.Thread(
-                target=self._write, args=(f"55119{number:08d}", random.Random(f"{seed}-{number}"), name), daemon=True
+                target=self._write,
+                args=(f"55119{number:08d}", targets[number % len(targets)], random.Random(f"{seed}-{number}")),
+                daemon=True,
             )
             for number in range(count)
         ]
@@ -89,45 +104,43 @@ class Peers:
         self._give_up.set()
         return self.done
 
-    def _write(self, peer: str, dice: random.Random, name: str) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._target.port, timeout=POST_TIMEOUT_SECONDS)
+    def _write(self, peer: str, target: Target, dice: random.Random) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=POST_TIMEOUT_SECONDS)
         earlier: list[bytes] = []
         for number in itertools.count():
             if number >= self._webhooks and self._finish.is_set():
                 break
             time.sleep(dice.expovariate(1 / self._pause_seconds))
-            ids = [f"wamid.{name}{peer}.{number:05d}.{part}" for part in range(dice.choice((1, 1, 1, 2, 3)))]
+            ids = [f"wamid.{peer}.{number:05d}.{part}" for part in range(dice.choice((1, 1, 1, 2, 3)))]
+            named = [*ids, dice.choice(ids)] if dice.random() < INNER_REPEAT_SHARE else ids
             with self._lock:
-                self.ledger.written.setdefault(peer, []).extend(ids)
-            body = encode(batch([self._message(peer, item) for item in ids]))
-            twin = threading.Thread(target=self._repeat, args=(body,), daemon=True) if dice.random() < 0.03 else None
+                self.ledger.write(peer, ids)
+            body = encode(batch([_message(peer, item, target) for item in named]))
+            twin = threading.Thread(target=self._repeat, args=(target, body), daemon=True) if dice.random() < TWIN_SHARE else None
             if twin is not None:
                 twin.start()  # Meta posts the same webhook twice at once
-            if not self._post(connection, body):
+            if not self._post(connection, target, body):
                 break
             with self._lock:
                 self.ledger.acknowledged.update(ids)
             if twin is not None:
                 twin.join()
             earlier.append(body)
-            if dice.random() < 0.07:
-                self._post(connection, dice.choice(earlier[-20:]))
+            if dice.random() < REPEAT_SHARE:
+                self._post(connection, target, dice.choice(earlier[-20:]))
         connection.close()
 
-    def _repeat(self, body: bytes) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._target.port, timeout=POST_TIMEOUT_SECONDS)
-        self._post(connection, body)
+    def _repeat(self, target: Target, body: bytes) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=POST_TIMEOUT_SECONDS)
+        self._post(connection, target, body)
         connection.close()
 
-    def _message(self, peer: str, message_id: str) -> dict[str, object]:
-        return text_message(message_id=message_id, text=message_id, sender=peer, phone_number_id=self._target.phone_number_id)
-
-    def _post(self, connection: http.client.HTTPConnection, body: bytes) -> bool:
-        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": sign(body, self._target.app_secret)}
+    def _post(self, connection: http.client.HTTPConnection, target: Target, body: bytes) -> bool:
+        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": sign(body, target.app_secret)}
         while not self._give_up.is_set():
             began = time.monotonic()
             try:
-                connection.request("POST", f"/webhooks/{self._target.connector_id}", body, headers)
+                connection.request("POST", f"/webhooks/{target.connector_id}", body, headers)
                 answer = connection.getresponse()
                 answer.read()
                 outcome = str(answer.status)
@@ -141,3 +154,7 @@ class Peers:
                 return True
             time.sleep(RETRY_SECONDS)
         return False
+
+
+def _message(peer: str, message_id: str, target: Target) -> dict[str, object]:
+    return text_message(message_id=message_id, text=message_id, sender=peer, phone_number_id=target.phone_number_id)
