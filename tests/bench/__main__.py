@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.local.stack import LocalStack
-from tests.bench import ingest, machine, report, router
+from tests.bench import end_to_end, ingest, machine, memory, report, router
 from tests.bench.measurement import Part
 from tests.bench.site import Site
 
@@ -30,7 +30,15 @@ def _ingest(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
     return ingest.run(site, ingest.Sizes.quick() if quick else ingest.Sizes(), say)
 
 
-PARTS: dict[str, Run] = {"router": _router, "ingest": _ingest}
+def _end_to_end(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
+    return end_to_end.run(site, end_to_end.Sizes.quick() if quick else end_to_end.Sizes(), say)
+
+
+def _memory(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
+    return memory.run(site, memory.Sizes.quick() if quick else memory.Sizes(), say)
+
+
+PARTS: dict[str, Run] = {"router": _router, "ingest": _ingest, "e2e": _end_to_end, "memory": _memory}
 
 
 def main() -> None:

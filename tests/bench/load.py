@@ -50,7 +50,7 @@ def closed_loop(port: int, path: str, requests: Path, *, connections: int, secon
         command = [wrk, *shape, f"http://127.0.0.1:{port}{path}", "--", str(requests)]
     else:
         arguments = (port, path, requests, connections, seconds)
-        command = [sys.executable, "-m", "tests.bench.load_client", *map(str, arguments)]
+        command = [sys.executable, "-m", "tests.bench.closed_load", *map(str, arguments)]
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=seconds + 60, env=dict(os.environ)
     )

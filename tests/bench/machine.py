@@ -26,7 +26,7 @@ def describe() -> dict[str, str]:
         "Python": platform.python_version(),
         "Kafka": f"{KAFKA_VERSION}, one embedded node, one replica",
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
-        "load generator": _first_line("wrk", "-v") or "tests/bench/load_client.py (wrk is not installed)",
+        "load generator": _first_line("wrk", "-v") or "tests/bench/closed_load.py (wrk is not installed)",
         "Go": _first_line("go", "version") or "none",
         "source": _revision(),
     }

@@ -49,6 +49,24 @@ class Output:
                 check()
         return samples
 
+    def collect(
+        self, expected: int, seconds: float, check: Callable[[], None], watch: Callable[[int], None] | None
+    ) -> list[tuple[float, bytes]]:
+        """(monotonic seconds, value) of so many records; `watch` is told now and then how many have come."""
+        arrivals: list[tuple[float, bytes]] = []
+        deadline = time.monotonic() + seconds
+        while len(arrivals) < expected:
+            fetched = self._consumer.consume(1, 0.02) + self._consumer.consume(1_000, 0)
+            now = time.monotonic()
+            arrivals += [(now, message.value()) for message in fetched if message.error() is None]
+            if watch is not None:
+                watch(len(arrivals))
+            if not fetched:
+                check()
+                if now > deadline:
+                    raise RuntimeError(f"{len(arrivals)} of {expected} records came within {seconds:.0f} s")
+        return arrivals
+
 
 def rates(samples: list[Sample]) -> tuple[float, float]:
     """Records per second, and per CPU second of the writer, once the first tenth was written (start-up excluded)."""

@@ -14,13 +14,18 @@ from deploy.local.settings import EmbeddedSettings
 from shared.runtime.settings import load
 
 FOLDER = Path(__file__).with_name("rivals")
+_DONE = ".installed"
+
+
+def is_installed(name: str) -> bool:
+    """Is the rival's environment there already? A quick run downloads nothing."""
+    return (_home(name) / _DONE).exists()
 
 
 def rival_python(name: str, say: Callable[[str], None]) -> Path:
     """The interpreter of a rival's environment with exactly what its lock names. Blocks for a download the first time."""
-    lock = FOLDER / name / "requirements.lock"
-    home = _cache() / f"{name}-{_digest(lock)}"
-    python, done = home / "bin" / "python", home / ".installed"
+    lock, home = FOLDER / name / "requirements.lock", _home(name)
+    python, done = home / "bin" / "python", home / _DONE
     if not done.exists():
         say(f"  installing {name} ({lock.read_text().count('==')} locked packages) into {home}, once")
         shutil.rmtree(home, ignore_errors=True)
@@ -57,6 +62,10 @@ def go_program(say: Callable[[str], None]) -> Path | None:
             say("  SKIPPED: the Go twin does not build here, so no comparison with it")
             return None
     return program
+
+
+def _home(name: str) -> Path:
+    return _cache() / f"{name}-{_digest(FOLDER / name / 'requirements.lock')}"
 
 
 def _cache() -> Path:

@@ -21,7 +21,7 @@ from shared.providers.whatsapp_official.samples import encode, text_message
 from tests.bench.measurement import Part, Values, interleave
 from tests.bench.output import Output, rates
 from tests.bench.processes import Measured
-from tests.bench.rivals import FOLDER, rival_python, rival_versions
+from tests.bench.rivals import FOLDER, is_installed, rival_python, rival_versions
 from tests.bench.site import Site
 from tests.pipeline import UNIT_NUMBER, Pipeline
 
@@ -29,6 +29,7 @@ ITEMS, ITEMS_CPU = "items per second", "items per CPU second"
 UNITS = {ITEMS: "items/s", ITEMS_CPU: "items/CPU s"}
 ROUTER, CONTROL, FAUST, QUIX = "router", "router again (control)", "Faust agent", "Quix Streams exactly-once"
 KNOWN_PEERS, NEW_PEER_SHARE = 5_000, 10  # every tenth message comes from somebody who never wrote before
+TARGETS = {FAUST: 2.5}
 STEPS = ("open", "database", "kafka")
 
 
@@ -40,11 +41,12 @@ class Sizes:
     faust: int = 12_000
     quix: int = 60_000
     rounds: int = 5
+    download: bool = True  # rivals that are not installed yet; else they are left out
 
     @classmethod
     def quick(cls) -> Sizes:
         """Only enough to see that all of it works."""
-        return cls(router=5_000, faust=2_000, quix=8_000, rounds=1)
+        return cls(router=3_000, faust=1_000, quix=6_000, rounds=1, download=False)
 
 
 class Bodies:
@@ -130,18 +132,15 @@ def run(site: Site, sizes: Sizes, say: Callable[[str], None]) -> Part:
         settings={"records per round": {ROUTER: sizes.router, FAUST: sizes.faust, QUIX: sizes.quix}, "rounds": sizes.rounds},
     )
     ours = RouterRounds(site, sizes.router)
-    faust = RivalRounds(site, "faust", sizes.faust, rival_python("faust", say), "worker", "--loglevel=warn")
-    quix = RivalRounds(site, "quix", sizes.quix, rival_python("quix", say))
+    rivals = _rivals(site, sizes, say)
     say("  warming up: one round that is not counted")
     ours.measure()
     for values in ours.steps.values():
         values.clear()
-    candidates = {ROUTER: ours.measure, FAUST: faust.measure, QUIX: quix.measure, CONTROL: ours.measure}
-    part.series = interleave(candidates, sizes.rounds, UNITS, say)
-    part.compare(ITEMS, ROUTER, FAUST, target=2.5)
-    part.compare(ITEMS_CPU, ROUTER, FAUST)
-    part.compare(ITEMS, ROUTER, QUIX)
-    part.compare(ITEMS_CPU, ROUTER, QUIX)
+    part.series = interleave({ROUTER: ours.measure, **rivals, CONTROL: ours.measure}, sizes.rounds, UNITS, say)
+    for rival in rivals:
+        part.compare(ITEMS, ROUTER, rival, target=TARGETS.get(rival))
+        part.compare(ITEMS_CPU, ROUTER, rival)
     part.compare(ITEMS, CONTROL, ROUTER)
     part.tables["Where the router's time goes (its own metric, microseconds per item)"] = [
         f"{step:<10}{statistics.median(ours.steps[step]):8.1f}" for step in STEPS
@@ -157,6 +156,19 @@ def run(site: Site, sizes: Sizes, say: Callable[[str], None]) -> Part:
         "Rates exclude start-up: they begin when a tenth of the records is visible to a `read_committed` reader.",
     ]
     return part
+
+
+def _rivals(site: Site, sizes: Sizes, say: Callable[[str], None]) -> dict[str, Callable[[], Values]]:
+    found: dict[str, Callable[[], Values]] = {}
+    for name, folder, items, arguments in (
+        (FAUST, "faust", sizes.faust, ("worker", "--loglevel=warn")),
+        (QUIX, "quix", sizes.quix, ()),
+    ):
+        if sizes.download or is_installed(folder):
+            found[name] = RivalRounds(site, folder, items, rival_python(folder, say), *arguments).measure
+        else:
+            say(f"  SKIPPED: {name} is not installed, and a quick run downloads nothing")
+    return found
 
 
 def _load(bootstrap: str, topic: str, bodies: Iterator[bytes]) -> None:
