@@ -1,0 +1,178 @@
+"""Where a body ends: lengths, codings, chunks, and clients that lie about them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.edge import BODY
+from tests.hostile.cases.parts import (
+    CHUNKED,
+    CHUNKS,
+    CLOSED,
+    CODED,
+    DROPS,
+    EOF,
+    FORGED,
+    GOOD,
+    H11,
+    HEAD,
+    HOST,
+    KEPT,
+    LINE,
+    NO_DEADLINE,
+    NO_LIMIT,
+    SIZE,
+    big,
+    case,
+)
+
+FRAMING: Final = (
+    case("length twice, equal", HEAD + SIZE + SIZE + b"\r\n" + BODY, 400, CLOSED, "two lengths are one too many", rivals=H11),
+    case("length twice, different", HEAD + SIZE + b"Content-Length: 0\r\n\r\n" + BODY, 400, CLOSED, "smuggling"),
+    case("length is a list", HEAD + b"Content-Length: 3, 3\r\n\r\nabc", 400, CLOSED, "smuggling"),
+    case("length signed", HEAD + b"Content-Length: +3\r\n\r\nabc", 400, CLOSED, "digits only"),
+    case("length negative", HEAD + b"Content-Length: -3\r\n\r\nabc", 400, CLOSED, "digits only"),
+    case("length hexadecimal", HEAD + b"Content-Length: 0x3\r\n\r\nabc", 400, CLOSED, "digits only"),
+    case("length empty", HEAD + b"Content-Length:\r\n\r\n", 400, CLOSED, "digits only"),
+    case("length beyond 64 bits", HEAD + b"Content-Length: 18446744073709551617\r\n\r\nx", 400, CLOSED, "overflow"),
+    case("length with a space inside", HEAD + b"Content-Length: 3 3\r\n\r\nabc", 400, CLOSED, "digits only"),
+    case("length, then coding (CL.TE)", HEAD + SIZE + CODED + b"\r\n" + CHUNKS, 400, CLOSED, "smuggling", rivals=H11),
+    case("coding, then length (TE.CL)", HEAD + CODED + SIZE + b"\r\n" + CHUNKS, 400, CLOSED, "smuggling", rivals=H11),
+    case("coding twice (TE.TE)", HEAD + CODED + CODED + b"\r\n" + CHUNKS, 400, CLOSED, "smuggling", rivals=H11),
+    case("coding disguised", HEAD + b"Transfer-Encoding: xchunked\r\n\r\n" + CHUNKS, 501, CLOSED, "smuggling", rivals=H11),
+    case("coding with a vertical tab", HEAD + b"Transfer-Encoding:\x0bchunked\r\n\r\n" + CHUNKS, 400, CLOSED, "smuggling"),
+    case(
+        "coding gzip, chunked",
+        HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKS,
+        501,
+        CLOSED,
+        "not a coding of ours",
+        rivals=H11,
+    ),
+    case(
+        "coding chunked, gzip",
+        HEAD + b"Transfer-Encoding: chunked, gzip\r\n\r\n" + CHUNKS,
+        400,
+        CLOSED,
+        "the end would be unknown",
+    ),
+    case(
+        "coding in HTTP/1.0",
+        (HEAD + CODED + b"\r\n" + CHUNKS).replace(b"1.1", b"1.0", 1),
+        400,
+        CLOSED,
+        "RFC 9112 6.1",
+        rivals=H11,
+    ),
+    case(
+        "coding with an underscore",
+        HEAD + b"Transfer_Encoding: chunked\r\n" + SIZE + b"\r\n" + BODY,
+        200,
+        KEPT,
+        "another header, ignored",
+        stored=1,
+    ),
+    case(
+        "request inside a signed length", FORGED + b"Content-Length: %d\r\n\r\n" % len(GOOD) + GOOD, 401, KEPT, "a body is a body"
+    ),
+    case(
+        "request behind a zero length",
+        FORGED + b"Content-Length: 0\r\n\r\n" + GOOD,
+        (401, 200),
+        KEPT,
+        "one reading only",
+        stored=1,
+    ),
+    case("chunk size not a number", CHUNKED + b"g\r\nabc\r\n0\r\n\r\n", 400, CLOSED, ""),
+    case("chunk size negative", CHUNKED + b"-3\r\nabc\r\n0\r\n\r\n", 400, CLOSED, ""),
+    case("chunk size beyond 64 bits", CHUNKED + b"10000000000000003\r\nabc\r\n0\r\n\r\n", 400, CLOSED, "overflow"),
+    case("chunk size with 0x", CHUNKED + b"0x3\r\nabc\r\n0\r\n\r\n", 400, CLOSED, ""),
+    case("chunk longer than it says", CHUNKED + b"3\r\nabcd\r\n0\r\n\r\n", 400, CLOSED, ""),
+    case("chunks with bare line feeds", CHUNKED + CHUNKS.replace(b"\r\n", b"\n"), 400, CLOSED, "smuggling", rivals=H11),
+    case("line feed in a chunk extension", CHUNKED + b"0;\nx\r\n\r\n", 400, CLOSED, "smuggling (TERM.EXT)", rivals=H11),
+    case("chunk extension", CHUNKED + CHUNKS.replace(b"\r\n", b";a=b\r\n", 1), 200, KEPT, "ignored, RFC 9112 7.1.1", stored=1),
+    case("chunk extension without end", CHUNKED + b"3;" + big(200_000), 400, CLOSED, "bounded beyond the body", rivals=NO_LIMIT),
+    case(
+        "trailers",
+        CHUNKED + CHUNKS[:-2] + b"Host: b\r\nX-Hub-Signature-256: x\r\n\r\n" + GOOD,
+        (200, 200),
+        KEPT,
+        "dropped: they never become headers",
+        stored=2,
+        rivals="llhttp refuses some names in a trailer, hyper takes them all.",
+    ),
+    case(
+        "length in a trailer",
+        CHUNKED + CHUNKS[:-2] + b"Content-Length: 3\r\n\r\n" + GOOD,
+        400,
+        CLOSED,
+        "a second length, however late",
+        rivals=H11,
+    ),
+    case(
+        "trailers without end",
+        CHUNKED + b"0\r\n" + b"".join(b"X-%d: %s\r\n" % (n, big(900)) for n in range(300)),
+        400,
+        CLOSED,
+        "bounded",
+        rivals=NO_LIMIT,
+    ),
+)
+
+LIES: Final = (
+    case(
+        "announced body too large",
+        LINE + HOST + b"Content-Length: 99999999\r\n\r\n",
+        413,
+        CLOSED,
+        "before a byte of it",
+        rivals=NO_LIMIT,
+    ),
+    case(
+        "chunked body too large",
+        CHUNKED + b"500000\r\n" + big(4_300_000),
+        413,
+        CLOSED,
+        "4 MiB, counted as it comes",
+        rivals=NO_LIMIT,
+    ),
+    case(
+        "body shorter, half-closed",
+        HEAD + SIZE + b"\r\n" + BODY[:-3],
+        400,
+        CLOSED,
+        "cut in half, so not accepted",
+        half_close=True,
+        rivals=DROPS,
+    ),
+    case(
+        "chunks cut off, half-closed",
+        CHUNKED + b"%x\r\n%s" % (len(BODY), BODY),
+        400,
+        CLOSED,
+        "no last chunk",
+        half_close=True,
+        rivals=DROPS,
+    ),
+    case("head cut off, half-closed", HEAD, 400, CLOSED, "", half_close=True, rivals=DROPS),
+    case("good, then half a head, half-closed", GOOD + LINE, (200, 400), CLOSED, "", stored=1, half_close=True, rivals=EOF),
+    case("nothing, half-closed", b"", (), CLOSED, "nothing was asked", half_close=True),
+    case("body longer", GOOD + b"tail\r\n\r\n", (200, 400), CLOSED, "the tail is the next request, and no good one", stored=1),
+    case(
+        "body shorter", HEAD + SIZE + b"\r\n" + BODY[:-3], 408, CLOSED, "a deadline for bodies", patient=True, rivals=NO_DEADLINE
+    ),
+    case(
+        "no last chunk", CHUNKED + b"%x\r\n%s\r\n" % (len(BODY), BODY), 408, CLOSED, "as above", patient=True, rivals=NO_DEADLINE
+    ),
+    case("head stalls", HEAD, 408, CLOSED, "a deadline for heads", patient=True, rivals=NO_DEADLINE),
+    case("request line stalls", b"POST /web", 408, CLOSED, "as above", patient=True, rivals=NO_DEADLINE),
+    case(
+        "expect, and the body never comes",
+        HEAD + b"Expect: 100-continue\r\n" + SIZE + b"\r\n",
+        (100, 408),
+        CLOSED,
+        "",
+        patient=True,
+        rivals=NO_DEADLINE,
+    ),
+)

@@ -1,0 +1,79 @@
+"""What cases are made of: the record, the pieces of requests, and why other servers may answer differently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.edge import BODY, signature
+
+CONNECTOR: Final = b"-the-connector-of-the-run-36-bytes--"  # as long as an id
+KEPT, CLOSED = "kept", "closed"
+
+PATH: Final = b"/webhooks/" + CONNECTOR
+HOST: Final = b"Host: a\r\n"
+SIGNED: Final = b"X-Hub-Signature-256: " + signature(BODY).encode() + b"\r\n"
+SIZE: Final = b"Content-Length: %d\r\n" % len(BODY)
+CODED: Final = b"Transfer-Encoding: chunked\r\n"
+LINE: Final = b"POST " + PATH + b" HTTP/1.1\r\n"
+HEAD: Final = LINE + HOST + SIGNED
+GOOD: Final = HEAD + SIZE + b"\r\n" + BODY
+CHUNKED: Final = HEAD + CODED + b"\r\n"
+CHUNKS: Final = b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+QUERY: Final = b"?hub.mode=subscribe&hub.verify_token=a%20verify%20token%20of%20the%20tests&hub.challenge=c0ffee"
+SHAKE: Final = b"GET " + PATH + QUERY + b" HTTP/1.1\r\n"
+FORGED: Final = b"POST " + PATH + b" HTTP/1.1\r\n" + HOST + b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
+
+H11 = "httptools and hyper let it through; we follow the letter, since two readings of one request is how smuggling begins."
+NO_LIMIT = "They set no such limit, or a far larger one, and leave it to the application."
+NO_DEADLINE = "They have no deadline here; the connection was still open when we stopped waiting."
+DROPS = "They answer nothing and hang up; a status tells an honest but wrong client what to mend."
+LENIENT = "Harmless by itself, and let through there; here whatever is not HTTP/1.1 ends the connection."
+EOF = "They forget a client that has closed its side; we still answer what it asked for."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One conversation. `pieces` are sent one after another; `stored`: records that Kafka must hold afterwards."""
+
+    name: str
+    pieces: tuple[bytes, ...]
+    answers: tuple[int, ...]
+    end: str
+    why: str
+    stored: int
+    half_close: bool  # close our side after the last piece
+    drip: bool  # one byte at a time
+    patient: bool  # the answer comes only at a deadline
+    rivals: str
+
+
+def case(
+    name: str,
+    data: bytes | tuple[bytes, ...],
+    answers: int | tuple[int, ...],
+    end: str,
+    why: str,
+    *,
+    stored: int = 0,
+    half_close: bool = False,
+    drip: bool = False,
+    patient: bool = False,
+    rivals: str = "",
+) -> Case:
+    return Case(
+        name=name,
+        pieces=data if isinstance(data, tuple) else (data,),
+        answers=answers if isinstance(answers, tuple) else (answers,),
+        end=end,
+        why=why,
+        stored=stored,
+        half_close=half_close,
+        drip=drip,
+        patient=patient,
+        rivals=rivals,
+    )
+
+
+def big(size: int) -> bytes:
+    return b"x" * size
