@@ -20,7 +20,7 @@ from shared.adapters.avro import Codec
 from shared.adapters.clock import new_uuid7
 from shared.adapters.kafka import KAFKA_LOGGER, client_config, event_headers, full_name
 from shared.adapters.object_store import ObjectStore
-from shared.adapters.raw_body import body_aad
+from shared.adapters.raw_body import LARGE_BODY_BYTES, body_aad, body_reference
 from shared.adapters.topics import apply_topics
 from shared.adapters.vault import KeyRing, LocalKeyFiles, Vault
 from shared.domain.enums import (
@@ -155,22 +155,28 @@ class Pipeline:
         copy_of: RawPosition | None = None,
         only_item: str | None = None,
         connector_id: str | None = None,
+        received_at_ms: int | None = None,
         flush: bool = True,
     ) -> str:
         """Write one sealed raw record, as ingest would after verification; returns its record id."""
         record_id = new_uuid7()
         now_ms = time.time_ns() // 1_000_000
+        sealed = self.ring.seal_bytes(body, body_aad(self.tenant_id, record_id))
+        reference = body_reference(self.tenant_id, record_id, body) if len(body) > LARGE_BODY_BYTES else None
+        if reference is not None:
+            self.objects.put(reference.key, sealed)
         record = WebhookReceived(
             record_id=record_id,
             source=source,
             tenant_id=self.tenant_id,
             connector_id=connector_id or self.connector_id,
             url_account_id=None,
-            received_at_ms=now_ms,
+            received_at_ms=now_ms if received_at_ms is None else received_at_ms,
             headers={"content-type": "application/json"},
             secret_id=None,
             body_size_bytes=len(body),
-            sealed_body=self.ring.seal_bytes(body, body_aad(self.tenant_id, record_id)),
+            sealed_body=sealed if reference is None else None,
+            body_reference=reference,
             redelivery_of=copy_of,
             only_item=only_item,
         )

@@ -14,7 +14,7 @@ from services.router.audit import audit
 from services.router.debounce import Debounce
 from services.router.decide import Context, decide
 from services.router.facts import Candidate, Opened, Owner
-from services.router.fragments import MAX_FRAGMENT_BYTES, fragment_at
+from services.router.fragments import fragment_at
 from services.router.gathering import Gathering
 from services.router.opening import Opener, fragment_aad
 from services.router.progress import check_progress
@@ -30,6 +30,7 @@ from shared.domain.items import PoisonItem
 from shared.domain.outcomes import Publish
 from shared.domain.records import RawPosition
 from shared.domain.topics import Topic
+from shared.providers.documents import MAX_FRAGMENT_BYTES
 from shared.runtime.lifecycle import StopRequest
 from shared.runtime.metrics import RouterMetrics
 

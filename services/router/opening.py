@@ -20,7 +20,7 @@ from shared.domain.records import ConnectorSnapshot, WebhookReceived
 from shared.domain.send_result import parse_send_result
 from shared.domain.topics import Topic
 from shared.providers import provider_of
-from shared.providers.contract import UnparseableBody
+from shared.providers.contract import TooManyItems, UnparseableBody
 
 # The edge accepted the record, so it knew the connector; our own copy of the snapshots is at most this much behind.
 SNAPSHOT_GRACE_MS = 15_000
@@ -67,8 +67,10 @@ class Opener:
     def _split(self, message: RawMessage, record: WebhookReceived, connector: ConnectorSnapshot, body: bytes) -> Opened:
         try:
             items = _items(record, connector, body)
+        except TooManyItems as error:
+            return _poison(message, record.connector_id, record, connector, b"", error.code)
         except (UnparseableBody, CorruptData):
-            return _poison(message, record.connector_id, record, connector, body, "unparseable_body")
+            return _poison(message, record.connector_id, record, connector, body, UnparseableBody.code)
         except Unavailable:
             raise
         except Exception as error:  # a fault of ours in one provider must not stop the others' traffic

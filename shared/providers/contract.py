@@ -14,10 +14,21 @@ from shared.domain.errors import ChannelsError
 from shared.domain.items import AnyItem
 
 
+# Providers document 1 000 at most. A record is one batch and one Kafka transaction at least, so its size has to end somewhere:
+# 4 MB of `1,1,1,…` would be two million items, and no transaction holds them.
+MAX_ITEMS = 10_000
+
+
 class UnparseableBody(ChannelsError):
     """Raised by `normalise` when the verified body as a whole is not what the provider documents (not JSON, …)."""
 
     code = "unparseable_body"
+
+
+class TooManyItems(UnparseableBody):
+    """Raised by `normalise` as soon as a body holds more than MAX_ITEMS items."""
+
+    code = "too_many_items"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +108,8 @@ class CapabilityPreset:
 class Provider:
     """One provider. A function that it cannot offer is None.
 
-    `normalise(body, headers)` splits one verified body into items; raises only UnparseableBody. It limits and cleans
-    text (NUL, lone surrogates, id length). `account_refs(identidade, config)` gives the names by which payloads call an
+    `normalise(body, headers)` splits one verified body into items, at most MAX_ITEMS; raises only UnparseableBody. It
+    limits and cleans text (NUL, lone surrogates, id length). `account_refs(identidade, config)` gives the names by which payloads call an
     account, in the form items carry them. `check_config` / `check_account_config` return a cleaned copy or raise
     InvalidInput with a JSON pointer. `normalise_identity` gives the one spelling of an identity.
     """

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any, NoReturn
 
 import msgspec
 
+from shared.domain.items import AnyItem
 from shared.providers.cleaning import clean_text
-from shared.providers.contract import UnparseableBody
+from shared.providers.contract import MAX_ITEMS, TooManyItems, UnparseableBody
 
 MAX_FRAGMENT_BYTES = 262_144  # a dead letter carries the fragment and must fit one Kafka message
 _HEAD_BYTES = 4_096
@@ -55,6 +58,14 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _with_clean_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {clean_text(key, len(key)) or "": value for key, value in pairs}
+
+
+def at_most_max_items(items: Iterable[AnyItem]) -> list[AnyItem]:
+    """The items of one body as a list; raises TooManyItems once there is one too many, without making the rest."""
+    found = list(islice(items, MAX_ITEMS + 1))
+    if len(found) > MAX_ITEMS:
+        raise TooManyItems(f"more than {MAX_ITEMS} items")
+    return found
 
 
 def fingerprint(*parts: object) -> str:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from msgspec import ValidationError, convert
+
 from shared.domain.enums import WebhookEvent
 from shared.domain.items import PoisonItem
 from shared.providers.cleaning import exact_text, phone_digits
 from shared.providers.documents import Malformed, fingerprint, fragment_of
-from shared.providers.whatsapp_official.payloads import JsonObject
+from shared.providers.whatsapp_official.payloads import Error, JsonObject
 from shared.providers.whatsapp_official.people import People
 
 _LATEST_SECONDS = 4_102_444_800  # the year 2100: later than that is no time in seconds
@@ -50,6 +52,14 @@ class Change:
             *(() if waba_id is None else (f"waba_id:{waba_id}",)),
             *(() if digits is None else (f"display_phone_number:{digits}",)),
         )
+
+    @cached_property
+    def errors_beside(self) -> list[Error] | None:
+        """Errors that explain the messages of this change; read once, however many messages there are."""
+        try:
+            return convert(self.value.get("errors"), list[Error] | None)
+        except ValidationError:
+            return None  # each of them is an item of its own; here they only explain
 
     @property
     def provider_time_ms(self) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from msgspec import ValidationError, convert
+from msgspec import convert
 
 from shared.domain.enums import Direction, MessageKind, WebhookEvent
 from shared.domain.items import Content, MessageItem, Unsupported
@@ -14,7 +14,7 @@ from shared.providers.documents import Malformed
 from shared.providers.whatsapp_official.changes import Change, milliseconds
 from shared.providers.whatsapp_official.contents import CONTENTS
 from shared.providers.whatsapp_official.errors import explanation
-from shared.providers.whatsapp_official.payloads import Envelope, Error, JsonObject
+from shared.providers.whatsapp_official.payloads import Envelope, JsonObject
 
 _NO_REFERENCE = "M0"  # stands for an id inside edits
 
@@ -81,7 +81,7 @@ def _content(change: Change, element: JsonObject, envelope: Envelope) -> tuple[M
 
 def _unsupported(change: Change, element: JsonObject, envelope: Envelope) -> Unsupported:
     """Meta's own type and, if it gives one, its finer type and its reason (in the message, else beside it)."""
-    code, reason = explanation(envelope.errors or _errors_beside(change))
+    code, reason = explanation(envelope.errors or change.errors_beside)
     inner = element.get(envelope.type) if envelope.type else None
     subtype: Any = inner.get("type") if isinstance(inner, dict) else None
     parts = [part for part in (subtype, reason) if isinstance(part, str) and part]
@@ -90,10 +90,3 @@ def _unsupported(change: Change, element: JsonObject, envelope: Envelope) -> Uns
         code=code,
         detail=clean_text(": ".join(parts), MAX_NAME_CHARACTERS) or None,
     )
-
-
-def _errors_beside(change: Change) -> list[Error] | None:
-    try:
-        return convert(change.value.get("errors"), list[Error] | None)
-    except ValidationError:
-        return None  # each of them is an item of its own; here they only explain

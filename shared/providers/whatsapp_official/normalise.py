@@ -15,7 +15,7 @@ from msgspec import ValidationError
 from shared.domain.enums import WebhookEvent
 from shared.domain.items import AnyItem, ConnectorEventItem, PoisonItem
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, clean_text
-from shared.providers.documents import Malformed, decode_object, fingerprint
+from shared.providers.documents import Malformed, at_most_max_items, decode_object, fingerprint
 from shared.providers.whatsapp_official.changes import Change, poison
 from shared.providers.whatsapp_official.connector_events import connector_event, error_event, evento_of
 from shared.providers.whatsapp_official.messages import echo_message, inbound_message
@@ -45,13 +45,15 @@ def normalise(body: bytes, headers: Mapping[str, str]) -> Sequence[AnyItem]:  # 
     document = decode_object(body)
     if document.get("object") != OBJECT:
         return (_foreign(document),)
-    items: list[AnyItem] = []
+    return at_most_max_items(_items(document))
+
+
+def _items(document: JsonObject) -> Iterator[AnyItem]:
     for change in _changes(document):
         if isinstance(change, PoisonItem):
-            items.append(change)
+            yield change
         else:
-            items.extend(_items_of(change))
-    return items
+            yield from _items_of(change)
 
 
 def _foreign(document: JsonObject) -> ConnectorEventItem | PoisonItem:
