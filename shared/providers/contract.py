@@ -13,7 +13,6 @@ from shared.domain.enums import ConnectorType, Feature, SecretUse, TokenKind
 from shared.domain.errors import ChannelsError
 from shared.domain.items import AnyItem
 
-
 # Providers document 1 000 at most. A record is one batch and one Kafka transaction at least, so its size has to end somewhere:
 # 4 MB of `1,1,1,…` would be two million items, and no transaction holds them.
 MAX_ITEMS = 10_000
@@ -109,9 +108,9 @@ class Provider:
     """One provider. A function that it cannot offer is None.
 
     `normalise(body, headers)` splits one verified body into items, at most MAX_ITEMS; raises only UnparseableBody. It
-    limits and cleans text (NUL, lone surrogates, id length). `account_refs(identidade, config)` gives the names by which payloads call an
-    account, in the form items carry them. `check_config` / `check_account_config` return a cleaned copy or raise
-    InvalidInput with a JSON pointer. `normalise_identity` gives the one spelling of an identity.
+    limits and cleans text (NUL, lone surrogates, id length). `account_refs(identidade, config)` gives the names by
+    which payloads call an account, in the form items carry them. `check_config` / `check_account_config` return a
+    cleaned copy or raise InvalidInput with a JSON pointer. `normalise_identity` gives the one spelling of an identity.
     """
 
     tipo: ConnectorType

@@ -54,7 +54,8 @@ def test_any_text_in_any_place_leaves_its_neighbours_alone(pipeline, router, tex
         text_item("wamid.3", sender=text),
         text_item("wamid.4", context={"id": text}, group_id=text),
         text_item("wamid.5", from_user_id=text) | {"type": text, text: {"type": text}, "errors": [{"code": text, "title": text}]},
-        text_item("wamid.6") | {"type": "document", "document": {"id": "1", "filename": text, "caption": text, "mime_type": text}},
+        text_item("wamid.6")
+        | {"type": "document", "document": {"id": "1", "filename": text, "caption": text, "mime_type": text}},
         text_item("wamid.7") | {"type": "reaction", "reaction": {"message_id": text, "emoji": text}},
         text_item("wamid.8") | {"type": "location", "location": {"latitude": 1e308, "longitude": -1, "name": text}},
     ]
