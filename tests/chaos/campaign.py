@@ -29,12 +29,21 @@ _JOIN_SECONDS = 300.0
 class Campaign:
     """One installation that runs: load, faults, verdict."""
 
-    def __init__(self, site: Site, plan: Plan, ground: Ground | None = None, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        site: Site,
+        plan: Plan,
+        ground: Ground | None = None,
+        say: Callable[[str], None] = print,
+        *,
+        answers_all: bool | None = None,
+    ) -> None:
         self.site = site
         self.plan = plan
         self.report = Report(plan)
         self.peers = Peers(site.targets(), count=plan.peers, webhooks=plan.webhooks, per_second=plan.per_second, seed=plan.seed)
         self._ground = ground
+        self._answers_all = plan.answers_all if answers_all is None else answers_all
         self._say = say
 
     def run(self, torment: Callable[[], None] | None = None) -> Report:
@@ -71,7 +80,7 @@ class Campaign:
             report.slowest_post_seconds = ledger.slowest_seconds
             report.books = dict(books)
             report.verdict.merge(judge(ledger, emitted, books, report.raw_items))
-            if self.plan.answers_all:
+            if self._answers_all:
                 judge_answers(report.verdict, ledger)
             if administrator is not None:
                 self._judge_status(administrator, world)

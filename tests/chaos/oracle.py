@@ -47,7 +47,7 @@ class Verdict:
     `first`: the number of the earliest message (of all that were posted) that shows the fault, where one does.
     """
 
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
     first: dict[str, int] = field(default_factory=dict)
 
@@ -58,7 +58,7 @@ class Verdict:
 
     def add(self, kind: str, example: str, count: int = 1, *, number: int | None = None) -> None:
         """Note one fault."""
-        self.counts[kind] += count
+        self.counts[kind] = self.counts.get(kind, 0) + count
         examples = self.examples.setdefault(kind, [])
         if len(examples) < 5:
             examples.append(example)
@@ -67,7 +67,8 @@ class Verdict:
 
     def merge(self, other: Verdict) -> None:
         """Take over what another verdict holds."""
-        self.counts.update(other.counts)
+        for kind, count in other.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
         for kind, examples in other.examples.items():
             self.examples.setdefault(kind, []).extend(examples)
         for kind, number in other.first.items():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -88,7 +90,7 @@ class Proxy:
         pairs = list(self._pairs)
         for pair in pairs:
             for writer in pair:
-                writer.transport.abort()
+                _reset(writer)
         self.connections_cut += len(pairs)
         return len(pairs)
 
@@ -130,3 +132,10 @@ class Proxy:
                 await writer.drain()
         if not writer.is_closing():
             writer.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    connection = writer.get_extra_info("socket")
+    if connection is not None and connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close sends RST, not FIN
+    writer.transport.abort()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 
 from tests.chaos.oracle import Verdict
@@ -90,7 +91,7 @@ class Report:
             again = f"  ready again after median {times[len(times) // 2]:.2f} s, worst {times[-1]:.2f} s" if times else ""
             lines.append(f"  {kind:<16} x{count:<3}{again}")
         lines += [f"ended by itself: {words}" for words in self.ended_by_themselves]
-        wrong = self.verdict.counts
+        wrong = Counter(self.verdict.counts)
         lines.append(
             f"lost {wrong['lost']}, doubled {wrong['doubled']}, out of order {wrong['out_of_order']},"
             f" books {'balance' if not wrong['books_items'] + wrong['books_emitted'] else 'DO NOT BALANCE'}: {self.verdict}"

@@ -1,0 +1,27 @@
+"""Contacts and conversations get new ids in each batch; nothing is looked up in `channel_mapping`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from shared.adapters import router_store
+from shared.adapters.router_store import FoundMapping, MappingInsert
+from tests.chaos.planted.start import start
+
+
+def plant() -> None:
+    """What is given in memory stands."""
+
+    def find(_cursor: Any, _entity_type: str, _keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], FoundMapping]:
+        return {}
+
+    def insert(_cursor: Any, _entity_type: str, rows: Sequence[MappingInsert]) -> dict[tuple[str, str], FoundMapping]:
+        return {(row.connector_id, row.key): (row.entity_id, None) for row in rows}
+
+    router_store.find_mappings = find
+    router_store.insert_mappings = insert
+
+
+if __name__ == "__main__":
+    start("router", plant)

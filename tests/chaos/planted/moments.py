@@ -1,0 +1,100 @@
+"""Lets a process stop or kill itself at the worst moment, for tests: CHAOS_MOMENT=<moments>:<kill|stop>:<nth>:<times>.
+
+`moments`: names joined by commas, taken in turn from one time to the next. `nth`: at the how-manieth passing of the
+moment in one life of the process. `times`: in how many lives of all processes together (counted in a file of the home).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from services.router import app as router_app
+from shared.adapters import kafka_transactions
+from shared.adapters.kafka_transactions import TransactionalWorker
+from shared.adapters.numbered_publisher import NumberedPublisher
+
+MOMENT = "CHAOS_MOMENT"
+ROUTER = ("sorted", "claimed", "produced", "offsets_sent", "committed")
+RELAY = ("stamped", "published")
+_passed: Counter[str] = Counter()
+
+
+def reach(moment: str) -> None:
+    """This is the moment called so; what the environment asks for happens here."""
+    order = os.environ.get(MOMENT)
+    if not order:
+        return
+    names, action, nth, times = order.split(":")
+    _passed[moment] += 1
+    if _passed[moment] < int(nth):
+        return
+    wanted = names.split(",")
+    if _take_turn(moment, wanted, int(times)):
+        os.kill(os.getpid(), signal.SIGKILL if action == "kill" else signal.SIGSTOP)
+
+
+def _take_turn(moment: str, wanted: list[str], times: int) -> bool:
+    """True if it is this moment's turn and there are turns left; it is then taken."""
+    path = Path(os.environ["CHANNELS_HOME"]) / "moments"
+    with path.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        taken = file.read().split()
+        if len(taken) >= times or wanted[len(taken) % len(wanted)] != moment:
+            return False
+        file.write(f"{moment}\n")
+        return True
+
+
+def taken(home: Path) -> list[str]:
+    """The moments at which something happened, in order."""
+    path = home / "moments"
+    return path.read_text().split() if path.exists() else []
+
+
+class _Producer(kafka_transactions.Producer):
+    """The transactional producer, with moments before and after the offsets."""
+
+    has_moments = True
+
+    def send_offsets_to_transaction(self, *arguments: Any) -> Any:
+        reach("produced")
+        result = super().send_offsets_to_transaction(*arguments)
+        reach("offsets_sent")
+        return result
+
+
+def install_router() -> None:
+    """Moments of a batch in a router: before the database, before Kafka, within the transaction, after it."""
+    collapse, commit = router_app.collapse, TransactionalWorker.commit
+
+    def collapse_after(candidates: Any) -> Any:
+        reach("sorted")
+        return collapse(candidates)
+
+    def commit_between(self: TransactionalWorker, *arguments: Any) -> None:
+        reach("claimed")
+        commit(self, *arguments)
+        reach("committed")
+
+    router_app.collapse = collapse_after
+    TransactionalWorker.commit = commit_between  # type: ignore[method-assign]
+    if not hasattr(kafka_transactions.Producer, "has_moments"):
+        kafka_transactions.Producer = _Producer  # type: ignore[misc]
+
+
+def install_relay() -> None:
+    """Moments of a batch in the relay: its rows are stamped; it is published but its rows are not deleted."""
+    publish = NumberedPublisher.publish
+
+    def publish_between(self: NumberedPublisher, *arguments: Any) -> None:
+        reach("stamped")
+        publish(self, *arguments)
+        reach("published")
+
+    NumberedPublisher.publish = publish_between  # type: ignore[method-assign]
