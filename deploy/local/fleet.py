@@ -68,7 +68,9 @@ class Fleet:
                 return
             self._orders.mkdir(parents=True, exist_ok=True)
             order = {**asdict(service), "environment": dict(service.environment)}
-            (self._orders / f"{service.name}.json").write_text(json.dumps(order))
+            draft = self._orders / f"{service.name}.new"  # renamed when whole: others read while we write
+            draft.write_text(json.dumps(order))
+            draft.replace(draft.with_suffix(".json"))
             environment = {**os.environ, **service.environment, "CHANNELS_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
             daemon.launch([sys.executable, "-m", service.module], environment=environment, lock_fd=self._lock.fd)
 

@@ -115,9 +115,9 @@ def _emitted(event: object) -> Emitted:
 
 def run_alone(home: Path, plan: Plan, say: Callable[[str], None] = print) -> Report:
     """A campaign with a stack of its own, which is stopped at the end, whatever happens."""
-    ground = Ground(home)
+    ground = Ground(home / "stack")  # a lock of its own: a node that starts slowly must not hold up the fleet
     try:
-        site = Site(home, ground.start(), postgres_port=ground.postgres_proxy.port)
+        site = Site(home / "site", ground.start(), postgres_port=ground.postgres_proxy.port)
         try:
             site.bring_up(say=say)
             return Campaign(site, plan, ground, say).run()

@@ -11,7 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from shared.adapters.group_offsets import commit_offsets, committed_offsets
+from confluent_kafka import KafkaException
+
+from shared.adapters.group_offsets import commit_offsets
 from shared.adapters.kafka import full_name
 from shared.domain.topics import Topic
 from tests.chaos.planted.moments import RELAY, ROUTER
@@ -71,8 +73,15 @@ def set_offsets_back(stage: Stage) -> None:
     for number in range(2):
         stage.fleet.stop(f"router-{number}")
     group, topic = f"{prefix}channels-router", full_name(prefix, Topic.WEBHOOK_RECEIVED)
-    stage.wait(lambda: bool(committed_offsets(bootstrap, group, topic, _PARTITIONS, 5)), 10)
-    commit_offsets(bootstrap, group, topic, dict.fromkeys(range(_PARTITIONS), 0), 15)
+
+    def set_back() -> bool:
+        try:
+            commit_offsets(bootstrap, group, topic, dict.fromkeys(range(_PARTITIONS), 0), 5)
+        except KafkaException:  # the group still has its static members, until their sessions end
+            return False
+        return True
+
+    stage.wait(set_back, 15)
     stage.live(4.0)
 
 
