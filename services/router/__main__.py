@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from services.router.app import Router, RouterParts
 from services.router.opening import Opener
+from services.router.own_faults import TooManyOwnFaults
 from services.router.settings import RouterSettings
 from shared.adapters.avro import Codec
 from shared.adapters.clock import SystemClock
@@ -28,7 +29,7 @@ from shared.runtime.settings import load, require
 
 
 def main() -> None:
-    """Run until SIGTERM; exit code 3 when fenced, 4 when the database is broken, 2 for a wrong setting."""
+    """Run until SIGTERM; exit codes: 2 wrong setting, 3 fenced, 4 the database is broken, 5 faults of our own."""
     settings = load(RouterSettings)
     configure_logging(f"router-{settings.router_slot}", settings, {name for one in PROVIDERS for name in one.redact})
     registry = CollectorRegistry()
@@ -51,6 +52,9 @@ def main() -> None:
     except Fenced as error:
         log.error("fenced", cause=str(error))
         raise SystemExit(3) from error
+    except TooManyOwnFaults as error:
+        log.error("own_faults", cause=str(error))
+        raise SystemExit(5) from error
     except DatabaseBroken as error:
         log.error("database_broken", cause=str(error))
         raise SystemExit(4) from error

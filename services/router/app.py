@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -13,10 +13,11 @@ import structlog
 from services.router.audit import audit
 from services.router.debounce import Debounce
 from services.router.decide import Context, decide
-from services.router.facts import Candidate, Opened, Owner
+from services.router.facts import Candidate, Opened, Owner, ranges_of, taken_from
 from services.router.fragments import fragment_at
 from services.router.gathering import Gathering
-from services.router.opening import Opener, fragment_aad
+from services.router.opening import Opener, all_poison, fragment_aad
+from services.router.own_faults import OWN_EXCEPTION, OwnFaults, TooManyOwnFaults
 from services.router.progress import check_progress
 from services.router.sorting import collapse, sort_out
 from shared.adapters import router_store as store
@@ -25,10 +26,9 @@ from shared.adapters.clock import Clock, new_uuid7
 from shared.adapters.kafka import event_headers, full_name
 from shared.adapters.kafka_transactions import Aborted, OutMessage, RawMessage, TransactionalWorker
 from shared.adapters.snapshots import Directory
-from shared.domain.errors import Unavailable
+from shared.domain.errors import ChannelsError, ConfigError, Fenced, Unavailable
 from shared.domain.items import PoisonItem
 from shared.domain.outcomes import Publish
-from shared.domain.records import RawPosition
 from shared.domain.topics import Topic
 from shared.providers.documents import MAX_FRAGMENT_BYTES
 from shared.runtime.lifecycle import StopRequest
@@ -37,6 +37,9 @@ from shared.runtime.metrics import RouterMetrics
 _log = structlog.get_logger()
 SCHEMA_VERSION = "1"
 SYNC_DEBOUNCE_MS = 60_000
+STUCK_SECONDS = 30.0  # longer than the longest time limit of a single step
+# What halving a batch cannot mend: something is away, another worker has the partition, or the program must stop.
+_NO_RECORDS_FAULT = (Unavailable, Aborted, store.Stale, Fenced, store.DatabaseBroken, ConfigError, TooManyOwnFaults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,16 @@ class Router:
         self._waiting: deque[RawMessage] = deque()
         self._committed: dict[int, int] = {}
         self._sync = Debounce(SYNC_DEBOUNCE_MS)
-        self.ready = (False, "starting")
+        self._own_faults = OwnFaults()
+        self._state = (False, "starting")
+        self._turned_at = time.monotonic()
+        self._failures = 0  # batches in a row that had to be given up
+
+    @property
+    def ready(self) -> tuple[bool, str]:
+        """Whether it works, and what it does or waits for; from any thread."""
+        silent = time.monotonic() - self._turned_at
+        return self._state if silent < STUCK_SECONDS else (False, f"no progress for {silent:.0f} s")
 
     def run(self, stop: StopRequest) -> None:
         """Work until a stop is asked for; the batch in hand is finished first."""
@@ -74,7 +86,7 @@ class Router:
             while not stop:
                 self._turn_or_recover(stop)
         finally:
-            self.ready = (False, "stopped")
+            self._state = (False, "stopped")
             self._parts.worker.close()
             self._parts.store.close()
 
@@ -94,7 +106,7 @@ class Router:
                 self._parts.worker.start()
                 self._epoch = self._parts.worker.topic_id()
             except Unavailable as error:
-                self.ready = (False, str(error))
+                self._state = (False, str(error))
                 _log.warning("start_waits", cause=str(error))
                 self._parts.worker.close()
                 stop.wait(1.0)
@@ -102,6 +114,7 @@ class Router:
     def _turn(self) -> None:
         """One round: fetch when nothing waits, then one batch."""
         worker = self._parts.worker
+        self._turned_at = time.monotonic()
         if not self._waiting:
             self._waiting.extend(worker.consume(self._parts.batch_items, self._parts.batch_bytes, 0.2))
         new = worker.take_new()
@@ -110,6 +123,10 @@ class Router:
         self._waiting = deque(message for message in self._waiting if message.partition in worker.assigned)
         if self._waiting:
             self._process(self._next_batch())
+        if worker.assigned:
+            self._state = (True, "working")
+        elif worker.joined:
+            self._state = (True, "standby: the group has no partition for this slot")
 
     def _welcome(self, new: frozenset[int]) -> None:
         """Begin with partitions that were just assigned: from the committed offset, whatever was fetched before."""
@@ -119,7 +136,6 @@ class Router:
         self._waiting = deque(message for message in self._waiting if message.partition not in new)
         self._parts.worker.seek({partition: committed[partition] for partition in fetched})
         self._committed |= committed
-        self.ready = (True, "working")
 
     def _next_batch(self) -> list[Opened]:
         """Open records until the bounds are met; a record is never split, one above the bounds goes alone."""
@@ -148,21 +164,27 @@ class Router:
             raise
 
     def _process(self, batch: Sequence[Opened]) -> None:
-        """Settle one batch; if the database refuses a value, halve it until the one bad record stands alone."""
+        """Settle one batch; if one of its records is at fault, halve it until that record stands alone."""
         try:
             self._settle(batch)
-        except store.RecordRejected as error:
+        except _NO_RECORDS_FAULT:
+            raise
+        except Exception as error:  # the database refuses a value, an event does not fit, a fault of ours
             if len(batch) > 1:
                 middle = len(batch) // 2
                 self._process(batch[:middle])
                 self._process(batch[middle:])
                 return
-            _log.error("record_rejected", connector_id=batch[0].connector_id, cause=str(error), offset=batch[0].offset)
-            self._settle([_all_poison(batch[0], "database_rejected")])
+            record = batch[0]
+            reason = "database_rejected" if isinstance(error, store.RecordRejected) else OWN_EXCEPTION
+            # an unexpected error's text may quote what somebody wrote to us
+            cause = str(error) if isinstance(error, ChannelsError) else type(error).__name__
+            _log.error("record_rejected", connector_id=record.connector_id, reason=reason, cause=cause, offset=record.offset)
+            self._settle([all_poison(record, reason)])
 
     def _settle(self, batch: Sequence[Opened]) -> None:
         parts, started = self._parts, time.perf_counter()
-        ranges = _ranges(batch)
+        ranges = ranges_of(batch)
         candidates = sort_out(batch, parts.directory)
         winners = collapse(candidates)
         with parts.store.transaction() as cursor:
@@ -173,18 +195,23 @@ class Router:
             facts = Gathering(cursor, self._epoch, new_uuid7, self._collision).gather(mine, owners)
         parts.metrics.batch_seconds.labels("database").observe(time.perf_counter() - started)
         now_ms = parts.clock.now_ms()
+        self._own_faults.note(
+            {one.opened.connector_id for one in candidates if one.ending is not None and one.ending.reason == OWN_EXCEPTION},
+            now_ms,
+        )
         decided = decide(candidates, facts, self._context(now_ms))
         publishes = decided.publishes + audit(candidates, ranges, self._epoch, now_ms)
         started = time.perf_counter()
         ends = {partition: end for partition, (_, end) in ranges.items()}
         parts.worker.commit([self._encode(publish) for publish in publishes], ends)
         self._committed |= ends
+        self._turned_at, self._failures = time.monotonic(), 0
         parts.metrics.batch_seconds.labels("kafka").observe(time.perf_counter() - started)
         self._count(candidates)
 
     def _claim(self, cursor: Any, winners: Iterable[Candidate]) -> dict[bytes, Owner]:
         rows = [
-            store.ClaimRow(one.claim_key, one.opened.partition, one.opened.offset, one.item.path, _taken_from(one.opened))
+            store.ClaimRow(one.claim_key, one.opened.partition, one.opened.offset, one.item.path, taken_from(one.opened))
             for one in winners
             if one.claim_key is not None
         ]
@@ -244,15 +271,21 @@ class Router:
     def _recover(self, error: Exception, stop: StopRequest) -> None:
         """Drop what is in hand, go back to the committed offsets, and wait (polling) for what is away."""
         _log.warning("batch_repeats", cause=str(error))
-        self.ready = (False, str(error))
+        self._state = (False, str(error))
         self._waiting.clear()
+        self._sync = Debounce(SYNC_DEBOUNCE_MS)  # what it let through may have been aborted
         self._parts.worker.pause()
+        self._wait_in_group(min(0.1 * self._failures, 1.0), stop)  # at once for the first time
+        self._failures += 1
         while not stop and not self._try_again():
-            deadline = time.monotonic() + 0.5
-            while time.monotonic() < deadline and not stop:
-                self._parts.worker.consume(1, 1, 0.1)  # stays in the group; paused partitions yield nothing
+            self._wait_in_group(0.5, stop)
         self._parts.worker.resume()
-        self.ready = (True, "working")
+
+    def _wait_in_group(self, seconds: float, stop: StopRequest) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not stop:
+            self._parts.worker.consume(1, 1, 0.1)  # paused partitions yield nothing
+            self._turned_at = time.monotonic()
 
     def _try_again(self) -> bool:
         try:
@@ -263,39 +296,6 @@ class Router:
             check_progress(self._parts.store, self._topic, self._epoch, committed)
             self._committed = committed
         except Unavailable as error:
-            self.ready = (False, str(error))
+            self._state = (False, str(error))
             return False
         return True
-
-
-def _ranges(batch: Sequence[Opened]) -> dict[int, tuple[int, int]]:
-    """partition -> (first offset, end offset) of a batch."""
-    ranges: dict[int, tuple[int, int]] = {}
-    for opened in batch:
-        first, end = ranges.get(opened.partition, (opened.offset, opened.offset + 1))
-        ranges[opened.partition] = (min(first, opened.offset), max(end, opened.offset + 1))
-    return ranges
-
-
-def _taken_from(opened: Opened) -> str | None:
-    """Owner, in the store's text form, whose claim this redelivered copy may take over."""
-    origin: RawPosition | None = opened.record.redelivery_of if opened.record is not None else None
-    return f"{origin.epoch}/{origin.partition}/{origin.offset}/{origin.item}" if origin is not None else None
-
-
-def _all_poison(opened: Opened, reason: str) -> Opened:
-    """The same record with every item turned into a dead letter."""
-    items = tuple(
-        item
-        if isinstance(item, PoisonItem)
-        else PoisonItem(
-            path=item.path,
-            evento=item.evento,
-            account_refs=item.account_refs,
-            dedup_key="",
-            reason=reason,
-            fragment=fragment_at(opened.body, item.path) or b"",
-        )
-        for item in opened.items
-    )
-    return replace(opened, items=items)

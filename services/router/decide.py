@@ -176,7 +176,8 @@ def _earlier(one: Owner, other: Owner, places: Places) -> bool:
         return True
     if one.offset != other.offset:
         return one.offset < other.offset
-    return places[one.partition, one.offset, one.item] < places[other.partition, other.offset, other.item]
+    # an item that an earlier release found in this record and this one does not: as good as first
+    return places.get((one.partition, one.offset, one.item), -1) < places[other.partition, other.offset, other.item]
 
 
 def _delivery(

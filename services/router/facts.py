@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.domain.enums import DeliveryStatus
@@ -96,3 +97,18 @@ def raw_position(epoch: str, candidate: Candidate) -> RawPosition:
     """The same as the events carry it."""
     opened = candidate.opened
     return RawPosition(epoch=epoch, partition=opened.partition, offset=opened.offset, item=candidate.item.path)
+
+
+def ranges_of(batch: Sequence[Opened]) -> dict[int, tuple[int, int]]:
+    """partition -> (first offset, end offset) of a batch."""
+    ranges: dict[int, tuple[int, int]] = {}
+    for opened in batch:
+        first, end = ranges.get(opened.partition, (opened.offset, opened.offset + 1))
+        ranges[opened.partition] = (min(first, opened.offset), max(end, opened.offset + 1))
+    return ranges
+
+
+def taken_from(opened: Opened) -> str | None:
+    """Owner, in the store's text form, whose claim this redelivered copy may take over."""
+    origin: RawPosition | None = opened.record.redelivery_of if opened.record is not None else None
+    return f"{origin.epoch}/{origin.partition}/{origin.offset}/{origin.item}" if origin is not None else None

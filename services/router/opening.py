@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from services.router.facts import Opened
+from services.router.fragments import fragment_at
+from services.router.own_faults import OWN_EXCEPTION
 from shared.adapters.avro import Codec
 from shared.adapters.kafka_transactions import RawMessage
 from shared.adapters.object_store import ObjectStore
@@ -44,7 +47,8 @@ class Opener:
         except CorruptData:
             key = message.key.decode("ascii", "replace")
             return _poison(message, key, None, None, b"", "undecodable_record")
-        young = self._now_ms() - record.received_at_ms < SNAPSHOT_GRACE_MS
+        # A clock that runs ahead of ours must not make a record young for as long as it is ahead.
+        young = abs(self._now_ms() - record.received_at_ms) < SNAPSHOT_GRACE_MS
         connector = self._directory.connector(record.connector_id)
         if connector is None:
             if young:
@@ -75,7 +79,7 @@ class Opener:
             raise
         except Exception as error:  # a fault of ours in one provider must not stop the others' traffic
             _log.error("normalise_failed", connector_id=record.connector_id, exception=type(error).__name__)
-            return _poison(message, record.connector_id, record, connector, body, "own_exception")
+            return _poison(message, record.connector_id, record, connector, body, OWN_EXCEPTION)
         if record.only_item is not None:
             items = tuple(item for item in items if item.path == record.only_item)
             if not items:
@@ -120,6 +124,24 @@ def _opened(
         size_bytes=len(message.value) + len(body),
         traceparent=message.traceparent,
     )
+
+
+def all_poison(opened: Opened, reason: str) -> Opened:
+    """The same record with every item turned into a dead letter."""
+    items = tuple(
+        item
+        if isinstance(item, PoisonItem)
+        else PoisonItem(
+            path=item.path,
+            evento=item.evento,
+            account_refs=item.account_refs,
+            dedup_key="",
+            reason=reason,
+            fragment=fragment_at(opened.body, item.path) or b"",
+        )
+        for item in opened.items
+    )
+    return replace(opened, items=items)
 
 
 def fragment_aad(tenant_id: str, record_id: str) -> Aad:

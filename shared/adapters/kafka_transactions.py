@@ -26,7 +26,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from shared.adapters.kafka import client_config
-from shared.domain.errors import ChannelsError, ConfigError, Fenced, Unavailable
+from shared.domain.errors import ChannelsError, ConfigError, Fenced, InvalidInput, Unavailable
 
 _log = structlog.get_logger()
 _CHUNK = 256
@@ -87,12 +87,17 @@ class TransactionalWorker:
         self._producer: Producer | None = None
         self._assigned: set[int] = set()
         self._new: set[int] = set()
-        self._paused = False
+        self._joined = False
 
     @property
     def assigned(self) -> frozenset[int]:
         """Partitions that are ours now."""
         return frozenset(self._assigned)
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group has given this member its part, even if that is nothing."""
+        return self._joined
 
     def take_new(self) -> frozenset[int]:
         """Partitions assigned since the last call; check their progress before working on them."""
@@ -170,7 +175,8 @@ class TransactionalWorker:
     def commit(self, messages: Sequence[OutMessage], offsets: Mapping[int, int]) -> None:
         """Write `messages` and move the group to `offsets` in one transaction.
 
-        Raises Aborted (nothing of it is visible: rewind and do it again), Fenced (another process has this slot).
+        Raises Aborted (nothing of it is visible: rewind and do it again), InvalidInput (the same, but again would not help:
+        a message is too large).
         """
         producer = self._producer
         if producer is None:
@@ -184,6 +190,8 @@ class TransactionalWorker:
             self._commit_transaction(producer)
         except KafkaException as error:
             self._recover(producer, error.args[0])
+            if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                raise InvalidInput("an event is larger than Kafka takes") from error
             raise Aborted(error.args[0].name()) from error
 
     def rewind(self) -> dict[int, int]:
@@ -210,11 +218,9 @@ class TransactionalWorker:
         partitions = [TopicPartition(self._topic, partition) for partition in self._assigned]
         if partitions:
             self._need_consumer().pause(partitions)
-        self._paused = True
 
     def resume(self) -> None:
         """Fetch again."""
-        self._paused = False
         partitions = [TopicPartition(self._topic, partition) for partition in self._assigned]
         if partitions:
             self._need_consumer().resume(partitions)
@@ -287,6 +293,7 @@ class TransactionalWorker:
         added = {entry.partition for entry in partitions}
         self._assigned |= added
         self._new |= added
+        self._joined = True
         _log.info("partitions_assigned", partitions=sorted(self._assigned))
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

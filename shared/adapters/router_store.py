@@ -90,6 +90,10 @@ class RouterStore:
             "connect_timeout": 3,
             "application_name": "channels-router",
             "tcp_user_timeout": statement_timeout_ms,
+            # A host that vanished while we wait for its answer is noticed by these alone.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 4,
             # A worker frozen in a transaction must not keep its rows from the one that takes over.
             "options": f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={statement_timeout_ms}"
             f" -c idle_in_transaction_session_timeout={idle_in_transaction_timeout_ms}",

@@ -1,0 +1,137 @@
+"""Faults of our own code: one record is set aside, its neighbours go on; many connectors stop the consumer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from services.router.app import Router
+from services.router.own_faults import MAX_CONNECTORS, TooManyOwnFaults
+from shared.adapters.clock import new_uuid7
+from shared.domain.records import MessageReceived
+from shared.domain.topics import Topic
+from tests.integration.services.router.conftest import RunningRouter
+from tests.pipeline import UNIT_NUMBER, Pipeline, messages_value, meta_body, text_item
+
+NUMBERS = range(9)
+
+
+class OddCodec:
+    """The real codec, but for one text that it answers as told."""
+
+    def __init__(self, codec, answer) -> None:
+        self._codec, self._answer = codec, answer
+
+    def encode(self, topic, value):
+        if isinstance(value, MessageReceived) and value.message.content.text == "odd":
+            return self._answer()
+        return self._codec.encode(topic, value)
+
+
+def odd_router(pipeline: Pipeline, answer) -> RunningRouter:
+    running = RunningRouter(pipeline)
+    running.router = Router(replace(running.parts, codec=OddCodec(pipeline.codec, answer)))
+    return running
+
+
+def write_rows(pipeline: Pipeline, connector: str, account: str) -> None:
+    with psycopg.connect(pipeline.database.owner_url.replace("postgresql+psycopg", "postgresql"), autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO channel_connector (id, tenant_id, tipo, nome, config, status)"
+            " VALUES (%s, %s, 'whatsapp_official', 'Example', '{}', 'pending')",
+            (connector, pipeline.tenant_id),
+        )
+        connection.execute(
+            "INSERT INTO channel_account (id, connector_id, identidade, status, org_unit_id)"
+            " VALUES (%s, %s, '5511900000001', 'pending', %s)",
+            (account, connector, pipeline.unit_id),
+        )
+
+
+def fault() -> bytes:
+    raise ZeroDivisionError
+
+
+def too_large() -> bytes:
+    return b"x" * 2_000_000
+
+
+@pytest.mark.parametrize("answer", [fault, too_large])
+def test_a_record_that_our_code_fails_on_is_set_aside_alone(pipeline, answer):
+    for number in NUMBERS:
+        text = "odd" if number == 4 else str(number)
+        pipeline.post(meta_body(messages_value(UNIT_NUMBER, [text_item(f"wamid.{number}", text)])), flush=False)
+    pipeline.flush()
+    running = odd_router(pipeline, answer).start()
+    try:
+        (letter,) = pipeline.read(Topic.WEBHOOK_RECEIVED_DLQ, 1)
+        assert letter.event.reason == "own_exception"
+        assert letter.event.sealed_fragment
+        reads = pipeline.read(Topic.MESSAGE_RECEIVED, len(NUMBERS), 10, settle_seconds=1)
+        assert [read.event.message.content.text for read in reads] == [str(number) for number in NUMBERS if number != 4]
+        assert pipeline.books(10, len(NUMBERS)) == {
+            ("emitted", "org_unit"): len(NUMBERS) - 1,
+            ("dead_lettered", "own_exception"): 1,
+        }
+        assert running.failure is None
+    finally:
+        running.stop()
+
+
+def test_failures_on_many_connectors_stop_the_consumer_before_it_drains_the_topic(pipeline):
+    for _ in range(MAX_CONNECTORS + 3):
+        connector, account = new_uuid7(), new_uuid7()
+        write_rows(pipeline, connector, account)
+        pipeline.publish_connector(pipeline.connector(connector_id=connector))
+        pipeline.publish_account(pipeline.unit_account(connector_id=connector, account_id=account))
+        body = meta_body(messages_value(UNIT_NUMBER, [text_item(f"wamid.{connector}", "odd")]))
+        pipeline.post(body, connector_id=connector)
+    running = odd_router(pipeline, fault).start()
+    running.thread.join(30)
+    running.stop()
+    assert isinstance(running.failure, TooManyOwnFaults)
+    assert len(pipeline.read(Topic.WEBHOOK_RECEIVED_DLQ, MAX_CONNECTORS, 5)) < MAX_CONNECTORS
+
+
+def test_a_record_from_the_future_does_not_hold_the_others_up(pipeline, router):
+    body = meta_body(messages_value(UNIT_NUMBER, [text_item("wamid.a")]))
+    an_hour_ahead = time.time_ns() // 1_000_000 + 3_600_000
+    pipeline.post(body, connector_id=new_uuid7(), received_at_ms=an_hour_ahead)
+    pipeline.post(body)
+    assert len(pipeline.read(Topic.MESSAGE_RECEIVED, 1)) == 1
+    (letter,) = pipeline.read(Topic.WEBHOOK_RECEIVED_DLQ, 1)
+    assert letter.event.reason == "unknown_connector"
+
+
+def test_waiting_for_a_snapshot_is_no_busy_loop(pipeline, router):
+    connector = new_uuid7()
+    body = meta_body(messages_value(UNIT_NUMBER, [text_item("wamid.late")]))
+    pipeline.post(body, connector_id=connector)
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert router.registry.get_sample_value("channels_router_database_retries_total") < 12
+    assert not router.router.ready[0]
+    pipeline.publish_connector(pipeline.connector(connector_id=connector))
+    pipeline.post(meta_body(messages_value(UNIT_NUMBER, [text_item("wamid.next")])))
+    (read,) = pipeline.read(Topic.MESSAGE_RECEIVED, 1)
+    assert read.event.message.provider_message_id == "wamid.next"
+    (letter,) = pipeline.read(Topic.WEBHOOK_RECEIVED_DLQ, 1)
+    assert letter.event.reason == "unknown_account"
+
+
+def test_a_slot_without_a_partition_is_ready_as_a_standby(pipeline, router):
+    pipeline.post(meta_body(messages_value(UNIT_NUMBER, [text_item("wamid.a")])))
+    assert len(pipeline.read(Topic.MESSAGE_RECEIVED, 1)) == 1
+    second = RunningRouter(pipeline, 1).start()
+    try:
+        deadline = time.monotonic() + 20
+        while not (second.router.ready[0] and router.router.ready[0]):
+            assert time.monotonic() < deadline, (second.router.ready, router.router.ready)
+            time.sleep(0.05)
+        assert {second.router.ready[1].split(":")[0], router.router.ready[1].split(":")[0]} == {"working", "standby"}
+    finally:
+        second.stop()
