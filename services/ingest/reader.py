@@ -64,7 +64,9 @@ class RequestReader:
         "_body_limit",
         "_chunked",
         "_current",
+        "_fed_bytes",
         "_head_bytes",
+        "_inside",
         "_parser",
         "_raw_bytes",
         "_shared",
@@ -87,8 +89,8 @@ class RequestReader:
         self._reset()
 
     def _reset(self) -> None:
-        self._head_bytes = self._raw_bytes = self._body_due = self._body_limit = 0
-        self._chunked = self.expects_continue = False
+        self._head_bytes = self._fed_bytes = self._raw_bytes = self._body_due = self._body_limit = 0
+        self._chunked = self.expects_continue = self._inside = False
 
     @property
     def slice_bytes(self) -> int:
@@ -108,6 +110,7 @@ class RequestReader:
             return
         if self.phase is Phase.IDLE:
             self.phase, self.since = Phase.HEAD, self._shared.now()
+        self._inside = self.phase is Phase.HEAD  # until a request ends within the slice
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -117,11 +120,15 @@ class RequestReader:
         self._count(len(data))
 
     def _count(self, size: int) -> None:
-        """What llhttp holds or skips without telling: an unfinished head, chunk sizes and extensions."""
+        """What llhttp holds or skips without telling: an unfinished head, chunk sizes and extensions.
+
+        A slice in which one request ends and the next begins is not counted for the next: a head within the limit is read
+        however it comes, one beyond it may grow by two slices at most.
+        """
         limits = self._shared.limits
         if self.phase is Phase.HEAD:
-            self._head_bytes += size
-            if self._head_bytes > limits.head_bytes:
+            self._fed_bytes += size if self._inside else 0
+            if self._fed_bytes > limits.head_bytes:
                 raise Refusal(answers.HEAD_TOO_LARGE)
         elif self._chunked and self._current is not None:
             self._raw_bytes += size
@@ -144,6 +151,7 @@ class RequestReader:
 
     def on_url(self, url: bytes) -> None:
         """A request begins, or its target goes on."""
+        self._head_bytes += len(url)
         if self._current is None:
             self._current = Exchange(self._taker, url)
         else:
@@ -157,7 +165,7 @@ class RequestReader:
         if exchange is None:
             return
         headers = exchange.headers
-        self._head_bytes += len(name) + len(value) + 4
+        self._head_bytes += len(name) + len(value) + 3  # colon and line end
         in_head = self.phase is not Phase.BODY
         if self._head_bytes > limits.head_bytes or len(headers) >= limits.header_count:
             self._refuse(answers.HEAD_TOO_LARGE if in_head else answers.CHUNK_OVERHEAD)

@@ -44,7 +44,8 @@ async def converse(port: int, connector_id: str, case: Case, patience_seconds: f
         )
         got, ended = await _receive(reader, quiet)
         await sending
-        end = CLOSED if ended else await _probe(reader, writer, connector, half_closed=case.half_close)
+        mute = case.half_close or case.patient  # nothing more can be said, or it would end what stalls
+        end = CLOSED if ended else "waiting" if mute else await _probe(reader, writer, connector)
         return Seen(tuple(int(status) for status in _STATUS.findall(got)), end)
     finally:
         writer.transport.abort()
@@ -78,10 +79,8 @@ async def _receive(reader: asyncio.StreamReader, quiet_seconds: float) -> tuple[
         return got, True
 
 
-async def _probe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connector: bytes, *, half_closed: bool) -> str:
+async def _probe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connector: bytes) -> str:
     """A handshake on the same connection shows whether client and server still agree where requests begin."""
-    if half_closed:
-        return "waiting"
     await _send(writer, [_PROBE.replace(CONNECTOR, connector)], half_close=False)
     got, ended = await _receive(reader, _QUIET_SECONDS)
     if _MARK in got and len(_STATUS.findall(got)) == 1:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,13 +11,6 @@ from tests.hostile.cases import CASES
 from tests.hostile.conversation import converse_all, expected
 
 PATIENCE_SECONDS = 4.0
-
-
-@pytest.fixture
-def edge(kafka_bootstrap: str, topic_prefix: str, tmp_path: Path) -> Iterator[Edge]:
-    edge = Edge.create(kafka_bootstrap, topic_prefix, tmp_path)
-    yield edge
-    edge.stop()
 
 
 @pytest.fixture

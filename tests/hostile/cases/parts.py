@@ -24,12 +24,18 @@ QUERY: Final = b"?hub.mode=subscribe&hub.verify_token=a%20verify%20token%20of%20
 SHAKE: Final = b"GET " + PATH + QUERY + b" HTTP/1.1\r\n"
 FORGED: Final = b"POST " + PATH + b" HTTP/1.1\r\n" + HOST + b"X-Hub-Signature-256: sha256=" + b"0" * 64 + b"\r\n"
 
-H11 = "httptools and hyper let it through; we follow the letter, since two readings of one request is how smuggling begins."
-NO_LIMIT = "They set no such limit, or a far larger one, and leave it to the application."
-NO_DEADLINE = "They have no deadline here; the connection was still open when we stopped waiting."
-DROPS = "They answer nothing and hang up; a status tells an honest but wrong client what to mend."
-LENIENT = "Harmless by itself, and let through there; here whatever is not HTTP/1.1 ends the connection."
-EOF = "They forget a client that has closed its side; we still answer what it asked for."
+# Why other servers may answer differently.
+LETTER = "Let through there; we follow the letter, since two readings of one request are how smuggling begins."
+NO_LIMIT = "No such limit there, or a far larger one: it is left to the application."
+NO_DEADLINE = "No deadline there (Granian: 30 s for a head); still open when we stopped waiting."
+NO_STATUS = "They hang up without a word; a status tells an honest but wrong client what to mend."
+LENIENT = "Let through there. Harmless by itself, but nobody honest sends it."
+HALF_CLOSED = "Granian forgets a client that has closed its side; we still answer what it asked for."
+LOSES = "uvicorn hangs up before the application has answered the good request in front of it."
+SERVER_ERROR = "Granian takes a broken body for a vanished client, and answers 500 for what is the client's fault."
+ANOTHER_STATUS = "Refused there as well, with another status: RFC 9110 and 9112 name this one."
+WISH = "They ignore the wish and answer in HTTP/1.1, which is allowed; uvicorn then loses the body of a POST."
+TRAILER = "uvicorn turns trailers into headers, here a second signature; Granian drops them, as we do."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
