@@ -85,8 +85,13 @@ def sample(kind: str, phone_number_id: str, sender: str, text: str, message_id: 
 @click.option("--secret-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="File that holds it.")
 @click.option("-f", "--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The body; else standard input.")
 @click.option("--curl", is_flag=True, help="Print a whole curl command that posts exactly these bytes.")
-@click.option("--connector", default=None, help="With --curl: id of the connector.")
-@click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="With --curl: address of the edge.")
+@click.option("--connector", default=None, help="With --curl: id of the connector, unless --url holds it.")
+@click.option(
+    "--url",
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    help="With --curl: address of the edge, or the whole webhook URL.",
+)
 def sign(
     secret: str | None,
     secret_env: str | None,
@@ -98,11 +103,12 @@ def sign(
 ) -> None:
     """Sign a body as the provider would; print the signature header, or a curl command."""
     key = _secret(secret, secret_env, secret_file)
-    if curl and not connector:
-        raise click.UsageError("--curl needs --connector")
+    if curl and not connector and "/webhooks/" not in url:
+        raise click.UsageError("--curl needs --connector, or the whole webhook URL (`channels apply` prints it) as --url")
     body = file.read_bytes() if file is not None else sys.stdin.buffer.read()
     header = f"X-Hub-Signature-256: {samples.sign(body, key)}"
-    click.echo(_curl(f"{url.rstrip('/')}/webhooks/{connector}", header, body, file) if curl else header)
+    address = f"{url.rstrip('/')}/webhooks/{connector}" if connector else url
+    click.echo(_curl(address, header, body, file) if curl else header)
 
 
 def _secret(secret: str | None, variable: str | None, file: Path | None) -> bytes:

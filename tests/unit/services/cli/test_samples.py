@@ -124,6 +124,11 @@ class TestSign:
         result = signed("--secret", SECRET, "--curl", body=b"{}")
         assert result.exit_code == 2
         assert "--connector" in result.output
+        assert "channels apply" in result.output
+
+    def test_the_webhook_url_that_apply_prints_is_enough(self) -> None:
+        url = "http://edge:1/webhooks/01900000-0000-7000-8000-000000000031"
+        assert f" {url} " in signed("--secret", SECRET, "--curl", "--url", url, body=b"{}").stdout
 
     def test_help_shows_examples(self) -> None:
         for command in (sample, sign):
