@@ -22,6 +22,7 @@ from shared.adapters.clock import Clock, new_uuid7
 from shared.adapters.durable_producer import Delivered
 from shared.adapters.kafka import event_headers
 from shared.adapters.raw_body import LARGE_BODY_BYTES, body_aad, body_reference
+from shared.domain.enums import ConnectorType
 from shared.domain.errors import ChannelsError, Unavailable
 from shared.domain.records import BodyReference, ConnectorSnapshot, WebhookReceived
 from shared.domain.topics import Topic
@@ -29,6 +30,7 @@ from shared.providers.contract import Refused, Request, Verified
 from shared.providers.receiving import receiving_of
 from shared.runtime.metrics import IngestMetrics
 
+_KNOWN_URLS = 10_000
 _QUIET = (Outcome.ACCEPTED, Outcome.HANDSHAKE)
 
 
@@ -87,13 +89,18 @@ class Edge:
         self._slow: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="large-bodies")
         self._counters: dict[tuple[str, str], Any] = {}
+        self._callers: dict[bytes, Caller] = {}  # by URL; one that no longer fits the snapshots is found anew
+        self._accepted: dict[ConnectorType, Answer] = {}
         self.inflight = 0  # waiting for Kafka
 
     # --- Service
 
     def admit(self, exchange: Exchange, length_bytes: int | None) -> int | Answer:
         """By the head: is there such a connector, and may a body of this size come?"""
-        parts, target = self._parts, decide.parse_target(exchange.target)
+        parts, known = self._parts, self._callers.get(exchange.target)
+        if known is not None and known.connector is parts.connectors.connector(known.target.connector_id):
+            return self._admit_size(exchange, known, length_bytes)
+        target = decide.parse_target(exchange.target)
         connector = None if target is None else parts.connectors.connector(target.connector_id)
         caller = decide.admit(
             target,
@@ -104,8 +111,15 @@ class Edge:
         )
         if isinstance(caller, Answer):
             return caller
+        if not caller.target.query:  # the few URLs that providers really call; whatever else is tried leaves nothing here
+            if len(self._callers) >= _KNOWN_URLS:
+                self._callers.clear()
+            self._callers[exchange.target] = caller
+        return self._admit_size(exchange, caller, length_bytes)
+
+    def _admit_size(self, exchange: Exchange, caller: Caller, length_bytes: int | None) -> int | Answer:
         refusal = decide.admit_size(caller, exchange.method, length_bytes)
-        if refusal is None and self.inflight >= parts.inflight_requests:
+        if refusal is None and self.inflight >= self._parts.inflight_requests:
             refusal = decide.answer(caller.receiving, "busy", "inflight")
         exchange.caller = caller
         return refusal or caller.receiving.max_body_bytes
@@ -233,7 +247,10 @@ class Edge:
         receiving = exchange.caller.receiving
         if error is None:
             self._parts.metrics.body_bytes.inc(size_bytes)
-            exchange.respond(decide.answer(receiving, "accepted"))
+            answer = self._accepted.get(receiving.tipo)
+            if answer is None:
+                answer = self._accepted[receiving.tipo] = decide.answer(receiving, "accepted")
+            exchange.respond(answer)
         else:
             exchange.respond(decide.answer(receiving, "unavailable", _kafka_reason(error)))
 
