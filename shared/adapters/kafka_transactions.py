@@ -25,11 +25,13 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from shared.adapters.bounded_call import Overdue, call_bounded
 from shared.adapters.kafka import client_config
 from shared.domain.errors import ChannelsError, ConfigError, Fenced, InvalidInput, Unavailable
 
 _log = structlog.get_logger()
 _CHUNK = 256
+_OVERDUE_SECONDS = 15.0  # beyond the call's own limit of 10 s, which it does not always keep
 _GONE = (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL)
 
 
@@ -186,8 +188,13 @@ class TransactionalWorker:
             for message in messages:
                 self._produce(producer, message)
             positions = [TopicPartition(self._topic, partition, offset) for partition, offset in sorted(offsets.items())]
-            producer.send_offsets_to_transaction(positions, self._need_consumer().consumer_group_metadata(), 10)
+            group = self._need_consumer().consumer_group_metadata()
+            call_bounded(lambda: producer.send_offsets_to_transaction(positions, group, 10), _OVERDUE_SECONDS)
             self._commit_transaction(producer)
+        except Overdue as error:
+            self._producer = None  # the next one, under the same id, fences it
+            _log.error("producer_abandoned", cause=str(error))
+            raise Aborted(str(error)) from error
         except KafkaException as error:
             self._recover(producer, error.args[0])
             if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
@@ -243,7 +250,7 @@ class TransactionalWorker:
         """Commit; a retriable answer is tried again, as librdkafka asks for it."""
         for attempt in range(5):
             try:
-                producer.commit_transaction(10)
+                call_bounded(lambda: producer.commit_transaction(10), _OVERDUE_SECONDS)
                 return
             except KafkaException as error:
                 if not error.args[0].retriable() or attempt == 4:
@@ -254,10 +261,12 @@ class TransactionalWorker:
         _log.warning("transaction_failed", error=error.name(), fatal=error.fatal(), abortable=error.txn_requires_abort())
         if not error.fatal():
             try:
-                producer.abort_transaction(10)
+                call_bounded(lambda: producer.abort_transaction(10), _OVERDUE_SECONDS)
                 return
             except KafkaException as failure:
                 _log.warning("abort_failed", error=failure.args[0].name())
+            except Overdue as failure:
+                _log.error("producer_abandoned", cause=str(failure))
         self._producer = None
 
     def _build_producer(self) -> None:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from shared.adapters.bounded_call import Overdue, call_bounded
 from shared.adapters.kafka import KAFKA_LOGGER, client_config
 from shared.domain.errors import Unavailable
 
+_OVERDUE_SECONDS = 6.0  # beyond the call's own limit, which it does not always keep
 _CALL_SECONDS = 4.0  # two calls in a row stay below the session time of the outbox's lease
 
 
@@ -93,8 +95,15 @@ class NumberedPublisher:
             producer.begin_transaction()
             for record in records:
                 _produce(producer, record)
-            producer.send_offsets_to_transaction([self._position(number)], numbers.consumer_group_metadata(), _CALL_SECONDS)
+            group = numbers.consumer_group_metadata()
+            call_bounded(
+                lambda: producer.send_offsets_to_transaction([self._position(number)], group, _CALL_SECONDS), _OVERDUE_SECONDS
+            )
             producer.commit_transaction(_CALL_SECONDS)
+        except Overdue as error:
+            self._producer = None  # still in its call; the next `open` fences it
+            self.close()
+            raise PublishFailed(f"Kafka: {error}") from error
         except KafkaException as error:
             self.close()
             raise PublishFailed(f"Kafka: {_name(error)}") from error

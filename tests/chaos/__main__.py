@@ -12,12 +12,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tests.chaos.campaign import run_alone
+from tests.chaos.campaign import BUILD, run_alone
 from tests.chaos.planted.__main__ import as_json, line, play_all
 from tests.chaos.planted.cases import CASES, CONTROLS
 from tests.chaos.report import Plan
 
-BUILD = Path(__file__).resolve().parents[2] / "build"
 FULL = Plan(
     peers=24,
     webhooks=840,

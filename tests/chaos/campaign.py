@@ -6,6 +6,7 @@ python -m tests.chaos.campaign --peers 18 --webhooks 1200 --ingest-kills 50 --ro
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ from tests.chaos.report import Plan, Report
 from tests.chaos.site import Ground, Site
 
 _JOIN_SECONDS = 300.0
+BUILD = Path(__file__).resolve().parents[2] / "build"
 
 
 class Campaign:
@@ -53,7 +55,10 @@ class Campaign:
         self.peers.start()
         if administrator is not None:
             administrator.start()
-        (torment or Tormentor(self.site.fleet, self.plan, self.report, self._ground, self._say).run)()
+        try:
+            (torment or Tormentor(self.site.fleet, self.plan, self.report, self._ground, self._say).run)()
+        except Unavailable as error:
+            self.report.verdict.add("not_ready", str(error))
         time.sleep(max(0.0, self.plan.load_seconds - (time.monotonic() - began)))
         if administrator is not None:
             administrator.stop()
@@ -114,15 +119,24 @@ def _emitted(event: object) -> Emitted:
 
 
 def run_alone(home: Path, plan: Plan, say: Callable[[str], None] = print) -> Report:
-    """A campaign with a stack of its own, which is stopped at the end, whatever happens."""
+    """A campaign with a stack of its own, which is stopped at the end, whatever happens.
+
+    Unless the verdict is clean, the logs are copied to build/chaos-logs.
+    """
     ground = Ground(home / "stack")  # a lock of its own: a node that starts slowly must not hold up the fleet
     try:
+        clean = False
         site = Site(home / "site", ground.start(), postgres_port=ground.postgres_proxy.port)
         try:
             site.bring_up(say=say)
-            return Campaign(site, plan, ground, say).run()
+            report = Campaign(site, plan, ground, say).run()
+            clean = report.verdict.clean
+            return report
         finally:
             site.fleet.stop_all()
+            if not clean:
+                for part in ("stack", "site"):
+                    shutil.copytree(home / part / "logs", BUILD / "chaos-logs", dirs_exist_ok=True)
     finally:
         ground.stop()
 
