@@ -1,0 +1,54 @@
+"""One installation as a user makes it: `channels up` and `channels apply`, as processes, in a home of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.demo.world import World
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A running stack and fleet; `connector_id` is the one that the manifest names."""
+
+    home: Path
+    world: World
+
+
+def channels(home: Path, *arguments: str, environment: Mapping[str, str] | None = None, seconds: float = 240) -> str:
+    """Run one command of the CLI; its output. Fails the test if it ends with another code than 0."""
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "CHANNELS_STACK": "embedded", "CHANNELS_HOME": str(home), **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.returncode == 0, f"channels {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}"
+    return done.stdout
+
+
+@contextmanager
+def installed(home: Path, manifest: Path, secrets: Mapping[str, str]) -> Iterator[Installation]:
+    """Up, applied, and taken down again."""
+    try:
+        channels(home, "up")
+        channels(home, "apply", "-f", str(manifest), environment=secrets)
+        world = World(home)
+        try:
+            yield Installation(home, world)
+        finally:
+            world.close()
+    finally:
+        channels(home, "down")
