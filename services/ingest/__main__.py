@@ -34,6 +34,8 @@ from shared.runtime.settings import load
 
 _FLUSH_SECONDS = 6.0
 _WATCHDOG_SECONDS = 10.0  # beyond the drain
+_FIRST_SNAPSHOTS_SECONDS = 5.0  # then we listen all the same, and say 503
+_POLL_SECONDS = 0.02
 
 
 def main() -> None:
@@ -103,6 +105,8 @@ async def _serve(settings: IngestSettings) -> None:
     def readiness() -> tuple[bool, str]:
         if server.draining:
             return False, "draining"
+        if not server.listening:
+            return False, "not listening yet"
         return (producer.ready, producer.reason) if reader.ready else (False, "the snapshots are not read yet")
 
     metrics.connections.set_function(lambda: len(server.connections))
@@ -112,6 +116,7 @@ async def _serve(settings: IngestSettings) -> None:
     operations.start()
     reader.start()
     producer.start()
+    await _first_snapshots(reader, stop)
     await server.listen(sockets)
     _calm_collector()
     log.info("listening", host=settings.ingest_host, port=settings.ingest_port, operations_port=operations.port)
@@ -124,6 +129,14 @@ async def _serve(settings: IngestSettings) -> None:
         keys.close()
         await asyncio.to_thread(reader.stop)
         operations.stop()
+
+
+async def _first_snapshots(reader: SnapshotReader, stop: asyncio.Event) -> None:
+    """Processes that share the port know the connectors already: until we do, requests are better off with them."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _FIRST_SNAPSHOTS_SECONDS
+    while not reader.ready and not stop.is_set() and loop.time() < until:  # noqa: ASYNC110 - set by a thread
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _forget(keys: ConnectorKeys, directory: Directory, connector_id: str) -> None:

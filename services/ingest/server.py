@@ -47,6 +47,11 @@ class Server:
             self._listeners.append(listener)
         self._sweep(loop)
 
+    @property
+    def listening(self) -> bool:
+        """True once clients can connect."""
+        return bool(self._listeners)
+
     def _connection(self) -> Connection:
         return Connection(self)
 
