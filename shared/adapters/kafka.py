@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 
 from shared.domain.topics import Topic
@@ -69,5 +70,6 @@ def read_headers(headers: _Headers) -> dict[str, str]:
     return found
 
 
+@lru_cache(maxsize=1_024)  # events of one batch, and requests of one millisecond, share their times
 def _rfc3339(time_ms: int) -> str:
     return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds") + "Z"
