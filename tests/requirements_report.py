@@ -1,5 +1,7 @@
 """Prints each requirement with the tests that carry `@pytest.mark.req(row)`, and the rows that no test covers.
 
+A mark says that the test checks a part of its row; a row may ask for more (services that are still to come) than its tests do.
+
 Reads the tests' source and runs nothing, so it also works where a test could not be imported.
 """
 
@@ -66,7 +68,7 @@ def main() -> None:
             for name in tests.get(row, ()):
                 print(f"         {name}")
     covered = known & tests.keys()
-    print(f"\n{len(covered)} of {len(known)} rows are covered by a test, {len(known) - len(covered)} are not yet")
+    print(f"\n{len(covered)} of {len(known)} rows are covered by a test, wholly or in part; {len(known) - len(covered)} are not yet")
     for row in sorted(tests.keys() - known):
         print(f"unknown row {row}: {', '.join(tests[row])}")
 

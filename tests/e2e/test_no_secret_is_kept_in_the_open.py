@@ -72,7 +72,7 @@ def test_a_body_above_the_limit_of_kafka_records_comes_out_whole(installation: I
     assert len(stored) == 1  # one body in the object store, the others inside their records
 
 
-@pytest.mark.req(75)
+@pytest.mark.req(2, 75)
 def test_no_secret_and_no_text_is_found_in_what_the_installation_leaves(installation: Installation) -> None:
     secrets, texts = list(SECRETS.values()), [TEXT, NAME]
     found = []
