@@ -108,9 +108,7 @@ class RequestReader:
         """Parse one slice. Raises Refusal, after which nothing more may be fed."""
         if self._parser is None:
             return
-        if self.phase is Phase.IDLE:
-            self.phase, self.since = Phase.HEAD, self._shared.now()
-        self._inside = self.phase is Phase.HEAD  # until a request ends within the slice
+        self._inside = self.phase is not Phase.BODY  # until a request ends within the slice
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -126,7 +124,7 @@ class RequestReader:
         however it comes, one beyond it may grow by two slices at most.
         """
         limits = self._shared.limits
-        if self.phase is Phase.HEAD:
+        if self.phase is not Phase.BODY:
             self._fed_bytes += size if self._inside else 0
             if self._fed_bytes > limits.head_bytes:
                 raise Refusal(answers.HEAD_TOO_LARGE)
@@ -145,7 +143,7 @@ class RequestReader:
     # --- llhttp calls these
 
     def on_message_begin(self) -> None:
-        """The first byte of a request, perhaps right behind another one."""
+        """The first byte of a request, perhaps right behind another one. Empty lines before it are nothing (RFC 9112 2.2)."""
         if self.phase is Phase.IDLE:
             self.phase, self.since = Phase.HEAD, self._shared.now()
 

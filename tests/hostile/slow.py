@@ -33,7 +33,7 @@ def manners(path: str) -> dict[str, tuple[Manner, ...]]:
     head = line + b"Host: a\r\nX-Hub-Signature-256: " + signature(BODY).encode() + b"\r\n"
     sized, chunked = head + b"Content-Length: 5000\r\n\r\n", head + b"Transfer-Encoding: chunked\r\n\r\n"
     return {
-        "stalled heads": (Manner(line[:4]), Manner(line), Manner(head), Manner(b"\r\n")),
+        "stalled heads": (Manner(line[:4]), Manner(line), Manner(head), Manner(b"\r\n" + line[:9])),
         "stalled bodies": (Manner(sized), Manner(sized + BODY[:9]), Manner(chunked), Manner(chunked + b"ff\r\nabc")),
         "one-byte drips": (
             Manner(b"", head + b"X: " + b"y" * 500),

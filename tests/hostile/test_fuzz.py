@@ -189,6 +189,21 @@ def test_a_head_well_beyond_the_limit_is_refused_however_it_comes(read_bytes: in
     assert wire.statuses() == [431]
 
 
+@pytest.mark.parametrize("half_close", [False, True])
+def test_an_empty_line_behind_a_request_is_nothing(half_close: bool) -> None:
+    request = b"POST /w HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    wire = Wire()
+    send(wire, [request, b"\r\n"])
+    wire.sleep(20)
+    assert wire.statuses() == [200], "no 408 for what is no request"
+    if half_close:
+        wire.eof()
+        assert wire.statuses() == [200]
+    else:
+        send(wire, [request])
+        assert wire.statuses() == [200, 200]
+
+
 def test_a_late_second_answer_to_a_hostile_client_is_dropped() -> None:
     wire = Wire()
 

@@ -113,7 +113,7 @@ def test_body_memory_is_given_back_when_clients_vanish(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"G", b"GET /w HTTP/1.1\r\nHost", b"\r\n", GET + b"GET"], ids=["method", "header", "lines", "second"]
+    "data", [b"G", b"GET /w HTTP/1.1\r\nHost", b"\r\nG", GET + b"GET"], ids=["method", "header", "lines", "second"]
 )
 def test_a_stalled_head_is_timed_out(wire: Wire, data: bytes) -> None:
     wire.send(data)
