@@ -8,7 +8,7 @@ ARGS ?=
 CANDIDATES := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14
 SUITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo up down test bench chaos lint requirements lock clean
+.PHONY: help demo up down test bench chaos hostile lint requirements lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ bench: $(READY) ## Measure against the alternatives, rewrite docs/PERFORMANCE.md
 
 chaos: $(READY) ## Kill, freeze and cut everything under load; then play every planted fault (about 15 minutes).
 	@$(PY) -m tests.chaos $(ARGS)
+
+hostile: $(READY) ## Malformed, slow, idle and forging clients, SIGTERMs under load; rewrite docs/HOSTILE_CLIENTS.md (about 15 minutes).
+	@$(PY) -m tests.hostile $(ARGS)
 
 lint: $(READY) ## Style, types and the layers.
 	@$(PY) -m ruff check .

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from tests.edge import Edge
 
 settings.register_profile(
-    "hostile", max_examples=10_000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    "hostile", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

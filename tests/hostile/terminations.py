@@ -41,9 +41,10 @@ async def restart(edge: Edge, rounds: int) -> Restarts:
         await asyncio.sleep(_LOAD_SECONDS)
         victim, began = pair[number % 2], time.monotonic()
         victim.terminate()
+        starting = asyncio.create_task(asyncio.to_thread(edge.start))
         faults += await asyncio.to_thread(_end, victim)
         drains.append(time.monotonic() - began)
-        pair[number % 2] = await asyncio.to_thread(edge.start)
+        pair[number % 2] = await starting
     stop.set()
     await load
     for process in pair:
