@@ -59,11 +59,13 @@ def cut_database(stage: Stage) -> None:
 
 
 def drain_edges(stage: Stage) -> None:
-    """SIGTERM and a new start, in turn."""
+    """SIGTERM and a new start, in turn; the neighbour is always there."""
     for number in range(4):
+        name = f"ingest-{number % 2}"
         stage.live(0.5)
-        stage.fleet.stop(f"ingest-{number % 2}")
-        stage.live(1.5)
+        stage.fleet.stop(name)
+        stage.live(0.1)
+        stage.fleet.wait_ready(name, 20)
 
 
 def set_offsets_back(stage: Stage) -> None:
