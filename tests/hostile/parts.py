@@ -125,7 +125,8 @@ def forged(make_edge: MakeEdge, in_process: int, over_sockets: int) -> Finding:
     shown = ", ".join(f"{digits}: {value:.0f}" for digits, value in timing.median_ns.items())
     found.lines.append(
         f"nanoseconds per refusal by right leading digits of the signature: {shown}; "
-        f"largest difference {timing.difference_ns:.0f}, the same class against itself {timing.noise_ns:.0f} (to look at; the test holds that hmac.compare_digest compares)"
+        f"largest difference {timing.difference_ns:.0f}, the same class against itself {timing.noise_ns:.0f} "
+        "(to look at; the test holds that hmac.compare_digest compares)"
     )
     found.figures = {"kinds": verdicts.kinds, "per_second": round(rate), "sockets": dict(statuses), "timing": asdict(timing)}
     return found

@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 from tests.bench.measurement import percentile
 from tests.edge import BODY, signature
@@ -134,6 +135,10 @@ async def _open(port: int, kind: tuple[Manner, ...], clients: int) -> list[Slow]
     loop, opened = asyncio.get_running_loop(), list[Slow]()
     for begin in range(0, clients, _WAVE):
         wave = [Slow(kind[number % len(kind)]) for number in range(begin, min(begin + _WAVE, clients))]
-        await asyncio.gather(*(loop.create_connection(lambda one=one: one, "127.0.0.1", port) for one in wave))
+        await asyncio.gather(*(loop.create_connection(partial(_itself, one), "127.0.0.1", port) for one in wave))
         opened += wave
     return opened
+
+
+def _itself(one: Slow) -> Slow:
+    return one

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from shared.domain.enums import SecretUse
-from shared.providers.contract import ReceivingSecret, Refused, Request, Verified
+from shared.providers.contract import Receiving, ReceivingSecret, Refused, Request, Verified
 from shared.providers.receiving import RECEIVING
 from tests.edge import APP_SECRET, Edge
 from tests.hostile.forgery import NAME, judge_many, secrets, send_many, sign
@@ -63,7 +63,7 @@ GENUINE = {"whatsapp_official": (signed(b"{}", sign(APP_SECRET, b"{}")), signed(
 
 
 @pytest.mark.parametrize("receiving", RECEIVING, ids=lambda receiving: receiving.tipo.value)
-def test_signatures_are_compared_in_constant_time_and_with_every_secret(receiving, tattling: list[int]) -> None:
+def test_signatures_are_compared_in_constant_time_and_with_every_secret(receiving: Receiving, tattling: list[int]) -> None:
     genuine, forged = GENUINE[receiving.tipo.value]
     signing = [secret for secret in secrets() if secret.use is SecretUse.SIGN]
     assert isinstance(receiving.verify(genuine, signing), Verified)
@@ -74,9 +74,10 @@ def test_signatures_are_compared_in_constant_time_and_with_every_secret(receivin
 
 @pytest.mark.parametrize("receiving", [one for one in RECEIVING if one.handshake], ids=lambda receiving: receiving.tipo.value)
 @pytest.mark.parametrize(("token", "status"), [("right", 200), ("wrong", 403), ("righ", 403), ("", 403)])
-def test_verify_tokens_are_compared_in_constant_time(receiving, token: str, status: int, tattling: list[int]) -> None:
+def test_verify_tokens_are_compared_in_constant_time(receiving: Receiving, token: str, status: int, tattling: list[int]) -> None:
     known = [ReceivingSecret(id="w/0", use=SecretUse.HANDSHAKE, value=Tattling(b"right")) for _ in range(3)]
     query = f"hub.mode=subscribe&hub.verify_token={token}&hub.challenge=1"
+    assert receiving.handshake is not None
     answer = receiving.handshake(Request(method="GET", query=query, headers={}, body=b""), known)
     assert answer.status == status
     assert len(tattling) == len(known)

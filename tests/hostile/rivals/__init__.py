@@ -48,7 +48,17 @@ def python(say: Callable[[str], None]) -> Path:
         say(f"  installing {_LOCK.read_text().count('==')} locked packages into {home}, once")
         shutil.rmtree(home, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", home], check=True)
-        install = [found, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", _LOCK]
+        install = [
+            str(found),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "-r",
+            str(_LOCK),
+        ]
         subprocess.run(install, check=True)
         done.touch()
     return found
