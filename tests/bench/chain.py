@@ -86,6 +86,8 @@ class Chain:
             try:
                 arrivals = output.collect(count, seconds + 60, self._check(load), watch)
                 told = json.loads(load.communicate(timeout=30)[0])
+            except RuntimeError as error:
+                raise RuntimeError(f"{error}; {self._state(load)}") from error
             finally:
                 load.kill()
         if told["refused"] or told["broken"] or told["answers"] != count:
@@ -114,6 +116,11 @@ class Chain:
         arguments = (self._port, f"/webhooks/{self._pipeline.connector_id}", requests, rate, count, _CONNECTIONS)
         command = [sys.executable, "-m", "tests.bench.open_load", *map(str, arguments)]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def _state(self, load: subprocess.Popen[str]) -> str:
+        """What is known when messages are missing."""
+        told = load.communicate()[0] if load.poll() is not None else "still at work"
+        return f"load: {told}\ningest: {self.ingest.last_words()}\nrouter: {self.router.last_words()}"
 
     def _check(self, load: subprocess.Popen[str]) -> Callable[[], None]:
         def check() -> None:
