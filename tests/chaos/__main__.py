@@ -16,6 +16,7 @@ from tests.chaos.campaign import BUILD, run_alone
 from tests.chaos.planted.__main__ import as_json, line, play_all
 from tests.chaos.planted.cases import CASES, CONTROLS
 from tests.chaos.report import Plan
+from tests.chaos.site import end_in_order
 
 FULL = Plan(
     peers=24,
@@ -39,6 +40,7 @@ FULL = Plan(
 
 def main() -> None:
     """Everything; exit 1 unless the campaign is clean and each planted fault was caught."""
+    end_in_order()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--skip-planted", action="store_true", help="Only the campaign.")

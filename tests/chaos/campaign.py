@@ -22,7 +22,7 @@ from tests.chaos.faults import Tormentor
 from tests.chaos.oracle import Emitted, judge, judge_answers, judge_status
 from tests.chaos.provider import Peers
 from tests.chaos.report import Plan, Report
-from tests.chaos.site import Ground, Site
+from tests.chaos.site import Ground, Site, end_in_order
 
 _JOIN_SECONDS = 300.0
 BUILD = Path(__file__).resolve().parents[2] / "build"
@@ -143,6 +143,7 @@ def run_alone(home: Path, plan: Plan, say: Callable[[str], None] = print) -> Rep
 
 def main() -> None:
     """Run one campaign by the arguments; exit 1 unless the verdict is clean."""
+    end_in_order()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in asdict(Plan()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,12 @@ TRANSACTION_TIMEOUT_MS = 10_000
 KNOWN_IN_A_ROW = 12  # fresh connections, spread over the edges by the kernel
 _KNOWN_SECONDS = 30.0
 _PORTS = ("ingest_port", "ingest_operations_port", "router_operations_port", "relay_operations_port")
+
+
+def end_in_order() -> None:
+    """Let SIGTERM and SIGINT unwind the stack of calls: what was started is stopped, also in the background of a shell."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, _frame: sys.exit(128 + signum))
 
 
 def number_id(connector_id: str) -> str:

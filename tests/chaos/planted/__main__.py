@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.chaos.planted.cases import CASES, CONTROLS, Case
 from tests.chaos.planted.stage import Result, play
-from tests.chaos.site import Ground
+from tests.chaos.site import Ground, end_in_order
 
 
 def play_all(cases: Sequence[Case], say: Callable[[str], None]) -> list[Result]:
@@ -62,6 +62,7 @@ def as_json(results: Sequence[Result]) -> str:
 
 def main() -> None:
     """Play those whose module or description has one of the given words, or all."""
+    end_in_order()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--report", type=Path, help="Write the table as JSON here.")

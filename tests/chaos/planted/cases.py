@@ -60,7 +60,7 @@ def cut_database(stage: Stage) -> None:
 
 def drain_edges(stage: Stage) -> None:
     """SIGTERM and a new start, in turn; the neighbour is always there."""
-    for number in range(4):
+    for number in range(2):
         name = f"ingest-{number % 2}"
         stage.live(0.5)
         stage.fleet.stop(name)
