@@ -68,7 +68,7 @@ def main() -> None:
             for name in tests.get(row, ()):
                 print(f"         {name}")
     covered = known & tests.keys()
-    print(f"\n{len(covered)} of {len(known)} rows are covered by a test, wholly or in part; {len(known) - len(covered)} are not yet")
+    print(f"\n{len(covered)} of {len(known)} rows are covered by a test, wholly or in part, {len(known - covered)} are not yet")
     for row in sorted(tests.keys() - known):
         print(f"unknown row {row}: {', '.join(tests[row])}")
 

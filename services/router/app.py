@@ -20,15 +20,15 @@ from services.router.opening import Opener, all_poison, fragment_aad
 from services.router.own_faults import OWN_EXCEPTION, OwnFaults, TooManyOwnFaults
 from services.router.progress import check_progress
 from services.router.sorting import collapse, sort_out
+from services.router.writing import written
 from shared.adapters import router_store as store
 from shared.adapters.avro import Codec
 from shared.adapters.clock import Clock, new_uuid7
-from shared.adapters.kafka import event_headers, full_name
-from shared.adapters.kafka_transactions import Aborted, OutMessage, RawMessage, TransactionalWorker
+from shared.adapters.kafka import full_name
+from shared.adapters.kafka_transactions import Aborted, RawMessage, TransactionalWorker
 from shared.adapters.snapshots import Directory
 from shared.domain.errors import ChannelsError, ConfigError, Fenced, Unavailable
 from shared.domain.items import PoisonItem
-from shared.domain.outcomes import Publish
 from shared.domain.topics import Topic
 from shared.providers.documents import MAX_FRAGMENT_BYTES
 from shared.runtime.lifecycle import StopRequest
@@ -37,6 +37,7 @@ from shared.runtime.metrics import RouterMetrics
 _log = structlog.get_logger()
 SCHEMA_VERSION = "1"
 SYNC_DEBOUNCE_MS = 60_000
+QUIET_SECONDS = 2.0  # after a failure, this long without another means that it is over
 STUCK_SECONDS = 30.0  # longer than the longest time limit of a single step
 # What halving a batch cannot mend: something is away, another worker has the partition, or the program must stop.
 _NO_RECORDS_FAULT = (Unavailable, Aborted, store.Stale, Fenced, store.DatabaseBroken, ConfigError, TooManyOwnFaults)
@@ -72,6 +73,7 @@ class Router:
         self._state = (False, "starting")
         self._turned_at = time.monotonic()
         self._failures = 0  # batches in a row that had to be given up
+        self._failed_at = 0.0
 
     @property
     def ready(self) -> tuple[bool, str]:
@@ -123,10 +125,8 @@ class Router:
         self._waiting = deque(message for message in self._waiting if message.partition in worker.assigned)
         if self._waiting:
             self._process(self._next_batch())
-        if worker.assigned:
-            self._state = (True, "working")
-        elif worker.joined:
-            self._state = (True, "standby: the group has no partition for this slot")
+        if not self._failures or time.monotonic() - self._failed_at > QUIET_SECONDS:
+            self._state = _state_of(worker)
 
     def _welcome(self, new: frozenset[int]) -> None:
         """Begin with partitions that were just assigned: from the committed offset, whatever was fetched before."""
@@ -203,7 +203,7 @@ class Router:
         publishes = decided.publishes + audit(candidates, ranges, self._epoch, now_ms)
         started = time.perf_counter()
         ends = {partition: end for partition, (_, end) in ranges.items()}
-        parts.worker.commit([self._encode(publish) for publish in publishes], ends)
+        parts.worker.commit([written(publish, parts.codec, parts.topic_prefix) for publish in publishes], ends)
         self._committed |= ends
         self._turned_at, self._failures = time.monotonic(), 0
         parts.metrics.batch_seconds.labels("kafka").observe(time.perf_counter() - started)
@@ -240,21 +240,6 @@ class Router:
         aad = fragment_aad(opened.record.tenant_id, opened.record.record_id)
         return self._parts.opener.ring(opened.connector).seal_bytes(plain, aad)
 
-    def _encode(self, publish: Publish) -> OutMessage:
-        return OutMessage(
-            topic=full_name(self._parts.topic_prefix, publish.topic),
-            key=publish.key.encode(),
-            value=self._parts.codec.encode(publish.topic, publish.event),
-            headers=event_headers(
-                event_id=publish.event_id,
-                event_type=publish.topic.value,
-                source=f"/channels/connectors/{publish.connector_id}" if publish.connector_id else "/channels/router",
-                subject=publish.subject,
-                time_ms=publish.time_ms,
-                traceparent=publish.traceparent,
-            ),
-        )
-
     def _collision(self, connector_id: str, contacts: int) -> None:
         self._parts.metrics.alias_collisions.inc()
         _log.warning("alias_collision", connector_id=connector_id, contacts=contacts)
@@ -276,7 +261,7 @@ class Router:
         self._sync = Debounce(SYNC_DEBOUNCE_MS)  # what it let through may have been aborted
         self._parts.worker.pause()
         self._wait_in_group(min(0.1 * self._failures, 1.0), stop)  # at once for the first time
-        self._failures += 1
+        self._failures, self._failed_at = self._failures + 1, time.monotonic()
         while not stop and not self._try_again():
             self._wait_in_group(0.5, stop)
         self._parts.worker.resume()
@@ -299,3 +284,12 @@ class Router:
             self._state = (False, str(error))
             return False
         return True
+
+
+def _state_of(worker: TransactionalWorker) -> tuple[bool, str]:
+    if worker.assigned:
+        return True, "working"
+    return (
+        worker.joined,
+        "standby: no partition for this slot" if worker.joined else "not in the group: it forms, or Kafka is away",
+    )

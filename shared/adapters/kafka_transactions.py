@@ -26,7 +26,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from shared.adapters.bounded_call import Overdue, call_bounded
-from shared.adapters.kafka import client_config
+from shared.adapters.kafka import KAFKA_LOGGER, client_config
 from shared.domain.errors import ChannelsError, ConfigError, Fenced, InvalidInput, Unavailable
 
 _log = structlog.get_logger()
@@ -122,8 +122,8 @@ class TransactionalWorker:
             "queued.max.messages.kbytes": 65_536,
             "fetch.wait.max.ms": 50,
         }
-        self._consumer = Consumer(config)
-        self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke)
+        self._consumer = Consumer(config, logger=KAFKA_LOGGER)
+        self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def topic_id(self) -> str:
         """The topic's incarnation. Raises Unavailable, ConfigError."""
@@ -308,6 +308,10 @@ class TransactionalWorker:
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._assigned -= {entry.partition for entry in partitions}
         _log.info("partitions_revoked", partitions=sorted(self._assigned))
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._joined = False  # Kafka has been away for a whole session, or another member has our place
+        self._on_revoke(consumer, partitions)
 
     def _need_consumer(self) -> Consumer:
         if self._consumer is None:
