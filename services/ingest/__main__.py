@@ -34,7 +34,7 @@ from shared.runtime.settings import load
 
 _FLUSH_SECONDS = 6.0
 _WATCHDOG_SECONDS = 10.0  # beyond the drain
-_FIRST_SNAPSHOTS_SECONDS = 5.0  # then we listen all the same, and say 503
+_FIRST_SNAPSHOTS_SECONDS = 10.0  # then we listen all the same, and say 503
 _POLL_SECONDS = 0.02
 
 

@@ -21,7 +21,7 @@ class Restarts:
     rounds: int
     sent: int
     accepted: int
-    otherwise: dict[int, int]
+    otherwise: dict[str, int]  # status and reason
     unanswered: tuple[str, ...]
     lost: int  # answered 200 and not in Kafka
     stored_twice: int
@@ -67,12 +67,11 @@ def _end(process: EdgeProcess) -> list[str]:
 
 def _sum_up(rounds: int, ledger: Ledger, numbers: list[int], longest: float, faults: list[str]) -> Restarts:
     stored = set(numbers)
-    statuses = list(ledger.answered.values())
     return Restarts(
         rounds=rounds,
         sent=len(ledger.answered) + len(ledger.unanswered),
         accepted=len(ledger.accepted),
-        otherwise={status: statuses.count(status) for status in set(statuses) - {200}},
+        otherwise=dict(ledger.refusals),
         unanswered=tuple(ledger.unanswered),
         lost=len(ledger.accepted - stored),
         stored_twice=len(numbers) - len(stored),

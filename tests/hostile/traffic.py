@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -35,6 +36,7 @@ class Ledger:
     seconds: list[float] = field(default_factory=list)
     repeated: int = 0  # pipelined behind an announced end: not taken, so sent again
     connections: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)  # status and reason of what was not accepted
 
     @property
     def accepted(self) -> set[int]:
@@ -72,10 +74,12 @@ class Client:
         """Note each answer; what is left when the server announces the end."""
         while left:
             head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]))
+            text = await reader.readexactly(int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]))
             number = left[0]
             del left[0]  # in place: the caller sees what is unanswered if the next one fails
-            self._ledger.answered[number] = int(head[9:12])
+            status = self._ledger.answered[number] = int(head[9:12])
+            if status != 200:
+                self._ledger.refusals[f"{status} {text.decode().strip()}"] += 1
             self._ledger.seconds.append(time.perf_counter() - began)
             if b"\r\nConnection: close\r\n" in head:
                 self.close()
