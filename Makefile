@@ -28,7 +28,7 @@ test: $(READY) ## Every test; ARGS="tests/unit -k name" runs some.
 bench: $(READY) ## Measure against the alternatives, rewrite docs/PERFORMANCE.md; BENCH=router|ingest|e2e|memory for one part.
 	@$(PY) -m tests.bench $(BENCH) $(ARGS)
 
-chaos: $(READY) ## Kill, freeze and cut everything under load; then play every planted fault (about 15 minutes).
+chaos: $(READY) ## Kill, freeze and cut everything under load; then play every planted fault (about 20 minutes).
 	@$(PY) -m tests.chaos $(ARGS)
 
 hostile: $(READY) ## Malformed, slow, idle and forging clients, SIGTERMs under load; rewrite docs/HOSTILE_CLIENTS.md (about 15 minutes).
