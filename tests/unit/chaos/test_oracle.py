@@ -77,9 +77,9 @@ def test_each_fault_of_a_status_change_is_named(events, logged, kind):
     assert kind in judged_status(events, logged=logged).counts
 
 
-def test_a_post_without_its_200_is_named_where_all_must_have_one():
+def test_a_post_without_an_answer_is_named_where_all_must_have_one():
     verdict = Verdict()
-    judge_answers(verdict, Ledger(attempts={"200": 9, "RemoteDisconnected": 2}))
+    judge_answers(verdict, Ledger(attempts={"200": 9, "503": 1, "RemoteDisconnected": 2}))
     assert verdict.counts == {"unanswered": 2}
 
 
