@@ -53,6 +53,10 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
             body(UNIT_NUMBER, "wamid.3", TEXT, messages=[TEXT]),
             f"{{ {TEXT}".encode(),
         ]
+        deadline = time.monotonic() + 20
+        while world.handshake(CONNECTOR_ID, SECRETS["CHANNELS_DEMO_VERIFY_TOKEN"], "0")[0] != 200:
+            assert time.monotonic() < deadline, "the edge did not learn of the connector"
+            time.sleep(0.05)
         assert [world.post(CONNECTOR_ID, one, samples.sign(one, secret)) for one in bodies] == [200] * len(bodies)
         assert world.post(CONNECTOR_ID, bodies[0], f"sha256={FORGED}") == 401
         assert world.post(CONNECTOR_ID, bodies[0], samples.sign(bodies[0], FORGED.encode())) == 401

@@ -114,7 +114,8 @@ async def test_a_frozen_broker_is_noticed_and_nothing_is_acknowledged_falsely(br
             with pytest.raises(Unavailable):  # no longer queued: refused at once
                 await producer.send(topic, b"k", b"refused", [])
             assert not await waiting
-            assert time.monotonic() - start < DELIVERY_SECONDS + 1.5
+            # the client looks for overdue records once a second; the rest is room for a busy machine
+            assert time.monotonic() - start < DELIVERY_SECONDS + 6
         finally:
             os.kill(pid, signal.SIGCONT)
         assert await turns(lambda: producer.ready, 10) < FLIP_SECONDS
