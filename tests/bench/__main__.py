@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -46,6 +47,7 @@ def main() -> None:
     arguments = _arguments()
     names = arguments.parts or list(PARTS)
     home: Path = arguments.home or Path(tempfile.mkdtemp(prefix="channels-bench-"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped on the way out
     _say(f"bench in {home}: {', '.join(names)}")
     try:
         site = Site.open(home)
