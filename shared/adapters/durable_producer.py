@@ -1,14 +1,14 @@
 """A producer for those who may answer only after Kafka has the record: acks=all, idempotent, reports on the event loop.
 
-One synchronous client and one thread that polls it. Reports are collected and handed over with one wake-up of the loop per
-burst: a wake-up per record costs more than the record itself. A client that ended itself (a fatal error) is replaced; what
-it had not delivered is reported as failed. Whether Kafka is there is told by `kafka_presence.py`.
+One synchronous client, polled by the event loop itself: every millisecond while reports are owed, else ten times a second. A
+thread that polls would take the interpreter's lock from the loop once per record, which costs more than the record itself. A
+client that ended itself (a fatal error) is replaced; what it had not delivered is reported as failed. Whether Kafka is there is
+told by `kafka_presence.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -25,7 +25,9 @@ Headers = list[tuple[str, bytes]]
 Delivered = Callable[[ChannelsError | None], None]
 """Called on the event loop once per record: None when Kafka has it, else why it does not (or may not) have it."""
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.001  # while reports are owed: it adds half of that to an answer
+_IDLE_POLL_SECONDS = 0.1  # errors of the client are told by polls, too
+_FLUSH_SECONDS = 0.2
 _NEVER_FIT = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD)
 
 
@@ -43,7 +45,7 @@ class DurableProducer:
         watched_topic: str,
         delivery_seconds: float = 4.0,
         queued_records: int = 20_000,
-        linger_ms: int = 0,
+        linger_ms: int = 2,
     ) -> None:
         self._config: dict[str, str | int | bool] = {
             **config,
@@ -58,12 +60,12 @@ class DurableProducer:
         }
         self._presence = KafkaPresence(watched_topic)
         self._producer = self._new_producer()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._reports: deque[tuple[Delivered, KafkaError | None]] = deque()
-        self._woken = False
+        self._reports: deque[_Report] = deque()  # told by the client, not yet handed over
+        self._owed = 0  # records without a report
         self._fatal = False
-        self._stopping = threading.Event()
-        self._poller = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._quick = False  # the timer is set for a report that is owed
         self._log = structlog.get_logger()
 
     @property
@@ -79,23 +81,26 @@ class DurableProducer:
     def start(self) -> None:
         """Begin to poll and to watch; call it on the event loop that will get the reports."""
         self._loop = asyncio.get_running_loop()
-        self._poller.start()
+        self._poll()
         self._presence.start(lambda: self._producer)
 
     def produce(self, topic: str, key: bytes, value: bytes, headers: Headers, delivered: Delivered) -> None:
-        """Queue one record; `delivered` is called on the loop. Never blocks.
+        """Queue one record; `delivered` is called on the loop, never from within this call. Never blocks.
 
         Raises Unavailable at once while Kafka is away or the queue is full; `delivered` is then not called.
         """
         if not self._presence.present:
             raise Unavailable(f"Kafka: {self._presence.reason}")
-        report = _Report(self, delivered)
+        report = _Report(self._reports, delivered)
         try:
-            self._producer.produce(topic, value, key, on_delivery=report.take, headers=headers)  # type: ignore[arg-type]  # a list is invariant
+            self._producer.produce(topic, value, key, on_delivery=report, headers=headers)  # type: ignore[arg-type]  # a list is invariant
         except BufferError as error:
             raise Unavailable("Kafka: the send queue is full") from error
         except KafkaException as error:
             raise _translated(error.args[0]) from error
+        self._owed += 1
+        if not self._quick:
+            self._poll_in(_POLL_SECONDS)
 
     def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> asyncio.Future[None]:
         """As `produce`, as a future that ends with None or with the error."""
@@ -113,11 +118,11 @@ class DurableProducer:
         return future
 
     async def stop(self, seconds: float) -> int:
-        """Wait for what is queued, at most `seconds`, then end the threads; how many records were left without a report."""
+        """Wait for what is queued, at most `seconds`, then poll no more; how many records were left without a report."""
         left: int = await asyncio.to_thread(self._producer.flush, seconds)
         self._presence.stop()
-        self._stopping.set()
-        await asyncio.to_thread(self._poller.join)
+        if self._timer is not None:
+            self._timer.cancel()
         self._hand_over()
         return left
 
@@ -125,17 +130,27 @@ class DurableProducer:
         return Producer({**self._config, "error_cb": self._on_error}, logger=KAFKA_LOGGER)
 
     def _poll(self) -> None:
-        while not self._stopping.is_set():
-            self._producer.poll(_POLL_SECONDS)
+        try:
+            self._producer.poll(0)
             if self._fatal:
                 self._replace()
+            self._hand_over()
+        finally:  # whatever a receiver of reports raises, the others get theirs
+            self._poll_in(_POLL_SECONDS if self._owed else _IDLE_POLL_SECONDS)
+
+    def _poll_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._quick = seconds == _POLL_SECONDS
+        if self._loop is not None:
+            self._timer = self._loop.call_later(seconds, self._poll)
 
     def _replace(self) -> None:
         """The client will never send again. Its records are reported as failed: nobody is told that they are safe."""
         self._fatal = False
         old, self._producer = self._producer, self._new_producer()
         old.purge()
-        self._log.error("producer_replaced", unreported=old.flush(_POLL_SECONDS))
+        self._log.error("producer_replaced", unreported=old.flush(_FLUSH_SECONDS))
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
@@ -144,37 +159,36 @@ class DurableProducer:
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._presence.lost("no broker is reachable")
 
-    def _take(self, delivered: Delivered, error: KafkaError | None) -> None:
-        """In the poll thread. The flag is cleared before the queue is emptied, so no report can be left lying."""
-        self._reports.append((delivered, error))
-        if not self._woken and self._loop is not None:
-            self._woken = True
-            self._loop.call_soon_threadsafe(self._hand_over)
-
     def _hand_over(self) -> None:
-        self._woken = False
-        reports = self._reports
+        """Outside of the client's poll, which would end at the first exception."""
+        reports, acknowledged = self._reports, False
         while reports:
-            delivered, error = reports.popleft()
+            report = reports.popleft()
+            self._owed -= 1
+            error = report.error
             if error is None:
-                self._presence.acknowledged()
-                delivered(None)
+                if not acknowledged:
+                    acknowledged = True
+                    self._presence.acknowledged()
+                report.delivered(None)
             else:
                 self._presence.failed(error)
-                delivered(_translated(error))
+                report.delivered(_translated(error))
 
 
 class _Report:
-    """Stands for one record until its report comes."""
+    """Stands for one record until its report comes; then it is the report."""
 
-    __slots__ = ("_delivered", "_owner")
+    __slots__ = ("_queue", "delivered", "error")
 
-    def __init__(self, owner: DurableProducer, delivered: Delivered) -> None:
-        self._owner = owner
-        self._delivered = delivered
+    def __init__(self, queue: deque[_Report], delivered: Delivered) -> None:
+        self._queue = queue
+        self.delivered = delivered
+        self.error: KafkaError | None = None
 
-    def take(self, error: KafkaError | None, _: Message) -> None:
-        self._owner._take(self._delivered, error)
+    def __call__(self, error: KafkaError | None, _: Message) -> None:
+        self.error = error
+        self._queue.append(self)
 
 
 def _translated(error: KafkaError) -> ChannelsError:
