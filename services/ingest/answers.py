@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from http import HTTPStatus
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class Outcome(StrEnum):
@@ -29,7 +29,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One answer. `reason` is a short code: counted, logged, and sent as the body where there is no `body`."""
+    """One answer. `reason` is a short code: counted, logged, and sent as the body where there is no `body`.
+
+    `labels` (outcome, reason) of its counter and `rendered` (of `render`) are made once: most answers are given again and again.
+    """
 
     status: int
     outcome: Outcome
@@ -37,6 +40,11 @@ class Answer:
     body: bytes = b""
     retry_after_seconds: int | None = None
     allow: str | None = None
+    labels: tuple[str, str] = field(init=False, repr=False, compare=False)
+    rendered: dict[str, tuple[bytes, bytes]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", (self.outcome.value, self.reason))
 
 
 def malformed(reason: str, status: int = 400) -> Answer:
@@ -64,21 +72,6 @@ FAILED = Answer(status=500, outcome=Outcome.FAILED, reason="internal")
 OVERDUE = Answer(status=503, outcome=Outcome.UNAVAILABLE, reason="overdue", retry_after_seconds=2)
 
 
-@lru_cache(maxsize=512)
-def _head(answer: Answer, connection: str) -> bytes:
-    phrase = HTTPStatus(answer.status).phrase
-    lines = [f"HTTP/1.1 {answer.status} {phrase}", f"Content-Length: {len(body_of(answer))}"]
-    if body_of(answer):
-        lines += ["Content-Type: text/plain; charset=utf-8", "X-Content-Type-Options: nosniff"]
-    if answer.retry_after_seconds is not None:
-        lines.append(f"Retry-After: {answer.retry_after_seconds}")
-    if answer.allow is not None:
-        lines.append(f"Allow: {answer.allow}")
-    if connection:
-        lines.append(f"Connection: {connection}")
-    return "\r\n".join([*lines, "Date: "]).encode("ascii")
-
-
 def body_of(answer: Answer) -> bytes:
     """The body as sent: the given one, else the reason on a line of its own; nothing for what was accepted."""
     if answer.body or answer.outcome in (Outcome.ACCEPTED, Outcome.HANDSHAKE):
@@ -88,5 +81,23 @@ def body_of(answer: Answer) -> bytes:
 
 def render(answer: Answer, *, connection: str, without_body: bool, date: bytes) -> bytes:
     """The answer's bytes. `connection`: value of that header, or empty; `without_body`: it answers a HEAD request."""
-    head = _head(answer, connection) if not answer.body else _head.__wrapped__(answer, connection)
-    return b"".join((head, date, b"\r\n\r\n", b"" if without_body else body_of(answer)))
+    parts = answer.rendered.get(connection)
+    if parts is None:
+        parts = answer.rendered[connection] = _parts(answer, connection)
+    head, body = parts
+    return head + date + _END_OF_HEAD if without_body else head + date + body
+
+
+def _parts(answer: Answer, connection: str) -> tuple[bytes, bytes]:
+    """What stands before the date, and what stands behind it."""
+    phrase, body = HTTPStatus(answer.status).phrase, body_of(answer)
+    lines = [f"HTTP/1.1 {answer.status} {phrase}", f"Content-Length: {len(body)}"]
+    if body:
+        lines += ["Content-Type: text/plain; charset=utf-8", "X-Content-Type-Options: nosniff"]
+    if answer.retry_after_seconds is not None:
+        lines.append(f"Retry-After: {answer.retry_after_seconds}")
+    if answer.allow is not None:
+        lines.append(f"Allow: {answer.allow}")
+    if connection:
+        lines.append(f"Connection: {connection}")
+    return "\r\n".join([*lines, "Date: "]).encode("ascii"), _END_OF_HEAD + body

@@ -129,8 +129,12 @@ class Connection(asyncio.Protocol):
         self._server.answered(exchange, answer)
         if self._transport is not None and not self._closing:
             self._write(exchange, answer)
-        if not self._busy:
+        if self._busy:
+            return
+        if self._waiting or self._unfed:
             self._advance()
+        else:
+            self._settle()
 
     # --- the server calls these
 
@@ -252,20 +256,23 @@ class Connection(asyncio.Protocol):
             elif self._reader is not None and self._reader.expects_continue:
                 self._reader.expects_continue = False
                 transport.write(answers.CONTINUE)
-        may_read = not self._must_wait() and not self._unfed
+        may_read = not self._unfed and not self._must_wait()
         if may_read is not self._reading and not self._closing and not self._eof:
             self._reading = may_read
             (transport.resume_reading if may_read else transport.pause_reading)()
 
     def _write(self, exchange: Exchange, answer: Answer) -> None:
         """Send one answer; the last one says so, and no request after it is worked on."""
-        more = bool(self._waiting or self._unfed or self._final) or self._is_mid_request()
-        keep = exchange.keep_alive and (more or not (self._server.draining or self._eof))
+        keep = exchange.keep_alive and (not (self._server.draining or self._eof) or self._has_more())
         connection = "close" if not keep else "keep-alive" if exchange.http_1_0 else ""
         self._since = self._server.now()
         self._transmit(answer, connection, without_body=exchange.method == "HEAD")
         if not keep:
             self._end()
+
+    def _has_more(self) -> bool:
+        """True while further requests of this client have begun."""
+        return bool(self._waiting or self._unfed or self._final) or self._is_mid_request()
 
     def _transmit(self, answer: Answer, connection: str, *, without_body: bool) -> None:
         if self._transport is not None:

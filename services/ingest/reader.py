@@ -27,6 +27,18 @@ class Phase(IntEnum):
     BODY = 2
 
 
+_IDLE, _HEAD, _BODY = Phase  # the way to a member of an enumeration is long
+_USUAL_NAMES = {
+    spelling.encode("ascii"): name
+    for name in (
+        *("host", "user-agent", "accept", "accept-encoding", "connection", "content-type", "content-length", "traceparent"),
+        *("x-hub-signature-256", "x-forwarded-for", "x-forwarded-proto"),
+    )
+    for spelling in (name, name.title())
+}
+"""Names as clients spell them → lower case: a look-up is cheaper than two conversions."""
+
+
 class Bounds(Protocol):
     """What all connections share: limits, the count of body bytes in memory, the service, the loop's clock."""
 
@@ -67,6 +79,7 @@ class RequestReader:
         "_fed_bytes",
         "_head_bytes",
         "_inside",
+        "_limits",
         "_parser",
         "_raw_bytes",
         "_shared",
@@ -80,11 +93,12 @@ class RequestReader:
     def __init__(self, taker: Taker, shared: Bounds) -> None:
         self._taker = taker
         self._shared = shared
+        self._limits = shared.limits
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._current: Exchange | None = None
         self._body: bytearray | None = None  # once the body came in more than one part
         self.refusal: Refusal | None = None
-        self.phase = Phase.IDLE
+        self.phase = _IDLE
         self.since = shared.now()  # begin of the phase
         self._reset()
 
@@ -100,7 +114,7 @@ class RequestReader:
     @property
     def body_seconds(self) -> float:
         """How long the body may take so far: a fixed time, and more for what did come."""
-        limits, current = self._shared.limits, self._current
+        limits, current = self._limits, self._current
         received = current.held_bytes if current is not None else 0
         return min(limits.body_seconds + received / limits.body_bytes_per_second, limits.request_seconds)
 
@@ -108,7 +122,7 @@ class RequestReader:
         """Parse one slice. Raises Refusal, after which nothing more may be fed."""
         if self._parser is None:
             return
-        self._inside = self.phase is not Phase.BODY  # until a request ends within the slice
+        self._inside = self.phase is not _BODY  # until a request ends within the slice
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -123,8 +137,8 @@ class RequestReader:
         A slice in which one request ends and the next begins is not counted for the next: a head within the limit is read
         however it comes, one beyond it may grow by two slices at most.
         """
-        limits = self._shared.limits
-        if self.phase is not Phase.BODY:
+        limits = self._limits
+        if self.phase is not _BODY:
             self._fed_bytes += size if self._inside else 0
             if self._fed_bytes > limits.head_bytes:
                 raise Refusal(answers.HEAD_TOO_LARGE)
@@ -144,8 +158,8 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """The first byte of a request, perhaps right behind another one. Empty lines before it are nothing (RFC 9112 2.2)."""
-        if self.phase is Phase.IDLE:
-            self.phase, self.since = Phase.HEAD, self._shared.now()
+        if self.phase is _IDLE:
+            self.phase, self.since = _HEAD, self._shared.now()
 
     def on_url(self, url: bytes) -> None:
         """A request begins, or its target goes on."""
@@ -154,22 +168,21 @@ class RequestReader:
             self._current = Exchange(self._taker, url)
         else:
             self._current.target += url
-        if len(self._current.target) > self._shared.limits.url_bytes:
+        if len(self._current.target) > self._limits.url_bytes:
             self._refuse(answers.URL_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or one trailer (counted and dropped)."""
-        exchange, limits = self._current, self._shared.limits
+        exchange = self._current
         if exchange is None:
             return
         headers = exchange.headers
         self._head_bytes += len(name) + len(value) + 3  # colon and line end
-        in_head = self.phase is not Phase.BODY
-        if self._head_bytes > limits.head_bytes or len(headers) >= limits.header_count:
-            self._refuse(answers.HEAD_TOO_LARGE if in_head else answers.CHUNK_OVERHEAD)
-        if not in_head:
+        if self._head_bytes > self._limits.head_bytes or len(headers) >= self._limits.header_count:
+            self._refuse(answers.CHUNK_OVERHEAD if self.phase is _BODY else answers.HEAD_TOO_LARGE)
+        if self.phase is _BODY:
             return
-        key = name.decode("ascii").lower()
+        key = _USUAL_NAMES.get(name) or name.decode("ascii").lower()
         if key not in headers:
             headers[key] = value
         else:
@@ -197,7 +210,7 @@ class RequestReader:
             exchange.early = admitted
         else:
             self._refuse(admitted)
-        self.phase, self.since = Phase.BODY, self._shared.now()
+        self.phase, self.since = _BODY, self._shared.now()
         self._head_bytes = 0
         self._chunked, self._body_due = length is None, length or 0
 
@@ -231,14 +244,14 @@ class RequestReader:
             exchange.body, self._body = bytes(self._body), None
         exchange.completed_at = self.since = self._shared.now()
         exchange.keep_alive = parser.should_keep_alive()
-        self._current, self.phase = None, Phase.IDLE
+        self._current, self.phase = None, _IDLE
         self._reset()
         if not self._taker.take(exchange):
             self._refuse(None)
 
     def _can_drop_body(self, length: int | None) -> bool:
         """The connection can live on only if the refused body does come, and soon."""
-        return length is not None and length <= self._shared.limits.discarded_body_bytes and not self.expects_continue
+        return length is not None and length <= self._limits.discarded_body_bytes and not self.expects_continue
 
     def _refuse(self, answer: Answer | None) -> None:
         """Noted, because llhttp turns every exception in a callback into one of its own."""

@@ -71,7 +71,11 @@ class Codec:
     def prepare(self, topics: Iterable[Topic]) -> None:
         """Register the schemas of these topics now, so that no later `encode` blocks. Raises as `encode` does."""
         for topic in topics:
-            self._header(topic)
+            self.framing(topic)
+
+    def framing(self, topic: Topic) -> bytes:
+        """What stands before every record of this topic. Blocks and raises as `encode` does, the first time."""
+        return self._headers.get(topic) or self._header(topic)
 
     def encode(self, topic: Topic, value: object) -> bytes:
         """The record as the topic's bytes.
@@ -82,7 +86,7 @@ class Codec:
         if type(value) is not RECORD_TYPES[topic]:
             raise InvalidInput(f"{topic.value} carries {RECORD_TYPES[topic].__name__}, not {type(value).__name__}")
         out = BytesIO()
-        out.write(self._headers.get(topic) or self._header(topic))
+        out.write(self.framing(topic))
         try:
             fields = msgspec.to_builtins(value, builtin_types=(bytes,))
             schemaless_writer(out, self._current[topic].parsed, fields, disable_tuple_notation=True)

@@ -48,14 +48,25 @@ def event_headers(
 
     https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md (binary mode).
     """
-    headers = [
+    fixed = fixed_event_headers(event_type=event_type, source=source, subject=subject)
+    return with_event(fixed, event_id=event_id, time_ms=time_ms, traceparent=traceparent)
+
+
+def fixed_event_headers(*, event_type: str, source: str, subject: str) -> tuple[tuple[str, bytes], ...]:
+    """The part of `event_headers` that all events of one kind about one subject share."""
+    return (
         ("ce_specversion", b"1.0"),
-        ("ce_id", event_id.encode()),
         ("ce_type", event_type.encode()),
         ("ce_source", source.encode()),
-        ("ce_time", _rfc3339(time_ms).encode()),
         ("ce_subject", subject.encode()),
-    ]
+    )
+
+
+def with_event(
+    fixed: Iterable[tuple[str, bytes]], *, event_id: str, time_ms: int, traceparent: str | None
+) -> list[tuple[str, bytes]]:
+    """`fixed` completed with what is this one event's own."""
+    headers = [*fixed, ("ce_id", event_id.encode()), ("ce_time", _rfc3339(time_ms))]
     if traceparent is not None:
         headers.append(("traceparent", traceparent.encode()))
     return headers
@@ -71,5 +82,5 @@ def read_headers(headers: _Headers) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1_024)  # events of one batch, and requests of one millisecond, share their times
-def _rfc3339(time_ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds") + "Z"
+def _rfc3339(time_ms: int) -> bytes:
+    return ((_EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds") + "Z").encode()

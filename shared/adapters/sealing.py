@@ -13,8 +13,8 @@ import os
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -29,8 +29,7 @@ _NONCE_END = _KEY_ID_END + NONCE_BYTES
 _TAG_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Aad:
+class Aad(NamedTuple):
     """The place that a sealed text belongs to. It opens nowhere else."""
 
     tenant_id: str

@@ -22,11 +22,11 @@ def test_the_headers_are_cloud_events_attributes() -> None:
     )
     assert headers == [
         ("ce_specversion", b"1.0"),
-        ("ce_id", b"1"),
         ("ce_type", b"message.received"),
         ("ce_source", b"channels/router"),
-        ("ce_time", b"2026-01-01T00:00:00.007Z"),
         ("ce_subject", "ação".encode()),
+        ("ce_id", b"1"),
+        ("ce_time", b"2026-01-01T00:00:00.007Z"),
     ]
 
 
