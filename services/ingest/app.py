@@ -26,7 +26,7 @@ from shared.domain.enums import ConnectorType
 from shared.domain.errors import ChannelsError, Unavailable
 from shared.domain.records import BodyReference, ConnectorSnapshot, WebhookReceived
 from shared.domain.topics import Topic
-from shared.providers.contract import Refused, Request, Verified
+from shared.providers.contract import Refused, Request, Undecided, Verdict, Verified
 from shared.providers.receiving import receiving_of
 from shared.runtime.metrics import IngestMetrics
 
@@ -175,8 +175,8 @@ class Edge:
         """Verify → seal → produce, all on the loop."""
         caller, request, now_ms = exchange.caller, _request(exchange), self._parts.clock.now_ms()
         verdict = decide.judge(caller, request, opened.secrets, now_ms)
-        if isinstance(verdict, Refused):
-            exchange.respond(decide.answer(caller.receiving, "refused", verdict.reason))
+        if not isinstance(verdict, Verified):
+            exchange.respond(_not_verified(caller, verdict))
             return
         record_id = new_uuid7()
         sealed = opened.ring.seal_bytes(request.body, body_aad(caller.connector.tenant_id, record_id))
@@ -211,9 +211,8 @@ class Edge:
         verdict, reference, sealed = await self._loop.run_in_executor(
             self._threads, _verify_and_seal, caller, request, opened, now_ms, record_id
         )
-        if isinstance(verdict, Refused) or reference is None:
-            reason = verdict.reason if isinstance(verdict, Refused) else "refused"
-            exchange.respond(decide.answer(caller.receiving, "refused", reason))
+        if not isinstance(verdict, Verified) or reference is None:
+            exchange.respond(_not_verified(caller, verdict))
             return
         await self._parts.objects.put_async(reference.key, sealed)
         record = decide.raw_record(caller, request, verdict, record_id=record_id, received_at_ms=now_ms, body_reference=reference)
@@ -274,16 +273,22 @@ class _Delivery:
         self._edge._delivered(self._exchange, self._size_bytes, error)
 
 
+def _not_verified(caller: Caller, verdict: Verdict) -> Answer:
+    if isinstance(verdict, Undecided):
+        return decide.answer(caller.receiving, "unavailable", verdict.reason)
+    return decide.answer(caller.receiving, "refused", verdict.reason if isinstance(verdict, Refused) else "refused")
+
+
 def _request(exchange: Exchange) -> Request:
     return Request(method=exchange.method, query=exchange.caller.target.query, headers=exchange.headers, body=exchange.body)
 
 
 def _verify_and_seal(
     caller: Caller, request: Request, opened: OpenedConnector, now_ms: int, record_id: str
-) -> tuple[Verified | Refused, BodyReference | None, bytes]:
+) -> tuple[Verdict, BodyReference | None, bytes]:
     """In a thread: both are milliseconds for megabytes. Nothing is hashed or sealed before it is verified."""
     verdict = decide.judge(caller, request, opened.secrets, now_ms)
-    if isinstance(verdict, Refused):
+    if not isinstance(verdict, Verified):
         return verdict, None, b""
     tenant_id = caller.connector.tenant_id
     reference = body_reference(tenant_id, record_id, request.body)

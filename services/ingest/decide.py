@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from services.ingest.answers import Answer, Outcome
 from shared.domain.enums import ConnectorStatus, RecordSource, SecretUse
 from shared.domain.records import BodyReference, ConnectorSnapshot, WebhookReceived
-from shared.providers.contract import Receiving, ReceivingSecret, Refused, Request, Situation, Verified
+from shared.providers.contract import Receiving, ReceivingSecret, Request, Situation, Verdict, Verified
 
 YOUNG_MS = 60_000
 """A connector id younger than this may be on its way to us: the provider is asked to come again instead of told 404."""
@@ -24,6 +24,7 @@ _OUTCOMES: Mapping[Situation, Outcome] = {
     "refused": Outcome.REFUSED,
     "unknown_connector": Outcome.UNKNOWN_CONNECTOR,
     "too_large": Outcome.TOO_LARGE,
+    "rate_limited": Outcome.BUSY,
     "busy": Outcome.BUSY,
     "unavailable": Outcome.UNAVAILABLE,
 }
@@ -98,7 +99,7 @@ def admit_size(caller: Caller, method: str, length_bytes: int | None) -> Answer 
 
 def answer(receiving: Receiving, situation: Situation, reason: str = "") -> Answer:
     """The provider's own status for a situation, with `Retry-After` where the status asks for it."""
-    status = receiving.answers[situation]
+    status = receiving.answers.statuses[situation]
     return Answer(
         status=status,
         outcome=_OUTCOMES[situation],
@@ -118,7 +119,7 @@ def live(secrets: Sequence[ReceivingSecret], use: SecretUse, now_ms: int) -> lis
     ]
 
 
-def judge(caller: Caller, request: Request, secrets: Sequence[ReceivingSecret], now_ms: int) -> Verified | Refused:
+def judge(caller: Caller, request: Request, secrets: Sequence[ReceivingSecret], now_ms: int) -> Verdict:
     """Is the request genuine? By all live secrets of use `sign`; a connector without any accepts nothing."""
     return caller.receiving.verify(request, live(secrets, SecretUse.SIGN, now_ms))
 

@@ -144,6 +144,11 @@ def _normalised(candidate: Candidate, item: MessageItem, facts: Facts, context: 
         received_at_ms=opened.received_at_ms,
         content=item.content,
         raw=raw_position(context.epoch, candidate),
+        peer_username=item.peer.username,
+        frequently_forwarded=item.frequently_forwarded,
+        forwarded_from=item.forwarded_from,
+        group_name=item.group_name,
+        chat_scope=item.chat_scope,
     )
 
 
@@ -210,6 +215,8 @@ def _delivery(
         provider_time_ms=item.provider_time_ms,
         received_at_ms=opened.received_at_ms,
         raw=raw_position(context.epoch, candidate),
+        pricing_model=receipt.pricing_model if receipt else None,
+        pricing_type=receipt.pricing_type if receipt else None,
     )
     return Publish(
         topic=Topic.DELIVERY_UPDATED,

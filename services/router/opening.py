@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
 
 import structlog
 
@@ -90,7 +94,13 @@ class Opener:
 def _items(record: WebhookReceived, connector: ConnectorSnapshot, body: bytes) -> tuple[AnyItem, ...]:
     if record.source is RecordSource.RESULT:
         return (parse_send_result(body),)
-    return tuple(provider_of(connector.tipo).normalise(body, record.headers))
+    return tuple(provider_of(connector.tipo).normalise(body, record.headers, _settings(connector.config)))
+
+
+@lru_cache(maxsize=4096)
+def _settings(config: str) -> Mapping[str, Any]:
+    """A connector's config; shared between records, so nobody may change it."""
+    return MappingProxyType(json.loads(config))
 
 
 def _poison(

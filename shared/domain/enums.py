@@ -133,6 +133,10 @@ class MessageKind(StrEnum):
     INTERACTIVE = "interactive"
     BUTTON = "button"
     REACTION = "reaction"
+    EMAIL = "email"  # text is the reply without its quotation; subject, copies and the like are in `content.email`
+    ORDER = "order"  # what the peer put into a shopping cart
+    EDIT = "edit"  # new content of an earlier message
+    REVOKE = "revoke"  # an earlier message was deleted for everybody
     UNSUPPORTED = "unsupported"
 
 
@@ -161,13 +165,56 @@ class ErrorClass(StrEnum):
 
 
 class AliasKind(StrEnum):
-    """Kind of a person's external key; the stored key is `<kind>:<value>`."""
+    """Kind of a person's external key; the stored key is `<kind>:<value>`.
 
-    PHONE = "phone"
-    BSUID = "bsuid"
-    LID = "lid"
-    USER = "user"
-    MAIL = "mail"
+    Aliases join people for good, so each kind is a name that never passes to another person. A username can: it is
+    `Peer.username` and no alias.
+    """
+
+    PHONE = "phone"  # E.164 digits
+    BSUID = "bsuid"  # WhatsApp's business-scoped user id
+    PARENT_BSUID = "parent_bsuid"  # the same across the portfolios of one enterprise
+    LID = "lid"  # WhatsApp's hidden id, digits without `@lid`; never a phone
+    USER = "user"  # the provider's own stable id: a Telegram user, a webchat visitor
+    MAIL = "mail"  # address in lower case
+    GROUP = "group"  # stands for the people of a group where no single one is meant (an echo into the group)
+
+
+class ConnectorEventName(StrEnum):
+    """What a provider tells beside messages and receipts. The usual `values` of each are named here.
+
+    `values` holds short codes and times only, never a message, a person's text, a credential or a QR code.
+    """
+
+    ACCOUNT_STATUS = "account_status"  # event, reason, restriction_type, violation_type, waba_ban_state, expires_at
+    ACCOUNT_ALERT = "account_alert"  # alert_severity, alert_type, alert_status, entity_type, entity_id
+    ACCOUNT_REVIEW = "account_review"  # decision
+    ACCOUNT_LIMIT = "account_limit"  # event, current_limit, old_limit, max_daily_conversations_per_business
+    ACCOUNT_NAME = "account_name"  # decision, requested_verified_name is left out (free text)
+    ACCOUNT_SECURITY = "account_security"  # event
+    QUALITY = "quality"  # event, previous_quality_score, new_quality_score
+    TEMPLATE_STATUS = "template_status"  # event, message_template_id, message_template_name, reason
+    TEMPLATE_QUALITY = "template_quality"  # message_template_id, previous_quality_score, new_quality_score
+    TEMPLATE_CATEGORY = "template_category"  # message_template_id, previous_category, new_category
+    TEMPLATE_COMPONENTS = "template_components"  # message_template_id, message_template_name
+    CONNECTION_STATE = "connection_state"  # state: open, connecting, close, banned, …; reason
+    CONNECTION_QR = "connection_qr"  # count, expires_at; the code itself stays in the sealed record
+    NUMBER_CHANGED = "number_changed"  # the account's own number: old, new
+    SUBSCRIPTION = "subscription"  # a webhook subscription asks for confirmation or ends: state, topic
+    PERSON_CHANGED = "person_changed"  # the person has other aliases now: see `people`; event
+    PERSON_PREFERENCE = "person_preference"  # category, value: stop, resume, signup
+    PERSON_BLOCKED = "person_blocked"  # state: blocked, unblocked (of the account, by the person)
+    GROUP_CHANGED = "group_changed"  # event, group_id
+    CALL = "call"  # event, direction, status, call_id
+    PRESENCE = "presence"  # state: typing, recording, paused, online, offline, session_started, session_ended
+    MAIL_EVENT = "mail_event"  # event: complaint, deferred, open, click, unsubscribe, auto_reply; message_id
+    FLOW_STATUS = "flow_status"  # event, flow_id, old_status, new_status
+    HISTORY = "history"  # a copy of old talks, left out on purpose: phase, chunk
+    APP_STATE = "app_state"  # the phone app's contacts, left out on purpose
+    PROVIDER_ERROR = "provider_error"  # code: the provider could not hand something to us
+    FOREIGN = "foreign"  # another product posts to this address: object
+    NOTHING = "nothing"  # a well-formed request without any element
+    UNKNOWN = "unknown"  # an event that this release does not know; `provider_event` has its name
 
 
 class ItemOutcome(StrEnum):

@@ -8,7 +8,63 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from shared.domain.enums import AliasKind, DeliveryStatus, Direction, ErrorClass, MessageKind, WebhookEvent
+from shared.domain.content import (
+    Choice,
+    ContactCard,
+    Content,
+    Edit,
+    Email,
+    Location,
+    MailAddress,
+    Media,
+    Order,
+    OrderLine,
+    Product,
+    Quoted,
+    Reaction,
+    Referral,
+    Revoke,
+    Unsupported,
+)
+from shared.domain.enums import (
+    AliasKind,
+    ConnectorEventName,
+    DeliveryStatus,
+    Direction,
+    ErrorClass,
+    HealthStatus,
+    MessageKind,
+    WebhookEvent,
+)
+
+__all__ = [
+    "Alias",
+    "AnyItem",
+    "Choice",
+    "ConnectorEventItem",
+    "ContactCard",
+    "Content",
+    "Edit",
+    "Email",
+    "Item",
+    "Location",
+    "MailAddress",
+    "Media",
+    "MessageItem",
+    "Order",
+    "OrderLine",
+    "Peer",
+    "PeopleChange",
+    "PoisonItem",
+    "Product",
+    "Quoted",
+    "Reaction",
+    "ReceiptItem",
+    "Referral",
+    "Revoke",
+    "SendResultItem",
+    "Unsupported",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,86 +82,15 @@ class Alias:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
-    """The person at the other end: every alias the payload names (at least one), and the display name if given."""
+    """The person at the other end: every alias the payload names (at least one), and the display name if given.
+
+    In a group it is the member who wrote; an echo into a group has the alias of the group itself. `username` can pass
+    to somebody else, so it is shown and never used to find a person.
+    """
 
     aliases: tuple[Alias, ...]
     name: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
-    """An attachment by reference; the bytes stay with the provider until the media service fetches them."""
-
-    provider_media_id: str | None = None
-    url: str | None = None
-    mime_type: str | None = None
-    filename: str | None = None
-    size_bytes: int | None = None
-    sha256: str | None = None  # as the provider gives it (Meta: base64)
-    caption: str | None = None
-    voice: bool = False
-    animated: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    """A place, in decimal degrees."""
-
-    latitude: float
-    longitude: float
-    name: str | None = None
-    address: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactCard:
-    """One shared contact card."""
-
-    name: str | None = None
-    phones: tuple[str, ...] = ()
-    emails: tuple[str, ...] = ()
-    organization: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """The peer pressed a button, chose a row of a list, or filled a form. `type` is the provider's own word."""
-
-    type: str
-    id: str | None = None
-    title: str | None = None
-    description: str | None = None
-    payload: str | None = None  # free payload of a template button, or the JSON text of a form
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reaction:
-    """An emoji on a message; `emoji` None means that it was taken away."""
-
-    target_provider_message_id: str
-    emoji: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unsupported:
-    """A kind that has no shape here yet: the provider's type and its own explanation, if any."""
-
-    provider_type: str
-    code: str | None = None
-    detail: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """What was said: exactly the fields of the message's kind are set."""
-
-    text: str | None = None
-    media: Media | None = None
-    location: Location | None = None
-    contacts: tuple[ContactCard, ...] = ()
-    choice: Choice | None = None
-    reaction: Reaction | None = None
-    unsupported: Unsupported | None = None
+    username: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +117,9 @@ class MessageItem(Item):
     chat_scope: str | None = None  # raw chat id where the provider's message ids are unique per chat only
     reply_to_provider_message_id: str | None = None
     forwarded: bool = False
+    frequently_forwarded: bool = False  # by many hands, as the provider marks it; then `forwarded` too
+    forwarded_from: str | None = None  # display name of who wrote it first, if the provider tells
+    group_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,14 +137,31 @@ class ReceiptItem(Item):
     error_detail: str | None = None
     pricing_category: str | None = None
     billable: bool | None = None
+    pricing_model: str | None = None
+    pricing_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleChange:
+    """A person has other aliases now. All of `old` and `new` are the same person; `old` are used no more."""
+
+    old: tuple[Alias, ...]
+    new: tuple[Alias, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorEventItem(Item):
-    """The provider speaks about the account, a template or its limits: never a message. `values` holds short codes."""
+    """The provider speaks about the account, a template, its limits or a person's aliases: never a message.
 
-    name: str
+    `values` holds short codes under the keys that ConnectorEventName lists. `health` is what the event means for the
+    connection: failed, warning, passed (it works again), or None where it means nothing.
+    """
+
+    name: ConnectorEventName
+    provider_event: str  # the provider's own word, cut to 128 characters
     values: dict[str, str] = field(default_factory=dict)
+    health: HealthStatus | None = None
+    people: PeopleChange | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

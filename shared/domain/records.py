@@ -96,6 +96,11 @@ class Message:
     received_at_ms: int
     content: Content
     raw: RawPosition
+    peer_username: str | None = None
+    frequently_forwarded: bool = False
+    forwarded_from: str | None = None
+    group_name: str | None = None
+    chat_scope: str | None = None  # raw chat id where the provider's message ids are unique per chat only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +143,8 @@ class DeliveryUpdated:
     provider_time_ms: int | None
     received_at_ms: int
     raw: RawPosition
+    pricing_model: str | None = None
+    pricing_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +233,14 @@ class WebhookSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A public certificate that a provider's signatures name by its URL (Amazon SNS). PEM text."""
+
+    url: str
+    pem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorSnapshot:
     """`channel.connector.snapshot`, compacted by connector id. `config` is JSON text and holds no credential."""
 
@@ -237,6 +252,7 @@ class ConnectorSnapshot:
     config: str
     webhooks: tuple[WebhookSnapshot, ...]
     ingest_keys: tuple[WrappedDataKey, ...]  # newest first: the first one seals
+    certificates: tuple[Certificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

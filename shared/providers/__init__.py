@@ -1,4 +1,4 @@
-"""The providers, by name: adding one adds a folder, a name in `registry.py` and a name in `receiving.py`.
+"""The providers, by name: adding one adds a folder and its name in `names.py`.
 
 `PROVIDERS` is loaded at its first use, because every import of `shared.providers.receiving` runs this file first and
 the edge must not load a normaliser.

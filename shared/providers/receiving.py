@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from shared.domain.enums import ConnectorType
 from shared.providers.contract import Receiving
-from shared.providers.whatsapp_official import receiving as whatsapp_official
+from shared.providers.names import FOLDERS
 
-RECEIVING: tuple[Receiving, ...] = (whatsapp_official.RECEIVING,)
+RECEIVING: tuple[Receiving, ...] = tuple(import_module(f"shared.providers.{folder}.receiving").RECEIVING for folder in FOLDERS)
 
 _BY_TYPE = {receiving.tipo: receiving for receiving in RECEIVING}
 

@@ -1,8 +1,10 @@
-"""Every provider, named explicitly. A test compares this tuple with the folders."""
+"""Every provider, in the order of `names.FOLDERS`. A test compares that tuple with the folders."""
 
 from __future__ import annotations
 
-from shared.providers.contract import Provider
-from shared.providers.whatsapp_official.provider import WHATSAPP_OFFICIAL
+from importlib import import_module
 
-PROVIDERS: tuple[Provider, ...] = (WHATSAPP_OFFICIAL,)
+from shared.providers.contract import Provider
+from shared.providers.names import FOLDERS
+
+PROVIDERS: tuple[Provider, ...] = tuple(import_module(f"shared.providers.{folder}.provider").PROVIDER for folder in FOLDERS)

@@ -6,44 +6,57 @@ below Meta's own, because numbers differ (80 messages a second, 20 beside the ph
 
 from __future__ import annotations
 
-from typing import Any
-
-from shared.domain.enums import Feature
-from shared.providers.contract import CapabilityPreset
+from shared.domain.enums import DeliveryStatus, Feature
+from shared.providers.limits import (
+    ButtonLimits,
+    CapabilityPreset,
+    MediaLimit,
+    MediaLimits,
+    MessageLimits,
+    PeerRate,
+    TypingLimits,
+)
 
 _MB = 1_000_000
 
-_MEDIA: dict[str, dict[str, Any]] = {
-    "image": {"mime_types": ["image/jpeg", "image/png"], "max_bytes": 5 * _MB},
-    "audio": {"mime_types": ["audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"], "max_bytes": 16 * _MB},
-    "video": {"mime_types": ["video/mp4", "video/3gpp"], "max_bytes": 16 * _MB},
-    "document": {"max_bytes": 100 * _MB},
-    "sticker": {"mime_types": ["image/webp"], "max_bytes": 500_000},
-}
+_MEDIA = MediaLimits(
+    image=MediaLimit(mime_types=("image/jpeg", "image/png"), max_bytes=5 * _MB),
+    audio=MediaLimit(mime_types=("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"), max_bytes=16 * _MB),
+    video=MediaLimit(mime_types=("video/mp4", "video/3gpp"), max_bytes=16 * _MB),
+    document=MediaLimit(max_bytes=100 * _MB),
+    sticker=MediaLimit(mime_types=("image/webp",), max_bytes=500_000),
+    max_inbound_bytes=100 * _MB,
+    ways=("id", "link", "bytes"),
+)
 
 CAPABILITIES: tuple[CapabilityPreset, ...] = (
     CapabilityPreset(
         feature=Feature.MESSAGES,
         enabled=True,
-        constraints={
-            "text_max_characters": 4096,
-            "caption_max_characters": 1024,
-            "rate_per_second": 60,
-            "rate_per_peer": {"messages": 1, "seconds": 6, "burst": 10},
-            "window_hours": 24,
-            "reply": True,
-            "reaction": True,
-            "edit": False,
-            "delete": False,
-        },
+        limits=MessageLimits(
+            text_max_characters=4096,
+            caption_max_characters=1024,
+            rate_per_second=60,
+            rate_per_peer=PeerRate(messages=1, seconds=6, burst=10),
+            window_hours=24,
+            reply=True,
+            reaction=True,
+            statuses=(
+                DeliveryStatus.SENT,
+                DeliveryStatus.DELIVERED,
+                DeliveryStatus.READ,
+                DeliveryStatus.PLAYED,
+                DeliveryStatus.FAILED,
+            ),
+        ),
     ),
-    CapabilityPreset(feature=Feature.TEMPLATES, enabled=True, constraints={}),
-    CapabilityPreset(feature=Feature.MEDIA_UPLOAD, enabled=True, constraints=_MEDIA),
-    CapabilityPreset(feature=Feature.TYPING, enabled=True, constraints={"needs_inbound_message": True, "shown_seconds": 25}),
-    CapabilityPreset(feature=Feature.READ_RECEIPTS, enabled=True, constraints={}),
+    CapabilityPreset(feature=Feature.TEMPLATES, enabled=True),
+    CapabilityPreset(feature=Feature.MEDIA_UPLOAD, enabled=True, limits=_MEDIA),
+    CapabilityPreset(feature=Feature.TYPING, enabled=True, limits=TypingLimits(needs_inbound_message=True, shown_seconds=25)),
+    CapabilityPreset(feature=Feature.READ_RECEIPTS, enabled=True),
     CapabilityPreset(
         feature=Feature.BUTTONS,
         enabled=True,
-        constraints={"max_buttons": 3, "max_list_rows": 10, "title_max_characters": 20},
+        limits=ButtonLimits(max_buttons=3, max_list_rows=10, title_max_characters=20),
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import convert
 
-from shared.domain.enums import WebhookEvent
+from shared.domain.enums import ConnectorEventName, WebhookEvent
 from shared.domain.items import ConnectorEventItem
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, clean_text
 from shared.providers.documents import fingerprint
@@ -16,6 +16,34 @@ from shared.providers.whatsapp_official.payloads import Error, JsonObject
 
 # Fields that speak of a person; all others speak of the account. `fallback` is the class for what no other class takes.
 _CONTACT_FIELDS = frozenset({"user_preferences", "user_id_update", "smb_app_state_sync"})
+
+_NAMES: dict[str, ConnectorEventName] = {
+    "account_alerts": ConnectorEventName.ACCOUNT_ALERT,
+    "account_review_update": ConnectorEventName.ACCOUNT_REVIEW,
+    "account_update": ConnectorEventName.ACCOUNT_STATUS,
+    "business_capability_update": ConnectorEventName.ACCOUNT_LIMIT,
+    "business_status_update": ConnectorEventName.ACCOUNT_STATUS,
+    "calls": ConnectorEventName.CALL,
+    "flows": ConnectorEventName.FLOW_STATUS,
+    "group_lifecycle_update": ConnectorEventName.GROUP_CHANGED,
+    "group_participants_update": ConnectorEventName.GROUP_CHANGED,
+    "group_settings_update": ConnectorEventName.GROUP_CHANGED,
+    "group_status_update": ConnectorEventName.GROUP_CHANGED,
+    "history": ConnectorEventName.HISTORY,
+    "message_template_components_update": ConnectorEventName.TEMPLATE_COMPONENTS,
+    "message_template_quality_update": ConnectorEventName.TEMPLATE_QUALITY,
+    "message_template_status_update": ConnectorEventName.TEMPLATE_STATUS,
+    "messages": ConnectorEventName.NOTHING,
+    "partner_solutions": ConnectorEventName.ACCOUNT_STATUS,
+    "phone_number_name_update": ConnectorEventName.ACCOUNT_NAME,
+    "phone_number_quality_update": ConnectorEventName.ACCOUNT_LIMIT,
+    "security": ConnectorEventName.ACCOUNT_SECURITY,
+    "smb_app_state_sync": ConnectorEventName.APP_STATE,
+    "smb_message_echoes": ConnectorEventName.NOTHING,
+    "template_category_update": ConnectorEventName.TEMPLATE_CATEGORY,
+    "user_id_update": ConnectorEventName.PERSON_CHANGED,
+    "user_preferences": ConnectorEventName.PERSON_PREFERENCE,
+}
 
 # Where the codes lie in a value; the name under which we keep each is the last part.
 _CODES = (
@@ -61,7 +89,8 @@ def connector_event(change: Change) -> ConnectorEventItem:
         account_refs=change.wide_refs,
         dedup_key=fingerprint(change.entry_id, change.entry_time, change.field, change.value),
         provider_time_ms=change.provider_time_ms,
-        name=clean_text(change.field, MAX_CODE_CHARACTERS) or "missing",
+        name=_NAMES.get(change.field, ConnectorEventName.UNKNOWN),
+        provider_event=clean_text(change.field, MAX_CODE_CHARACTERS) or "missing",
         values=_codes(change.value),
     )
 
@@ -75,7 +104,8 @@ def error_event(change: Change, path: str, element: JsonObject) -> ConnectorEven
         account_refs=change.wide_refs,
         dedup_key=fingerprint(change.entry_id, change.entry_time, change.field, change.account_refs, element),
         provider_time_ms=change.provider_time_ms,
-        name=f"{change.field[:MAX_CODE_CHARACTERS]}.error",
+        name=ConnectorEventName.PROVIDER_ERROR,
+        provider_event=clean_text(change.field, MAX_CODE_CHARACTERS) or "missing",
         values={} if code is None else {"code": code},
     )
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from msgspec import ValidationError
 
-from shared.domain.enums import WebhookEvent
+from shared.domain.enums import ConnectorEventName, WebhookEvent
 from shared.domain.items import AnyItem, ConnectorEventItem, PoisonItem
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, clean_text
+from shared.providers.contract import NOTHING
 from shared.providers.documents import Malformed, at_most_max_items, decode_object, fingerprint
 from shared.providers.whatsapp_official.changes import Change, poison
 from shared.providers.whatsapp_official.connector_events import connector_event, error_event, evento_of
@@ -40,7 +41,7 @@ _LISTS: Mapping[str, tuple[tuple[str, WebhookEvent, Read, bool], ...]] = {
 }
 
 
-def normalise(body: bytes, headers: Mapping[str, str]) -> Sequence[AnyItem]:  # noqa: ARG001 - the contract's signature
+def normalise(body: bytes, headers: Mapping[str, str], settings: Mapping[str, Any] = NOTHING) -> Sequence[AnyItem]:  # noqa: ARG001 - the contract's signature
     """The items of one body, in its own order; raises UnparseableBody if it is not a JSON object in UTF-8."""
     document = decode_object(body)
     if document.get("object") != OBJECT:
@@ -67,7 +68,13 @@ def _foreign(document: JsonObject) -> ConnectorEventItem | PoisonItem:
         return poison("/object", fault.reason, document, WebhookEvent.FALLBACK)
     values = {"object": clean_text(named, MAX_CODE_CHARACTERS) or ""}
     return ConnectorEventItem(
-        path="/object", evento=WebhookEvent.FALLBACK, account_refs=(), dedup_key=key, name="foreign_object", values=values
+        path="/object",
+        evento=WebhookEvent.FALLBACK,
+        account_refs=(),
+        dedup_key=key,
+        name=ConnectorEventName.FOREIGN,
+        provider_event=values["object"] or "missing",
+        values=values,
     )
 
 

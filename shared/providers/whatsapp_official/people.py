@@ -13,6 +13,7 @@ import msgspec
 from shared.domain.enums import AliasKind
 from shared.domain.items import Alias, Peer
 from shared.providers.cleaning import MAX_NAME_CHARACTERS, clean_text, exact_text, phone_digits
+from shared.providers.phones import phone_aliases
 from shared.providers.whatsapp_official.payloads import Contact
 
 MAX_BSUID_CHARACTERS = 256  # documented: country code, a dot, `ENT.` in a parent's, at most 128 letters and digits
@@ -54,12 +55,11 @@ class People:
         return Peer(aliases=found, name=clean_text(name, MAX_NAME_CHARACTERS) or None) if found else None
 
 
-def aliases(phone: str | None, *user_ids: str | None) -> tuple[Alias, ...]:
-    """Aliases of one person, phone first, without repeats; what is empty or too long is left out."""
-    digits = phone_digits(phone)
-    found = [] if digits is None else [Alias(kind=AliasKind.PHONE, value=digits)]
-    for user_id in user_ids:
-        exact = exact_text(user_id, MAX_BSUID_CHARACTERS)
-        if exact is not None and all(alias.value != exact for alias in found):
-            found.append(Alias(kind=AliasKind.BSUID, value=exact))
-    return tuple(found)
+def aliases(phone: str | None, user_id: str | None, parent_user_id: str | None = None) -> tuple[Alias, ...]:
+    """Aliases of one person, phone first (both spellings if it has two); what is empty or too long is left out."""
+    found = phone_aliases(phone)
+    for kind, value in ((AliasKind.BSUID, user_id), (AliasKind.PARENT_BSUID, parent_user_id)):
+        exact = exact_text(value, MAX_BSUID_CHARACTERS)
+        if exact is not None:
+            found = (*found, Alias(kind=kind, value=exact))
+    return found

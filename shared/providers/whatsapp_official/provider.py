@@ -6,6 +6,7 @@ from shared.domain.enums import ConnectorType, TokenKind
 from shared.providers.contract import Provider
 from shared.providers.whatsapp_official.capabilities import CAPABILITIES
 from shared.providers.whatsapp_official.config import (
+    SETTINGS,
     account_refs,
     check_account_config,
     check_config,
@@ -14,7 +15,7 @@ from shared.providers.whatsapp_official.config import (
 from shared.providers.whatsapp_official.normalise import normalise
 from shared.providers.whatsapp_official.receiving import RECEIVING
 
-WHATSAPP_OFFICIAL = Provider(
+PROVIDER = Provider(
     tipo=ConnectorType.WHATSAPP_OFFICIAL,
     receiving=RECEIVING,
     normalise=normalise,
@@ -22,6 +23,7 @@ WHATSAPP_OFFICIAL = Provider(
     normalise_identity=normalise_identity,
     check_config=check_config,
     check_account_config=check_account_config,
+    settings=SETTINGS,
     required_token=TokenKind.ACCESS_TOKEN,
     capabilities=CAPABILITIES,
     redact=frozenset(

@@ -13,12 +13,12 @@ from urllib.parse import parse_qsl
 
 from shared.domain.enums import ConnectorType, SecretUse
 from shared.providers.contract import (
+    Answers,
     HandshakeAnswer,
     Receiving,
     ReceivingSecret,
     Refused,
     Request,
-    Situation,
     Verified,
 )
 
@@ -81,15 +81,21 @@ def _parameters(query: str) -> Mapping[str, str]:
 
 
 # Meta repeats whatever is not answered 200, at once and then ever less often, for 7 days.
-ANSWERS: Mapping[Situation, int] = MappingProxyType(
-    {
-        "accepted": 200,  # Kafka has it
-        "refused": 401,  # a forger learns nothing; a genuine POST under a new secret is repeated until we know it
-        "unknown_connector": 404,  # repeated: a connector created within 7 days still gets its messages
-        "too_large": 413,  # above what Meta sends, so not Meta
-        "busy": 503,
-        "unavailable": 503,
-    }
+_REPEATED = "repeated at once, then ever less often, for 7 days; then dropped for good"
+ANSWERS = Answers(
+    statuses=MappingProxyType(
+        {
+            "accepted": 200,  # Kafka has it
+            "refused": 401,  # a forger learns nothing; a genuine POST under a new secret is repeated until we know it
+            "unknown_connector": 404,  # repeated: a connector created within 7 days still gets its messages
+            "too_large": 413,  # above what Meta sends, so not Meta
+            "rate_limited": 429,
+            "busy": 503,
+            "unavailable": 503,
+        }
+    ),
+    consequences=MappingProxyType({200: "done, never posted again", **dict.fromkeys((401, 403, 404, 413, 429, 503), _REPEATED)}),
+    source="https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/overview",
 )
 
 RECEIVING = Receiving(

@@ -1,7 +1,11 @@
-"""Reads a provider's examples: `<name>.json` is a body as posted, `<name>.expected.json` what must come of it.
+"""Reads a provider's examples: `<name>.<type>` is a body as posted, `<name>.expected.json` what must come of it.
 
-`expected` has one of `items`, `unparseable: true`, or `signature` with `verdict` (beside `items` or alone). An item lists its
-class and every field that differs from the field's default.
+The type is `json`, or `eml`, `form`, `txt` for bodies that are no JSON. A provider with dialects has a sub-folder for each,
+named as the value of the setting `dialect`. `kinds.json` beside the examples lists what this provider can say.
+
+`expected` has one of `items` and `unparseable: true`, and/or `verdict` (`verified`, or the reason of a refusal). `request` adds
+what the body does not tell: `headers`, `query`, `method`, `account_id`, `received_at_ms`, `settings`, `secrets` (texts; else
+`example-app-secret`), `certificates`. An item lists its class and every field that differs from the field's default.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from shared.providers.contract import Provider, ReceivingSecret, Request, Unpars
 
 PROVIDERS_FOLDER = Path(__file__).parents[3] / "shared" / "providers"
 EXAMPLE_SECRET = b"example-app-secret"
+BODY_TYPES = (".json", ".eml", ".form", ".txt")
+KINDS_FILE = "kinds.json"
 
 
 @dataclass(frozen=True)
@@ -27,42 +33,86 @@ class Example:
     name: str
     body: bytes
     expected: dict[str, Any]
+    dialect: str | None = None
+
+    @property
+    def request(self) -> dict[str, Any]:
+        return dict(self.expected.get("request", {}))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {**({"dialect": self.dialect} if self.dialect else {}), **self.request.get("settings", {})}
 
 
 def folder_of(provider: Provider) -> Path:
     return PROVIDERS_FOLDER / provider.tipo.value / "examples"
 
 
-def examples_in(folder: Path) -> list[Example]:
+def dialect_folders(folder: Path) -> list[tuple[str | None, Path]]:
+    """The folder itself, or one folder for each dialect."""
+    inner = sorted(path for path in folder.iterdir() if path.is_dir())
+    return [(path.name, path) for path in inner] or [(None, folder)]
+
+
+def examples_of(provider: Provider) -> list[Example]:
+    """All examples of one provider, of every dialect."""
+    return [example for dialect, folder in dialect_folders(folder_of(provider)) for example in examples_in(folder, dialect)]
+
+
+def kinds_in(folder: Path) -> dict[str, list[str]]:
+    """What the provider can say: `kinds`, `statuses`, `directions`, `items`, `events`."""
+    return dict(json.loads((folder / KINDS_FILE).read_text()))
+
+
+def examples_in(folder: Path, dialect: str | None = None) -> list[Example]:
     """All examples of one folder; a file without its other half, or of another kind, is a fault."""
-    bodies = {path.name.removesuffix(".json"): path for path in folder.glob("*.json") if ".expected." not in path.name}
-    expected = {path.name.removesuffix(".expected.json"): path for path in folder.glob("*.expected.json")}
+    paths = [path for path in folder.iterdir() if path.name != KINDS_FILE]
+    expected = {path.name.removesuffix(".expected.json"): path for path in paths if path.name.endswith(".expected.json")}
+    bodies = {path.stem: path for path in paths if path.suffix in BODY_TYPES and path not in expected.values()}
     known = {*bodies.values(), *expected.values()}
-    orphans = sorted({path.name for path in folder.iterdir() if path not in known} | (bodies.keys() ^ expected.keys()))
+    orphans = sorted({path.name for path in paths if path not in known} | (bodies.keys() ^ expected.keys()))
     if orphans:
         raise AssertionError(f"orphan files in {folder}: {orphans}")
-    return [Example(name, bodies[name].read_bytes(), json.loads(expected[name].read_text())) for name in sorted(bodies)]
+    return [Example(name, bodies[name].read_bytes(), json.loads(expected[name].read_text()), dialect) for name in sorted(bodies)]
 
 
 def outcome_of(provider: Provider, example: Example) -> dict[str, Any]:
     """What the provider's code makes of the example, in the form of its expected file."""
-    outcome: dict[str, Any] = {}
-    signature = example.expected.get("signature")
-    if signature is not None:
-        outcome |= {"signature": signature, "verdict": _verdict(provider, example.body, signature)}
-    if "verdict" in outcome and outcome["verdict"] != "verified":
-        return outcome  # nothing is parsed before it is verified
+    outcome: dict[str, Any] = {"request": example.request} if "request" in example.expected else {}
+    if "verdict" in example.expected:
+        outcome["verdict"] = verdict_of(provider, example)
+        if outcome["verdict"] != "verified":
+            return outcome  # nothing is parsed before it is verified
     try:
-        outcome["items"] = [described(item) for item in provider.normalise(example.body, {})]
+        outcome["items"] = [described(item) for item in items_of(provider, example)]
     except UnparseableBody:
         outcome["unparseable"] = True
     return outcome
 
 
-def _verdict(provider: Provider, body: bytes, signature: str) -> str:
-    secret = ReceivingSecret(id="webhook/0", use=SecretUse.SIGN, value=EXAMPLE_SECRET)
-    header = {"x-hub-signature-256": signature.encode("ascii")}
-    verdict = provider.receiving.verify(Request(method="POST", query="", headers=header, body=body), [secret])
+def items_of(provider: Provider, example: Example) -> list[AnyItem]:
+    """The items of the example's body, with the headers that the edge would keep; raises UnparseableBody."""
+    kept = provider.receiving.kept_headers
+    headers = {name: value for name, value in example.request.get("headers", {}).items() if name in kept}
+    return list(provider.normalise(example.body, headers, example.settings))
+
+
+def verdict_of(provider: Provider, example: Example) -> str:
+    """`verified`, or the reason of the refusal, of the request as the example describes it."""
+    given = example.request
+    secrets = [text.encode() for text in given.get("secrets", [])] or [EXAMPLE_SECRET]
+    request = Request(
+        method=given.get("method", "POST"),
+        query=given.get("query", ""),
+        headers={name: value.encode("latin-1") for name, value in given.get("headers", {}).items()},
+        body=example.body,
+        account_id=given.get("account_id"),
+        received_at_ms=given.get("received_at_ms", 0),
+        settings=example.settings,
+        certificates={url: pem.encode() for url, pem in given.get("certificates", {}).items()},
+    )
+    opened = [ReceivingSecret(id=f"webhook/{index}", use=SecretUse.SIGN, value=value) for index, value in enumerate(secrets)]
+    verdict = provider.receiving.verify(request, opened)
     return "verified" if isinstance(verdict, Verified) else verdict.reason
 
 
@@ -87,5 +137,8 @@ def _plain(content: Any) -> Any:
     if isinstance(content, tuple):
         return [_plain(element) for element in content]
     if isinstance(content, bytes):
-        return json.loads(content)
+        try:
+            return json.loads(content)
+        except ValueError:
+            return content.decode("latin-1")
     return msgspec.to_builtins(content)

@@ -11,8 +11,8 @@ from services.ingest import decide
 from services.ingest.answers import Answer, Outcome
 from services.ingest.decide import Caller
 from shared.domain.enums import ConnectorStatus, ConnectorType, RecordSource, SecretUse
-from shared.domain.records import ConnectorSnapshot
-from shared.providers.contract import HandshakeAnswer, Receiving, ReceivingSecret, Refused, Request, Verified
+from shared.domain.records import BodyReference, ConnectorSnapshot
+from shared.providers.contract import Answers, HandshakeAnswer, Receiving, ReceivingSecret, Refused, Request, Verified
 
 CONNECTOR_ID = "0199a3c0-7c00-7abc-8def-0123456789ab"
 ACCOUNT_ID = "0199a3c0-7c00-7abc-8def-0123456789ac"
@@ -31,14 +31,19 @@ def receiving(**changes: Any) -> Receiving:
         "tipo": ConnectorType.WHATSAPP_OFFICIAL,
         "verify": by_value,
         "handshake": lambda request, secrets: HandshakeAnswer(status=200 if secrets else 403, body=b"yes"),
-        "answers": {
-            "accepted": 204,
-            "refused": 403,
-            "unknown_connector": 410,
-            "too_large": 406,
-            "busy": 429,
-            "unavailable": 503,
-        },
+        "answers": Answers(
+            statuses={
+                "accepted": 204,
+                "refused": 403,
+                "unknown_connector": 410,
+                "too_large": 406,
+                "rate_limited": 429,
+                "busy": 429,
+                "unavailable": 503,
+            },
+            consequences={},
+            source="docs/none",
+        ),
         "kept_headers": frozenset({"content-type"}),
         "max_body_bytes": 100,
     }
@@ -220,15 +225,18 @@ def test_the_status_is_the_providers_own(situation: Any, status: int, retry: int
     assert (answer.status, answer.outcome.value, answer.retry_after_seconds) == (status, situation, retry)
 
 
+REFERENCE = BodyReference(key="raw/t1/r1", size_bytes=3, sha256="00")
+
+
 def test_the_record_keeps_only_the_allowed_headers() -> None:
     given = Request(method="POST", query="q", headers={"content-type": b"a/b", "authorization": b"x"}, body=b"abc")
     record = decide.raw_record(
-        caller(), given, Verified(secret_id="w/0"), record_id="r1", received_at_ms=5, sealed_body=b"sealed"
+        caller(), given, Verified(secret_id="w/0"), record_id="r1", received_at_ms=5, body_reference=REFERENCE
     )
     assert record.headers == {"content-type": "a/b"}
     assert (record.source, record.secret_id, record.body_size_bytes) == (RecordSource.WEBHOOK, "w/0", 3)
     assert (record.connector_id, record.tenant_id, record.url_account_id) == (CONNECTOR_ID, "t1", None)
-    assert (record.sealed_body, record.body_reference) == (b"sealed", None)
+    assert (record.sealed_body, record.body_reference) == (None, REFERENCE)
 
 
 TRACE, SPAN = b"0af7651916cd43dd8448eb211c80319c", b"b7ad6b7169203331"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.router.sorting import collapse, sort_out
-from shared.domain.enums import AccountStatus, DeliveryStatus, ItemOutcome, WebhookEvent
+from shared.domain.enums import AccountStatus, ConnectorEventName, DeliveryStatus, ItemOutcome, WebhookEvent
 from shared.domain.items import ConnectorEventItem, PoisonItem
 from shared.domain.records import RawPosition
 from shared.domain.send_result import encode_send_result, parse_send_result
@@ -49,7 +49,7 @@ def test_only_an_inactive_account_rejects(status, rejected):
 def test_poison_and_connector_events_end_at_once():
     base = {"path": "/x", "evento": WebhookEvent.MESSAGE_IN, "account_refs": (), "dedup_key": ""}
     poison = PoisonItem(**base, reason="no_id", fragment=b"{}")
-    event = ConnectorEventItem(**base, name="account_update")
+    event = ConnectorEventItem(**base, name=ConnectorEventName.ACCOUNT_STATUS, provider_event="account_update")
     endings = [one.ending for one in sort_out([opened(0, poison, event)], KnownAccounts())]
     assert [(ending.outcome, ending.reason) for ending in endings if ending] == [
         (ItemOutcome.DEAD_LETTERED, "no_id"),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.domain.enums import AliasKind, ErrorClass, MessageKind
+from shared.domain.enums import AliasKind, ConnectorEventName, ErrorClass, MessageKind
 from shared.domain.items import Alias, AnyItem, ConnectorEventItem, MessageItem, PoisonItem, ReceiptItem
 from shared.providers import provider_of
 from shared.providers.contract import UnparseableBody
@@ -305,7 +305,7 @@ class TestConnectorEvents:
     def test_another_product_is_accounted(self) -> None:
         item = one({"object": "page", "entry": [{}, {}]})
         assert isinstance(item, ConnectorEventItem)
-        assert item.name == "foreign_object"
+        assert item.name is ConnectorEventName.FOREIGN
         assert isinstance(one({}), PoisonItem)
 
 

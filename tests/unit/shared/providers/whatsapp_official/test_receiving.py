@@ -204,11 +204,12 @@ class TestHandshake:
 
 class TestRecord:
     def test_every_answer_makes_meta_do_the_right_thing(self) -> None:
-        assert dict(receiving.RECEIVING.answers) == {
+        assert dict(receiving.RECEIVING.answers.statuses) == {
             "accepted": 200,
             "refused": 401,
             "unknown_connector": 404,
             "too_large": 413,
+            "rate_limited": 429,
             "busy": 503,
             "unavailable": 503,
         }
@@ -227,6 +228,7 @@ def test_the_edge_loads_no_normaliser() -> None:
     assert sorted(loaded) == [
         "shared.providers",
         "shared.providers.contract",
+        "shared.providers.names",
         "shared.providers.receiving",
         "shared.providers.whatsapp_official",
         "shared.providers.whatsapp_official.receiving",
