@@ -141,6 +141,7 @@ class Referral:
     thumbnail_url: str | None = None
     click_id: str | None = None  # ctwa_clid and its like
     payload: str | None = None  # the deep link's parameter, utm values as a query string
+    greeting: str | None = None  # what the advertisement said for the company before the peer wrote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ MAX_ID_CHARACTERS = 512  # 2 048 bytes of UTF-8 at most: fits an index entry of 
 MAX_TEXT_CHARACTERS = 65_536  # providers document 4 096; 256 KiB of UTF-8 at most, so an event fits Kafka's 1 MB
 MAX_NAME_CHARACTERS = 1_024
 MAX_CODE_CHARACTERS = 128
+MAX_URL_CHARACTERS = 4_096
 MAX_PHONE_DIGITS = 20  # E.164 allows 15; the rest is leeway for what a provider calls a phone
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")

@@ -1,4 +1,4 @@
-"""What Meta tells about the account, its templates and its limits: short codes, never a message, never free text."""
+"""What Meta tells about the account, its templates, its limits and its people: short codes, never a message, never free text."""
 
 from __future__ import annotations
 
@@ -7,73 +7,20 @@ from typing import Any
 from msgspec import convert
 
 from shared.domain.enums import ConnectorEventName, WebhookEvent
-from shared.domain.items import ConnectorEventItem
+from shared.domain.items import Alias, ConnectorEventItem, PeopleChange
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, clean_text
-from shared.providers.documents import fingerprint
-from shared.providers.whatsapp_official.changes import Change
+from shared.providers.documents import Malformed, fingerprint
+from shared.providers.whatsapp_official.changes import Change, milliseconds
 from shared.providers.whatsapp_official.errors import explanation
+from shared.providers.whatsapp_official.event_codes import NAMES, code_at, codes_of, health_of
 from shared.providers.whatsapp_official.payloads import Error, JsonObject
+from shared.providers.whatsapp_official.people import aliases
+from shared.providers.whatsapp_official.person_payloads import Preference, SystemMessage, UserIdUpdate
 
 # Fields that speak of a person; all others speak of the account. `fallback` is the class for what no other class takes.
 _CONTACT_FIELDS = frozenset({"user_preferences", "user_id_update", "smb_app_state_sync"})
 
-_NAMES: dict[str, ConnectorEventName] = {
-    "account_alerts": ConnectorEventName.ACCOUNT_ALERT,
-    "account_review_update": ConnectorEventName.ACCOUNT_REVIEW,
-    "account_update": ConnectorEventName.ACCOUNT_STATUS,
-    "business_capability_update": ConnectorEventName.ACCOUNT_LIMIT,
-    "business_status_update": ConnectorEventName.ACCOUNT_STATUS,
-    "calls": ConnectorEventName.CALL,
-    "flows": ConnectorEventName.FLOW_STATUS,
-    "group_lifecycle_update": ConnectorEventName.GROUP_CHANGED,
-    "group_participants_update": ConnectorEventName.GROUP_CHANGED,
-    "group_settings_update": ConnectorEventName.GROUP_CHANGED,
-    "group_status_update": ConnectorEventName.GROUP_CHANGED,
-    "history": ConnectorEventName.HISTORY,
-    "message_template_components_update": ConnectorEventName.TEMPLATE_COMPONENTS,
-    "message_template_quality_update": ConnectorEventName.TEMPLATE_QUALITY,
-    "message_template_status_update": ConnectorEventName.TEMPLATE_STATUS,
-    "messages": ConnectorEventName.NOTHING,
-    "partner_solutions": ConnectorEventName.ACCOUNT_STATUS,
-    "phone_number_name_update": ConnectorEventName.ACCOUNT_NAME,
-    "phone_number_quality_update": ConnectorEventName.ACCOUNT_LIMIT,
-    "security": ConnectorEventName.ACCOUNT_SECURITY,
-    "smb_app_state_sync": ConnectorEventName.APP_STATE,
-    "smb_message_echoes": ConnectorEventName.NOTHING,
-    "template_category_update": ConnectorEventName.TEMPLATE_CATEGORY,
-    "user_id_update": ConnectorEventName.PERSON_CHANGED,
-    "user_preferences": ConnectorEventName.PERSON_PREFERENCE,
-}
-
-# Where the codes lie in a value; the name under which we keep each is the last part.
-_CODES = (
-    "event",
-    "decision",
-    "reason",
-    "category",
-    "entity_type",
-    "entity_id",
-    "message_template_id",
-    "message_template_name",
-    "message_template_language",
-    "message_template_category",
-    "previous_category",
-    "new_category",
-    "previous_quality_score",
-    "new_quality_score",
-    "current_limit",
-    "old_limit",
-    "max_daily_conversations_per_business",
-    "max_daily_conversation_per_phone",
-    "ban_info.waba_ban_state",
-    "violation_info.violation_type",
-    "restriction_info.restriction_type",
-    "disconnection_info.reason",
-    "alert_info.alert_severity",
-    "alert_info.alert_status",
-    "alert_info.alert_type",
-    "other_info.title",
-)
+_CALL_CODES = ("event", "direction", "status", "type", "duration")
 
 
 def evento_of(field: str) -> WebhookEvent:
@@ -83,15 +30,17 @@ def evento_of(field: str) -> WebhookEvent:
 
 def connector_event(change: Change) -> ConnectorEventItem:
     """The whole change as one event named after its field. Raises Malformed if it is nested too deep to be hashed."""
+    name, codes = NAMES.get(change.field, ConnectorEventName.UNKNOWN), codes_of(change.value)
     return ConnectorEventItem(
         path=change.path,
         evento=evento_of(change.field),
         account_refs=change.wide_refs,
         dedup_key=fingerprint(change.entry_id, change.entry_time, change.field, change.value),
         provider_time_ms=change.provider_time_ms,
-        name=_NAMES.get(change.field, ConnectorEventName.UNKNOWN),
-        provider_event=clean_text(change.field, MAX_CODE_CHARACTERS) or "missing",
-        values=_codes(change.value),
+        name=name,
+        provider_event=_field(change),
+        values=codes,
+        health=health_of(name, codes),
     )
 
 
@@ -105,24 +54,98 @@ def error_event(change: Change, path: str, element: JsonObject) -> ConnectorEven
         dedup_key=fingerprint(change.entry_id, change.entry_time, change.field, change.account_refs, element),
         provider_time_ms=change.provider_time_ms,
         name=ConnectorEventName.PROVIDER_ERROR,
-        provider_event=clean_text(change.field, MAX_CODE_CHARACTERS) or "missing",
+        provider_event=_field(change),
         values={} if code is None else {"code": code},
     )
 
 
-def _codes(value: JsonObject) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for path in _CODES:
-        code = _code_at(value, path)
-        if code is not None:
-            found.setdefault(path.rpartition(".")[2], code)
-    return found
+def preference_event(change: Change, path: str, element: JsonObject) -> ConnectorEventItem:
+    """One element of `value.user_preferences`: the person stops or resumes marketing messages."""
+    preference = convert(element, Preference)
+    person = aliases(preference.wa_id, preference.user_id, preference.parent_user_id)
+    if not person:
+        raise Malformed("peer_missing")
+    codes = {"category": preference.category, "value": preference.value}
+    return _person_event(
+        change, path, element, ConnectorEventName.PERSON_PREFERENCE, codes, (), person, preference.timestamp or change.entry_time
+    )
 
 
-def _code_at(value: Any, path: str) -> str | None:
-    for part in path.split("."):
-        value = value[0] if isinstance(value, list) and value else value
-        value = value.get(part) if isinstance(value, dict) else None
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return clean_text(str(value), MAX_CODE_CHARACTERS) or None
+def user_id_event(change: Change, path: str, element: JsonObject) -> ConnectorEventItem:
+    """One element of `value.user_id_update`: the person's business-scoped id is another one from now on.
+
+    Both spellings that were seen are read: `user_id.{previous,current}` and `previous_user_id` beside `user_id`.
+    """
+    update = convert(element, UserIdUpdate)
+    old_id, new_id = _before_and_after(update.user_id, update.previous_user_id)
+    old_parent, new_parent = _before_and_after(update.parent_user_id, update.previous_parent_user_id)
+    old, new = aliases(None, old_id, old_parent), aliases(update.wa_id, new_id, new_parent)
+    if not old or not new:
+        raise Malformed("peer_missing")
+    return _person_event(
+        change, path, element, ConnectorEventName.PERSON_CHANGED, {"event": "user_id"}, old, new, update.timestamp
+    )
+
+
+def _before_and_after(given: Any, previous: str | None) -> tuple[str | None, str | None]:
+    if isinstance(given, dict):
+        before, after = given.get("previous"), given.get("current")
+        return before if isinstance(before, str) else None, after if isinstance(after, str) else None
+    return previous, given if isinstance(given, str) else None
+
+
+def system_event(change: Change, path: str, element: JsonObject) -> ConnectorEventItem:
+    """A message of type `system`: nobody wrote it; the person has another number, id or device key now."""
+    message = convert(element, SystemMessage)
+    system = message.system
+    if system is None:
+        raise Malformed("system_missing")
+    old = aliases(message.sender or system.customer, message.from_user_id, message.from_parent_user_id)
+    new = aliases(system.new_wa_id or system.wa_id, system.user_id, system.parent_user_id)
+    codes = {"event": system.type}
+    if not new:  # an identity (device key) that changed: the person's names stay
+        return _person_event(change, path, element, ConnectorEventName.PERSON_CHANGED, codes, (), old, message.timestamp)
+    return _person_event(change, path, element, ConnectorEventName.PERSON_CHANGED, codes, old, new, message.timestamp)
+
+
+def _person_event(
+    change: Change,
+    path: str,
+    element: JsonObject,
+    name: ConnectorEventName,
+    codes: dict[str, str | None],
+    old: tuple[Alias, ...],
+    new: tuple[Alias, ...],
+    timestamp: object,
+) -> ConnectorEventItem:
+    return ConnectorEventItem(
+        path=path,
+        evento=WebhookEvent.CONTACT_UPDATE,
+        account_refs=change.wide_refs,
+        dedup_key=fingerprint(change.field, change.account_refs, element),
+        provider_time_ms=milliseconds(timestamp),
+        name=name,
+        provider_event=_field(change),
+        values={key: text for key, code in codes.items() if (text := clean_text(code, MAX_CODE_CHARACTERS))},
+        people=PeopleChange(old=old, new=new),
+    )
+
+
+def call_event(change: Change, path: str, element: JsonObject) -> ConnectorEventItem:
+    """One element of `value.calls` or of the `value.statuses` beside them: a call begins, rings, ends."""
+    codes = {part: code for part in _CALL_CODES if (code := code_at(element, part)) is not None}
+    call_id = code_at(element, "id")
+    return ConnectorEventItem(
+        path=path,
+        evento=WebhookEvent.FALLBACK,
+        account_refs=change.wide_refs,
+        dedup_key=fingerprint(change.field, change.account_refs, element),
+        provider_time_ms=milliseconds(element.get("timestamp")),
+        name=ConnectorEventName.CALL,
+        provider_event=_field(change),
+        values=codes if call_id is None else {**codes, "call_id": call_id},
+    )
+
+
+def _field(change: Change) -> str:
+    return clean_text(change.field, MAX_CODE_CHARACTERS) or "missing"

@@ -18,7 +18,14 @@ from shared.providers.cleaning import MAX_CODE_CHARACTERS, clean_text
 from shared.providers.contract import NOTHING
 from shared.providers.documents import Malformed, at_most_max_items, decode_object, fingerprint
 from shared.providers.whatsapp_official.changes import Change, poison
-from shared.providers.whatsapp_official.connector_events import connector_event, error_event, evento_of
+from shared.providers.whatsapp_official.connector_events import (
+    call_event,
+    connector_event,
+    error_event,
+    evento_of,
+    preference_event,
+    user_id_event,
+)
 from shared.providers.whatsapp_official.messages import echo_message, inbound_message
 from shared.providers.whatsapp_official.payloads import JsonObject
 from shared.providers.whatsapp_official.receipts import receipt
@@ -36,6 +43,13 @@ _LISTS: Mapping[str, tuple[tuple[str, WebhookEvent, Read, bool], ...]] = {
     ),
     "smb_message_echoes": (
         ("message_echoes", WebhookEvent.MESSAGE_IN, echo_message, True),
+        ("errors", WebhookEvent.FALLBACK, error_event, False),
+    ),
+    "user_preferences": (("user_preferences", WebhookEvent.CONTACT_UPDATE, preference_event, True),),
+    "user_id_update": (("user_id_update", WebhookEvent.CONTACT_UPDATE, user_id_event, True),),
+    "calls": (
+        ("calls", WebhookEvent.FALLBACK, call_event, False),
+        ("statuses", WebhookEvent.FALLBACK, call_event, False),
         ("errors", WebhookEvent.FALLBACK, error_event, False),
     ),
 }

@@ -13,9 +13,10 @@ from msgspec import Meta, Struct, field
 
 
 class Profile(Struct, gc=False):
-    """What the person calls themself. The username is not read: it can pass to another person."""
+    """What the person calls themself. The username is for show only: it can pass to another person."""
 
     name: str | None = None
+    username: str | None = None
 
 
 class Contact(Struct, gc=False):
@@ -27,12 +28,42 @@ class Contact(Struct, gc=False):
     parent_user_id: str | None = None
 
 
+class ReferredProduct(Struct, gc=False):
+    """The product that a message asks about."""
+
+    catalog_id: str | None = None
+    product_retailer_id: str | None = None
+
+
 class Context(Struct, gc=False):
     """What a message answers or forwards; `id` is the message that was answered."""
 
     id: str | None = None
     forwarded: bool | None = None
     frequently_forwarded: bool | None = None
+    referred_product: ReferredProduct | None = None
+
+
+class Welcome(Struct, gc=False):
+    """The greeting that an advertisement showed."""
+
+    text: str | None = None
+
+
+class ReferralSource(Struct, gc=False):
+    """`referral`: the advertisement or post from which the person came."""
+
+    source_type: str | None = None
+    source_id: str | None = None
+    source_url: str | None = None
+    headline: str | None = None
+    body: str | None = None
+    media_type: str | None = None
+    image_url: str | None = None
+    video_url: str | None = None
+    thumbnail_url: str | None = None
+    ctwa_clid: str | None = None
+    welcome_message: Welcome | None = None
 
 
 class ErrorData(Struct, gc=False):
@@ -64,6 +95,7 @@ class Envelope(Struct, gc=False):
     to_parent_user_id: str | None = None
     group_id: str | None = None
     context: Context | None = None
+    referral: ReferralSource | None = None
     errors: list[Error] | None = None
 
 
@@ -93,6 +125,7 @@ class Place(Struct, gc=False):
     longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
     name: str | None = None
     address: str | None = None
+    url: str | None = None
 
 
 class CardName(Struct, gc=False):
@@ -149,6 +182,15 @@ class InteractiveReply(Struct, gc=False):
     response_json: str | None = None
 
 
+class CallPermission(Struct, gc=False):
+    """`call_permission_reply`: may the company call?"""
+
+    response: str | None = None
+    is_permanent: bool | None = None
+    expiration_timestamp: int | str | None = None
+    response_source: str | None = None
+
+
 class Interactive(Struct, gc=False):
     """`interactive`: the kind of answer and the answer itself."""
 
@@ -156,6 +198,7 @@ class Interactive(Struct, gc=False):
     button_reply: InteractiveReply | None = None
     list_reply: InteractiveReply | None = None
     nfm_reply: InteractiveReply | None = None
+    call_permission_reply: CallPermission | None = None
 
 
 class ReactionMark(Struct, gc=False):
@@ -165,11 +208,43 @@ class ReactionMark(Struct, gc=False):
     emoji: str | None = None
 
 
+class OrderProduct(Struct, gc=False):
+    """One product of an order."""
+
+    product_retailer_id: str | None = None
+    quantity: int | None = None
+    item_price: float | int | str | None = None
+    currency: str | None = None
+
+
+class OrderPlaced(Struct, gc=False):
+    """`order`"""
+
+    catalog_id: str | None = None
+    text: str | None = None
+    product_items: list[OrderProduct] | None = None
+
+
+class Revocation(Struct, gc=False):
+    """`revoke`"""
+
+    original_message_id: str | None = None
+
+
+class Correction(Struct, gc=False):
+    """`edit`: the message as it is now, in the form of a message without id."""
+
+    original_message_id: str | None = None
+    message: dict[str, Any] | None = None
+
+
 class Pricing(Struct, gc=False):
     """What a message costs by kind; `billable` is announced to go."""
 
     category: str | None = None
     billable: bool | None = None
+    pricing_model: str | None = None
+    type: str | None = None
 
 
 class Status(Struct, gc=False):

@@ -12,7 +12,7 @@ import msgspec
 
 from shared.domain.enums import AliasKind
 from shared.domain.items import Alias, Peer
-from shared.providers.cleaning import MAX_NAME_CHARACTERS, clean_text, exact_text, phone_digits
+from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, clean_text, exact_text, phone_digits
 from shared.providers.phones import phone_aliases
 from shared.providers.whatsapp_official.payloads import Contact
 
@@ -45,14 +45,21 @@ class People:
             contact = self._by_phone.get(digits)
             if contact is not None and user_id and contact.user_id and contact.user_id != user_id:
                 contact = None  # the same phone under another id: somebody else by now
-        name = None
+        name = username = None
         if contact is not None:
             digits = digits or phone_digits(contact.wa_id)
             user_id = user_id or contact.user_id
             parent_user_id = parent_user_id or contact.parent_user_id
-            name = contact.profile.name if contact.profile is not None else None
+            if contact.profile is not None:
+                name, username = contact.profile.name, contact.profile.username
         found = aliases(digits, user_id, parent_user_id)
-        return Peer(aliases=found, name=clean_text(name, MAX_NAME_CHARACTERS) or None) if found else None
+        if not found:
+            return None
+        return Peer(
+            aliases=found,
+            name=clean_text(name, MAX_NAME_CHARACTERS) or None,
+            username=clean_text(username, MAX_CODE_CHARACTERS) or None,
+        )
 
 
 def aliases(phone: str | None, user_id: str | None, parent_user_id: str | None = None) -> tuple[Alias, ...]:

@@ -58,6 +58,8 @@ def receipt(change: Change, path: str, element: JsonObject) -> ReceiptItem:
         error_detail=detail,
         pricing_category=clean_text(pricing.category, MAX_CODE_CHARACTERS) if pricing is not None else None,
         billable=pricing.billable if pricing is not None else None,
+        pricing_model=clean_text(pricing.pricing_model, MAX_CODE_CHARACTERS) if pricing is not None else None,
+        pricing_type=clean_text(pricing.type, MAX_CODE_CHARACTERS) if pricing is not None else None,
     )
 
 

@@ -23,7 +23,7 @@ from shared.providers.whatsapp_official.normalise import normalise
 from tests.contract.providers.examples import examples_in, folder_of
 
 EXAMPLES = examples_in(folder_of(provider_of("whatsapp_official")))
-LISTS = ("messages", "statuses", "errors", "message_echoes")
+LISTS = ("messages", "statuses", "errors", "message_echoes", "user_preferences", "user_id_update", "calls")
 
 
 def items(document: object) -> list[AnyItem]:
@@ -324,7 +324,13 @@ def elements_of(document: dict[str, Any]) -> Iterator[str]:
 def _elements_of_change(path: str, change: Any) -> Iterator[str]:
     value = change.get("value") if isinstance(change, dict) else None
     field = change.get("field") if isinstance(change, dict) else None
-    names = {"messages": ("messages", "statuses", "errors"), "smb_message_echoes": ("message_echoes", "errors")}
+    names = {
+        "messages": ("messages", "statuses", "errors"),
+        "smb_message_echoes": ("message_echoes", "errors"),
+        "user_preferences": ("user_preferences",),
+        "user_id_update": ("user_id_update",),
+        "calls": ("calls", "statuses", "errors"),
+    }
     found = []
     if isinstance(value, dict) and isinstance(field, str):
         for name in names.get(field, ()):
