@@ -20,18 +20,19 @@ from services.ingest.trace import new_traceparent
 from shared.adapters.avro import Codec
 from shared.adapters.clock import Clock, new_uuid7
 from shared.adapters.durable_producer import Delivered
-from shared.adapters.kafka import event_headers
+from shared.adapters.kafka import with_event
 from shared.adapters.raw_body import LARGE_BODY_BYTES, body_aad, body_reference
+from shared.adapters.webhook_record import WebhookRecords
 from shared.domain.enums import ConnectorType
 from shared.domain.errors import ChannelsError, Unavailable
-from shared.domain.records import BodyReference, ConnectorSnapshot, WebhookReceived
+from shared.domain.records import BodyReference, ConnectorSnapshot
 from shared.domain.topics import Topic
 from shared.providers.contract import Refused, Request, Undecided, Verdict, Verified
 from shared.providers.receiving import receiving_of
 from shared.runtime.metrics import IngestMetrics
 
 _KNOWN_URLS = 10_000
-_QUIET = (Outcome.ACCEPTED, Outcome.HANDSHAKE)
+_ACCEPTED, _HANDSHAKE = Outcome.ACCEPTED, Outcome.HANDSHAKE  # the way to a member of an enumeration is long
 
 
 class Connectors(Protocol):
@@ -85,6 +86,7 @@ class Edge:
     def __init__(self, parts: EdgeParts) -> None:
         self._parts = parts
         self._loop = asyncio.get_running_loop()
+        self._records = WebhookRecords(parts.codec)
         self._refusals = RefusalLog(structlog.get_logger().warning, self._loop.time)
         self._slow: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="large-bodies")
@@ -140,17 +142,17 @@ class Edge:
 
     def answered(self, exchange: Exchange | None, answer: Answer, seconds: float) -> None:
         """Count and, unless all is well, log."""
-        counter = self._counters.get((answer.outcome, answer.reason))
+        metrics, outcome = self._parts.metrics, answer.outcome
+        counter = self._counters.get(answer.labels)
         if counter is None:
-            counter = self._parts.metrics.requests.labels(answer.outcome.value, answer.reason)
-            self._counters[(answer.outcome, answer.reason)] = counter
+            counter = self._counters[answer.labels] = metrics.requests.labels(*answer.labels)
         counter.inc()
-        if answer.outcome is Outcome.ACCEPTED:
-            self._parts.metrics.answer_seconds.observe(seconds)
-        if answer.outcome not in _QUIET:
+        if outcome is _ACCEPTED:
+            metrics.answer_seconds.observe(seconds)
+        elif outcome is not _HANDSHAKE:
             caller = exchange.caller if exchange is not None else None
             self._refusals.write(
-                outcome=answer.outcome.value,
+                outcome=outcome.value,
                 reason=answer.reason,
                 status=answer.status,
                 method=exchange.method if exchange is not None else None,
@@ -180,8 +182,16 @@ class Edge:
             return
         record_id = new_uuid7()
         sealed = opened.ring.seal_bytes(request.body, body_aad(caller.connector.tenant_id, record_id))
-        record = decide.raw_record(caller, request, verdict, record_id=record_id, received_at_ms=now_ms, sealed_body=sealed)
-        self._produce(exchange, record)
+        value = self._records.encode(
+            caller.record_origin,
+            record_id=record_id,
+            received_at_ms=now_ms,
+            headers=decide.kept_headers(caller.receiving, exchange.headers),
+            secret_id=verdict.secret_id,
+            body_size_bytes=len(exchange.body),
+            sealed_body=sealed,
+        )
+        self._produce(exchange, record_id, now_ms, value)
 
     async def _handle_slowly(self, exchange: Exchange) -> None:
         """As `handle`, for what must wait for a thread, the key service or the object store."""
@@ -216,28 +226,21 @@ class Edge:
             return
         await self._parts.objects.put_async(reference.key, sealed)
         record = decide.raw_record(caller, request, verdict, record_id=record_id, received_at_ms=now_ms, body_reference=reference)
-        self._produce(exchange, record)
+        self._produce(exchange, record_id, now_ms, self._parts.codec.encode(Topic.WEBHOOK_RECEIVED, record))
 
-    def _produce(self, exchange: Exchange, record: WebhookReceived) -> None:
+    def _produce(self, exchange: Exchange, record_id: str, received_at_ms: int, value: bytes) -> None:
         """The point of no return: from here on the record may be in Kafka, whatever we answer."""
-        parts, receiving = self._parts, exchange.caller.receiving
+        parts, caller = self._parts, exchange.caller
         if self.inflight >= parts.inflight_requests:
-            exchange.respond(decide.answer(receiving, "busy", "inflight"))
+            exchange.respond(decide.answer(caller.receiving, "busy", "inflight"))
             return
-        headers = event_headers(
-            event_id=record.record_id,
-            event_type=Topic.WEBHOOK_RECEIVED.value,
-            source="/channels/ingest",
-            subject=record.connector_id,
-            time_ms=record.received_at_ms,
-            traceparent=decide.given_trace(exchange.headers) or new_traceparent(),
-        )
-        value = parts.codec.encode(Topic.WEBHOOK_RECEIVED, record)
-        delivery = _Delivery(self, exchange, record.body_size_bytes)
+        traceparent = decide.given_trace(exchange.headers) or new_traceparent()
+        headers = with_event(caller.record_headers, event_id=record_id, time_ms=received_at_ms, traceparent=traceparent)
+        delivery = _Delivery(self, exchange, len(exchange.body))
         try:
-            parts.log.produce(parts.topic, record.connector_id.encode(), value, headers, delivery)
+            parts.log.produce(parts.topic, caller.record_key, value, headers, delivery)
         except ChannelsError as error:
-            exchange.respond(decide.answer(receiving, "unavailable", _kafka_reason(error)))
+            exchange.respond(decide.answer(caller.receiving, "unavailable", _kafka_reason(error)))
             return
         self.inflight += 1
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.ingest.answers import Answer, Outcome
+from shared.adapters.kafka import fixed_event_headers
+from shared.adapters.webhook_record import origin_of
 from shared.domain.enums import ConnectorStatus, RecordSource, SecretUse
 from shared.domain.records import BodyReference, ConnectorSnapshot, WebhookReceived
+from shared.domain.topics import Topic
 from shared.providers.contract import Receiving, ReceivingSecret, Request, Situation, Verdict, Verified
 
 YOUNG_MS = 60_000
@@ -46,11 +49,27 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who is called, once the URL was understood: the target and what the snapshot says about its connector."""
+    """Who is called, once the URL was understood: the target and what the snapshot says about its connector.
+
+    What all records of one caller share is made once: their key, the fields that follow their id, their first headers.
+    """
 
     target: Target
     connector: ConnectorSnapshot
     receiving: Receiving
+    record_key: bytes = field(init=False)
+    record_origin: bytes = field(init=False)
+    record_headers: tuple[tuple[str, bytes], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        connector = self.connector
+        origin = origin_of(connector.tenant_id, connector.connector_id, self.target.account_id)
+        headers = fixed_event_headers(
+            event_type=Topic.WEBHOOK_RECEIVED.value, source="/channels/ingest", subject=connector.connector_id
+        )
+        object.__setattr__(self, "record_key", connector.connector_id.encode())
+        object.__setattr__(self, "record_origin", origin)
+        object.__setattr__(self, "record_headers", headers)
 
 
 def parse_target(target: bytes) -> Target | None:
@@ -141,11 +160,9 @@ def raw_record(
     *,
     record_id: str,
     received_at_ms: int,
-    sealed_body: bytes | None = None,
-    body_reference: BodyReference | None = None,
+    body_reference: BodyReference,
 ) -> WebhookReceived:
-    """The record of one verified request; exactly one of `sealed_body` and `body_reference` is given."""
-    kept = caller.receiving.kept_headers
+    """The record of one verified request whose body is an object; the usual one is written by `webhook_record.py`."""
     return WebhookReceived(
         record_id=record_id,
         source=RecordSource.WEBHOOK,
@@ -153,12 +170,16 @@ def raw_record(
         connector_id=caller.connector.connector_id,
         url_account_id=caller.target.account_id,
         received_at_ms=received_at_ms,
-        headers={name: value.decode("latin-1") for name, value in request.headers.items() if name in kept},
+        headers=kept_headers(caller.receiving, request.headers),
         secret_id=verified.secret_id,
         body_size_bytes=len(request.body),
-        sealed_body=sealed_body,
         body_reference=body_reference,
     )
+
+
+def kept_headers(receiving: Receiving, headers: Mapping[str, bytes]) -> dict[str, str]:
+    """The headers that the provider's allow-list lets into the record."""
+    return {name: headers[name].decode("latin-1") for name in headers if name in receiving.kept_headers}
 
 
 def given_trace(headers: Mapping[str, bytes]) -> str | None:
