@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -16,14 +17,13 @@ from services.ingest.connector_keys import ConnectorKeys, OpenedConnector
 from services.ingest.decide import Caller
 from services.ingest.exchange import Exchange
 from services.ingest.refusals import RefusalLog
-from services.ingest.trace import new_traceparent
+from services.ingest.trace import trace_of
 from shared.adapters.avro import Codec
 from shared.adapters.clock import Clock, new_uuid7
 from shared.adapters.durable_producer import Delivered
 from shared.adapters.kafka import with_event
 from shared.adapters.raw_body import LARGE_BODY_BYTES, body_aad, body_reference
 from shared.adapters.webhook_record import WebhookRecords
-from shared.domain.enums import ConnectorType
 from shared.domain.errors import ChannelsError, Unavailable
 from shared.domain.records import BodyReference, ConnectorSnapshot
 from shared.domain.topics import Topic
@@ -92,7 +92,7 @@ class Edge:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="large-bodies")
         self._counters: dict[tuple[str, str], Any] = {}
         self._callers: dict[bytes, Caller] = {}  # by URL; one that no longer fits the snapshots is found anew
-        self._accepted: dict[ConnectorType, Answer] = {}
+        self._body_bytes = parts.metrics.body_bytes
         self.inflight = 0  # waiting for Kafka
 
     # --- Service
@@ -181,7 +181,7 @@ class Edge:
             exchange.respond(_not_verified(caller, verdict))
             return
         record_id = new_uuid7()
-        sealed = opened.ring.seal_bytes(request.body, body_aad(caller.connector.tenant_id, record_id))
+        sealed = opened.ring.seal_bytes(exchange.body, body_aad(caller.connector.tenant_id, record_id))
         value = self._records.encode(
             caller.record_origin,
             record_id=record_id,
@@ -234,46 +234,27 @@ class Edge:
         if self.inflight >= parts.inflight_requests:
             exchange.respond(decide.answer(caller.receiving, "busy", "inflight"))
             return
-        traceparent = decide.given_trace(exchange.headers) or new_traceparent()
+        traceparent = decide.given_trace(exchange.headers) or trace_of(record_id)
         headers = with_event(caller.record_headers, event_id=record_id, time_ms=received_at_ms, traceparent=traceparent)
-        delivery = _Delivery(self, exchange, len(exchange.body))
         try:
-            parts.log.produce(parts.topic, caller.record_key, value, headers, delivery)
+            parts.log.produce(parts.topic, caller.record_key, value, headers, partial(self._delivered, exchange))
         except ChannelsError as error:
             exchange.respond(decide.answer(caller.receiving, "unavailable", _kafka_reason(error)))
             return
         self.inflight += 1
 
-    def _delivered(self, exchange: Exchange, size_bytes: int, error: ChannelsError | None) -> None:
+    def _delivered(self, exchange: Exchange, error: ChannelsError | None) -> None:
         self.inflight -= 1
-        receiving = exchange.caller.receiving
         if error is None:
-            self._parts.metrics.body_bytes.inc(size_bytes)
-            answer = self._accepted.get(receiving.tipo)
-            if answer is None:
-                answer = self._accepted[receiving.tipo] = decide.answer(receiving, "accepted")
-            exchange.respond(answer)
+            self._body_bytes.inc(exchange.held_bytes)
+            exchange.respond(exchange.caller.accepted)
         else:
-            exchange.respond(decide.answer(receiving, "unavailable", _kafka_reason(error)))
+            exchange.respond(decide.answer(exchange.caller.receiving, "unavailable", _kafka_reason(error)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._slow.add(task)
         task.add_done_callback(self._slow.discard)
-
-
-class _Delivery:
-    """Waits for the report of one record."""
-
-    __slots__ = ("_edge", "_exchange", "_size_bytes")
-
-    def __init__(self, edge: Edge, exchange: Exchange, size_bytes: int) -> None:
-        self._edge = edge
-        self._exchange = exchange
-        self._size_bytes = size_bytes
-
-    def __call__(self, error: ChannelsError | None) -> None:
-        self._edge._delivered(self._exchange, self._size_bytes, error)
 
 
 def _not_verified(caller: Caller, verdict: Verdict) -> Answer:

@@ -57,6 +57,7 @@ class Caller:
     target: Target
     connector: ConnectorSnapshot
     receiving: Receiving
+    accepted: Answer = field(init=False)
     record_key: bytes = field(init=False)
     record_origin: bytes = field(init=False)
     record_headers: tuple[tuple[str, bytes], ...] = field(init=False)
@@ -67,6 +68,7 @@ class Caller:
         headers = fixed_event_headers(
             event_type=Topic.WEBHOOK_RECEIVED.value, source="/channels/ingest", subject=connector.connector_id
         )
+        object.__setattr__(self, "accepted", answer(self.receiving, "accepted"))
         object.__setattr__(self, "record_key", connector.connector_id.encode())
         object.__setattr__(self, "record_origin", origin)
         object.__setattr__(self, "record_headers", headers)

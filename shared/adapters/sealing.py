@@ -39,7 +39,7 @@ class Aad(NamedTuple):
 
     def encode(self) -> bytes:
         """Format version and every part with its length in front, so that no two places share an encoding."""
-        return _aad_prefix(self.tenant_id, self.table, self.column) + _sized(self.row_id)
+        return _aad_prefix(*self[:3]) + _sized(self.row_id)
 
 
 class DataKey:

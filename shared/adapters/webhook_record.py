@@ -37,7 +37,7 @@ class WebhookRecords:
         body_size_bytes: int,
         sealed_body: bytes,
     ) -> bytes:
-        """One record. `origin`: from `origin_of`; the rest as in `WebhookReceived`. Raises UnicodeEncodeError for lone surrogates."""
+        """One record. `origin`: from `origin_of`; the rest as in `WebhookReceived`. No text may hold a lone surrogate."""
         return b"".join(
             (
                 self._framing,

@@ -80,8 +80,7 @@ class Request(msgspec.Struct, kw_only=True, gc=False):
         return f"Request(method={self.method!r}, headers={sorted(self.headers)!r}, body=<{len(self.body)} bytes>)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The request is genuine; `secret_id` tells which secret proved it (None where the provider has none)."""
 
     secret_id: str | None

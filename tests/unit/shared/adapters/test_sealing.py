@@ -3,7 +3,6 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -66,10 +65,10 @@ def test_every_flipped_bit_of_a_sealed_text_is_refused(plain: bytes) -> None:
 @pytest.mark.parametrize(
     "elsewhere",
     [
-        replace(PLACE, tenant_id="tenant-2"),
-        replace(PLACE, table="channel_webhook"),
-        replace(PLACE, column="segredo"),
-        replace(PLACE, row_id="row-2"),
+        PLACE._replace(tenant_id="tenant-2"),
+        PLACE._replace(table="channel_webhook"),
+        PLACE._replace(column="segredo"),
+        PLACE._replace(row_id="row-2"),
         Aad("tenant-1channel", "_token", "valor_encrypted", "row-1"),  # the same letters, cut elsewhere
     ],
 )
