@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -16,12 +18,31 @@ _ALWAYS_MASKED = frozenset({"authorization", "secret", "segredo", "token", "acce
 _KAFKA_LOGGER = "channels.kafka"  # librdkafka's own complaints (shared.adapters.kafka)
 
 
-class _IntoStructlog(logging.Handler):
-    """What a driver says through the standard library becomes one event of ours."""
+class IntoStructlog(logging.Handler):
+    """What a driver says through the standard library becomes one event of ours.
+
+    While Kafka is away each client says so twenty times a second: of one kind (level and first word: FAIL, ERROR, …) one line
+    in `quiet_seconds` is let through, and it tells how many were held back.
+    """
+
+    def __init__(self, quiet_seconds: float = 5.0, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._quiet_seconds = quiet_seconds
+        self._now = now
+        self._spoken_at: dict[tuple[int, str], float] = {}
+        self._held_back: dict[tuple[int, str], int] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """`detail` is the driver's own line."""
-        get_logger().log(record.levelno, "kafka_client", detail=record.getMessage())
+        line = record.getMessage()
+        kind, now = (record.levelno, line.partition(" ")[0]), self._now()
+        if now - self._spoken_at.get(kind, -math.inf) < self._quiet_seconds:
+            self._held_back[kind] = self._held_back.get(kind, 0) + 1
+            return
+        self._spoken_at[kind] = now
+        held_back = self._held_back.pop(kind, 0)
+        more = {"held_back_lines": held_back} if held_back else {}
+        get_logger().log(record.levelno, "kafka_client", detail=line, **more)
 
 
 def configure_logging(service: str, settings: LogSettings, masked: Iterable[str] = ()) -> None:
@@ -53,7 +74,7 @@ def configure_logging(service: str, settings: LogSettings, masked: Iterable[str]
     )
     structlog.contextvars.bind_contextvars(service=service)
     kafka = logging.getLogger(_KAFKA_LOGGER)
-    kafka.handlers = [_IntoStructlog()]
+    kafka.handlers = [IntoStructlog()]
     kafka.propagate = False
 
 

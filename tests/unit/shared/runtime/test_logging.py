@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from shared.runtime.logging import configure_logging
+from shared.runtime.logging import IntoStructlog, configure_logging
 from shared.runtime.settings import LogSettings
 
 
@@ -35,3 +35,21 @@ def test_what_the_kafka_client_says_is_one_event_of_the_service(capsys: pytest.C
         "detail": "FAIL [router-0]: Connect failed",
         "service": "router",
     }
+
+
+def test_a_client_that_repeats_itself_is_cut_short_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = [100.0]
+    configure_logging("router", LogSettings(log_format="json", log_level="INFO"))
+    kafka = logging.getLogger("channels.kafka")
+    kafka.handlers = [IntoStructlog(quiet_seconds=5, now=lambda: clock[0])]
+    for _ in range(20):
+        kafka.warning("FAIL [router-0]: Connect failed")
+    kafka.error("ERROR [router-0]: all brokers are down")
+    clock[0] += 5
+    kafka.warning("FAIL [router-0]: Connect failed again")
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(event["detail"].split()[0], event.get("held_back_lines")) for event in told] == [
+        ("FAIL", None),
+        ("ERROR", None),
+        ("FAIL", 19),
+    ]
