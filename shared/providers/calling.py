@@ -9,7 +9,7 @@ from __future__ import annotations
 import email.utils
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
@@ -194,16 +194,7 @@ def carried(call: ProviderCall, answers: Mapping[str, ProviderResponse]) -> Prov
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise CorruptData(f"the answer of step {carry.step} lacks {carry.pointer}")
         body = body.replace(json.dumps(carry.marker).encode("ascii"), json.dumps(str(value)).encode("ascii"))
-    return ProviderCall(
-        step=call.step,
-        method=call.method,
-        url=call.url,
-        headers=call.headers,
-        body=body,
-        placements=call.placements,
-        timeout_seconds=call.timeout_seconds,
-        idempotent=call.idempotent,
-    )
+    return replace(call, body=body, carries=())
 
 
 def json_body(document: Any) -> bytes:

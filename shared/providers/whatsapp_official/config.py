@@ -15,16 +15,25 @@ from shared.providers.configuration import Settings, SettingsModel, checked
 MetaId = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9]{5,32}$")]
 GraphVersion = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^v[0-9]{1,3}\.[0-9]$")]
 
+GraphUrl = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256, pattern=r"^https?://[^\s?#@]+[^/\s?#@]$")]
+
 _SECRET_VALUE = re.compile(r"\AEAA[0-9A-Za-z]{16,}", re.IGNORECASE)  # how Meta's access tokens begin
 _E164 = re.compile(r"[1-9][0-9]{6,14}")
 
 
 class ConnectorConfig(SettingsModel):
-    """A WhatsApp Business Account. `app_id` and `graph_version` are needed for calls to Meta, not for receiving."""
+    """A WhatsApp Business Account. All but `waba_id` is needed for calls to Meta, not for receiving.
+
+    `prove_calls` adds `appsecret_proof` to every call, for apps that require it. `owns_app`: no other connector uses the app,
+    so its own callback address may be written. `graph_url` is another address of the Graph API (a simulator).
+    """
 
     waba_id: MetaId
     app_id: MetaId | None = None
     graph_version: GraphVersion | None = None
+    graph_url: GraphUrl | None = None
+    prove_calls: bool | None = None
+    owns_app: bool | None = None
 
 
 class AccountConfig(SettingsModel):

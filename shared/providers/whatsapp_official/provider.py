@@ -5,6 +5,7 @@ from __future__ import annotations
 from shared.domain.enums import ConnectorType, TokenKind
 from shared.providers.contract import Provider
 from shared.providers.whatsapp_official.capabilities import CAPABILITIES
+from shared.providers.whatsapp_official.checks import CHECKING
 from shared.providers.whatsapp_official.config import (
     SETTINGS,
     account_refs,
@@ -14,6 +15,9 @@ from shared.providers.whatsapp_official.config import (
 )
 from shared.providers.whatsapp_official.normalise import normalise
 from shared.providers.whatsapp_official.receiving import RECEIVING
+from shared.providers.whatsapp_official.sending import SENDING
+from shared.providers.whatsapp_official.setup import SETTING_UP
+from shared.providers.whatsapp_official.tokens import RENEWING
 
 PROVIDER = Provider(
     tipo=ConnectorType.WHATSAPP_OFFICIAL,
@@ -26,6 +30,10 @@ PROVIDER = Provider(
     settings=SETTINGS,
     required_token=TokenKind.ACCESS_TOKEN,
     capabilities=CAPABILITIES,
+    sending=SENDING,
+    renewing=RENEWING,
+    checking=CHECKING,
+    setting_up=SETTING_UP,
     redact=frozenset(
         {
             "access_token",

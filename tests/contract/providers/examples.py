@@ -5,7 +5,9 @@ named as the value of the setting `dialect`. `kinds.json` beside the examples li
 
 `expected` has one of `items` and `unparseable: true`, and/or `verdict` (`verified`, or the reason of a refusal). `request` adds
 what the body does not tell: `headers`, `query`, `method`, `account_id`, `received_at_ms`, `settings`, `secrets` (texts; else
-`example-app-secret`), `certificates`. An item lists its class and every field that differs from the field's default.
+`example-app-secret`), `certificates`, and in `signature_good` the `proof`: what may not be changed at all without a refusal
+(`body`, `query`, names of headers); `test_verification.py` changes it in every way. An item lists its class and every field
+that differs from the field's default.
 """
 
 from __future__ import annotations
@@ -99,9 +101,20 @@ def items_of(provider: Provider, example: Example) -> list[AnyItem]:
 
 def verdict_of(provider: Provider, example: Example) -> str:
     """`verified`, or the reason of the refusal, of the request as the example describes it."""
+    verdict = provider.receiving.verify(request_of(example), secrets_of(example))
+    return "verified" if isinstance(verdict, Verified) else verdict.reason
+
+
+def secrets_of(example: Example) -> list[ReceivingSecret]:
+    """The live secrets that the example was signed under."""
+    values = [text.encode() for text in example.request.get("secrets", [])] or [EXAMPLE_SECRET]
+    return [ReceivingSecret(id=f"webhook/{index}", use=SecretUse.SIGN, value=value) for index, value in enumerate(values)]
+
+
+def request_of(example: Example) -> Request:
+    """The request as the example describes it."""
     given = example.request
-    secrets = [text.encode() for text in given.get("secrets", [])] or [EXAMPLE_SECRET]
-    request = Request(
+    return Request(
         method=given.get("method", "POST"),
         query=given.get("query", ""),
         headers={name: value.encode("latin-1") for name, value in given.get("headers", {}).items()},
@@ -111,9 +124,6 @@ def verdict_of(provider: Provider, example: Example) -> str:
         settings=example.settings,
         certificates={url: pem.encode() for url, pem in given.get("certificates", {}).items()},
     )
-    opened = [ReceivingSecret(id=f"webhook/{index}", use=SecretUse.SIGN, value=value) for index, value in enumerate(secrets)]
-    verdict = provider.receiving.verify(request, opened)
-    return "verified" if isinstance(verdict, Verified) else verdict.reason
 
 
 def described(item: AnyItem) -> dict[str, Any]:

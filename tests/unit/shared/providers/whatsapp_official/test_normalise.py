@@ -23,7 +23,7 @@ from shared.providers.whatsapp_official.normalise import normalise
 from tests.contract.providers.examples import examples_in, folder_of
 
 EXAMPLES = examples_in(folder_of(provider_of("whatsapp_official")))
-LISTS = ("messages", "statuses", "errors", "message_echoes", "user_preferences", "user_id_update", "calls")
+LISTS = ("messages", "calls", "statuses", "errors", "message_echoes", "user_preferences", "user_id_update")
 
 
 def items(document: object) -> list[AnyItem]:
