@@ -90,9 +90,8 @@ class Edge:
         self._refusals = RefusalLog(structlog.get_logger().warning, self._loop.time)
         self._slow: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="large-bodies")
-        self._counters: dict[tuple[str, str], Any] = {}
         self._callers: dict[bytes, Caller] = {}  # by URL; one that no longer fits the snapshots is found anew
-        self._body_bytes = parts.metrics.body_bytes
+        self._metrics = parts.metrics
         self.inflight = 0  # waiting for Kafka
 
     # --- Service
@@ -142,11 +141,8 @@ class Edge:
 
     def answered(self, exchange: Exchange | None, answer: Answer, seconds: float) -> None:
         """Count and, unless all is well, log."""
-        metrics, outcome = self._parts.metrics, answer.outcome
-        counter = self._counters.get(answer.labels)
-        if counter is None:
-            counter = self._counters[answer.labels] = metrics.requests.labels(*answer.labels)
-        counter.inc()
+        metrics, outcome = self._metrics, answer.outcome
+        metrics.requests.inc(answer.labels)
         if outcome is _ACCEPTED:
             metrics.answer_seconds.observe(seconds)
         elif outcome is not _HANDSHAKE:
@@ -246,7 +242,7 @@ class Edge:
     def _delivered(self, exchange: Exchange, error: ChannelsError | None) -> None:
         self.inflight -= 1
         if error is None:
-            self._body_bytes.inc(exchange.held_bytes)
+            self._metrics.body_bytes.inc(amount=exchange.held_bytes)
             exchange.respond(exchange.caller.accepted)
         else:
             exchange.respond(decide.answer(exchange.caller.receiving, "unavailable", _kafka_reason(error)))

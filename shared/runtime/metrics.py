@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from shared.runtime.tally import Count, Times
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -12,14 +14,14 @@ class IngestMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # One per HTTP answer; outcome: accepted, refused, too_large, unknown_connector, unavailable, busy, malformed, timeout …
-        self.requests = Counter(
+        self.requests = Count(
             "channels_ingest_requests", "Requests answered, by outcome and reason.", ["outcome", "reason"], registry=registry
         )
         # From the last byte of the request to the answer: what a provider feels.
-        self.answer_seconds = Histogram(
-            "channels_ingest_answer_seconds", "Time to answer an accepted request.", buckets=_SECONDS, registry=registry
+        self.answer_seconds = Times(
+            "channels_ingest_answer_seconds", "Time to answer an accepted request.", _SECONDS, registry=registry
         )
-        self.body_bytes = Counter("channels_ingest_body_bytes", "Bytes of accepted bodies.", registry=registry)
+        self.body_bytes = Count("channels_ingest_body_bytes", "Bytes of accepted bodies.", registry=registry)
         self.connections = Gauge("channels_ingest_connections", "Open client connections.", registry=registry)
         self.inflight = Gauge("channels_ingest_inflight_requests", "Requests waiting for Kafka.", registry=registry)
         self.ready = Gauge("channels_ingest_ready", "1 while Kafka acknowledges and the snapshots are read.", registry=registry)
