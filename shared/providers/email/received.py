@@ -1,0 +1,192 @@
+"""One received mail in the form that all dialects share, and the message that is made of it.
+
+Source: RFC 5322 §3.6.4 (identification fields). The person is the `From` address in lower case: local parts may tell cases
+apart by the book (RFC 5321 §2.4) and do so nowhere. Equal for every way in, so that a mail gives the same message by each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from shared.domain.content import Content, Email, MailAddress, Media, Unsupported
+from shared.domain.enums import AliasKind, Direction, MessageKind, WebhookEvent
+from shared.domain.items import Alias, MessageItem, Peer
+from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_TEXT_CHARACTERS, clean_text
+from shared.providers.documents import Malformed
+from shared.providers.email.automatic import auto_submitted
+from shared.providers.email.decoding import (
+    addresses,
+    date_ms,
+    message_id,
+    message_ids,
+    normal_address,
+    unstructured,
+    without_tag,
+)
+from shared.providers.email.html_text import text_of_html
+from shared.providers.email.mime import Head
+from shared.providers.email.quotation import split_quotation
+
+# Together these keep an event far below Kafka's 1 MB, whatever the characters are.
+MAX_LISTED = 100
+MAX_OTHERS = 20
+MAX_ATTACHMENTS = 100
+MAX_QUOTED_CHARACTERS = 16_384
+_MAX_SUBJECT_CHARACTERS = 1_024
+_MAX_NAME_CHARACTERS = 128
+_MAX_REFS = 60
+_DELIVERED_TO = ("delivered-to", "x-original-to", "x-envelope-to", "envelope-to")
+_SEALED_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """What whoever received the mail for us found, in lower case."""
+
+    spf: str | None = None
+    dkim: str | None = None
+    dmarc: str | None = None
+    spam: str | None = None
+    virus: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedMail:
+    """A mail as one dialect tells it. `head` has all headers; what a dialect gives in better form stands beside it.
+
+    `html` is the source where there is no plain text. `enclosed`: (content type, beginning of its bytes) of the parts that a
+    report consists of. `envelope_recipients`: addresses of ours that got it, best first. `sent`: from our own Sent folder.
+    `once`: what repeats of this delivery share, where that must not be the mail's own id. `left_out`: where the content
+    lies instead (a provider's word).
+    """
+
+    head: Head
+    path: str = ""
+    text: str | None = None
+    html: str | None = None
+    html_part: str | None = None
+    attachments: tuple[Media, ...] = ()
+    enclosed: tuple[tuple[str, bytes], ...] = ()
+    envelope_recipients: tuple[str, ...] = ()
+    received_at_ms: int | None = None
+    verdicts: Verdicts = Verdicts()
+    sent: bool = False
+    once: str | None = None
+    left_out: Unsupported | None = None
+
+    @property
+    def sender(self) -> MailAddress | None:
+        """Who wrote: the first address of `From`, else `Sender`, else the envelope's."""
+        for name in ("from", "sender", "return-path"):
+            found = addresses(self.head.all(name)[:1], 1)
+            if found:
+                return found[0]
+        return None
+
+    @property
+    def account_refs(self) -> tuple[str, ...]:
+        """Names of the account that this may be for: envelope, delivery headers, To and Cc; then their whole domains."""
+        own = self.head.all("from") if self.sent else [*self.head.all("to"), *self.head.all("cc")]
+        shown = [entry.address for entry in addresses(own, MAX_LISTED)]
+        delivered = [value for name in _DELIVERED_TO for value in self.head.all(name)[:3]]
+        candidates = [normal_address(value) for value in (*self.envelope_recipients, *delivered, *shown)]
+        return refs_of(address for address in candidates if address is not None)
+
+
+def refs_of(candidates: Iterable[str]) -> tuple[str, ...]:
+    """`address:` for each address, with and without its tag, then `domain:` for each domain."""
+    known = list(candidates)
+    exact = [f"address:{spelling}" for address in known for spelling in (address, without_tag(address))]
+    domains = [f"domain:{address.rpartition('@')[2]}" for address in known]
+    return tuple(dict.fromkeys((*exact[:_MAX_REFS], *domains[:_MAX_REFS])))
+
+
+def message_item(mail: ReceivedMail) -> MessageItem:
+    """The message; raises Malformed (`sender_missing`, `recipient_missing`) where nobody at the other end is named."""
+    head, sender = mail.head, mail.sender
+    listed = addresses(head.all("to"), MAX_LISTED)
+    person = (listed[0] if listed else None) if mail.sent else sender
+    if person is None:
+        raise Malformed("recipient_missing" if mail.sent else "sender_missing")
+    subject = unstructured(head.first("subject"), _MAX_SUBJECT_CHARACTERS)
+    content = _content(mail, subject, sender, listed)
+    identity = message_id(head.first("message-id")) or _digest(mail, content)
+    written_by = sender.address if sender is not None else ""
+    return MessageItem(
+        path=mail.path,
+        evento=WebhookEvent.MESSAGE_IN,
+        account_refs=mail.account_refs,
+        # A stranger who knows an id must not be able to use it up for somebody else's mail, hence the sender beside it.
+        dedup_key=mail.once or f"{identity}|{written_by}",
+        provider_time_ms=mail.received_at_ms if mail.received_at_ms is not None else date_ms(head.first("date")),
+        direction=Direction.ECHO if mail.sent else Direction.INBOUND,
+        kind=MessageKind.EMAIL if content.unsupported is None else MessageKind.UNSUPPORTED,
+        provider_message_id=identity,
+        peer=Peer(aliases=(Alias(kind=AliasKind.MAIL, value=person.address),), name=_short(person).name),
+        content=content,
+        reply_to_provider_message_id=_answered(head),
+    )
+
+
+def _content(mail: ReceivedMail, subject: str | None, sender: MailAddress | None, to: tuple[MailAddress, ...]) -> Content:
+    head, verdicts = mail.head, mail.verdicts
+    plain = mail.text if mail.text and mail.text.strip() else text_of_html(mail.html) if mail.html else ""
+    split = split_quotation(plain)
+    references = message_ids(head.first("references"))
+    answered = message_ids(head.first("in-reply-to"))
+    return Content(
+        text=clean_text(split.text, MAX_TEXT_CHARACTERS) or None,
+        attachments=mail.attachments[:MAX_ATTACHMENTS],
+        unsupported=mail.left_out or _sealed(mail, plain),
+        email=Email(
+            subject=subject or None,
+            html_part=mail.html_part,
+            quoted_text=clean_text(split.quoted, MAX_QUOTED_CHARACTERS) or None,
+            message_id=message_id(head.first("message-id")),
+            in_reply_to=answered[0] if answered else None,
+            references=references,
+            to=tuple(_short(entry) for entry in to),
+            cc=tuple(_short(entry) for entry in addresses(head.all("cc"), MAX_LISTED)),
+            bcc=tuple(_short(entry) for entry in addresses(head.all("bcc"), MAX_OTHERS)),
+            reply_to=tuple(_short(entry) for entry in addresses(head.all("reply-to"), MAX_OTHERS)),
+            envelope_recipient=mail.envelope_recipients[0] if mail.envelope_recipients else None,
+            auto_submitted=auto_submitted(head, sender.address if sender is not None else None, subject),
+            spf=_word(verdicts.spf),
+            dkim=_word(verdicts.dkim),
+            dmarc=_word(verdicts.dmarc),
+            spam=_word(verdicts.spam),
+            virus=_word(verdicts.virus),
+        ),
+    )
+
+
+def _sealed(mail: ReceivedMail, plain: str) -> Unsupported | None:
+    """An encrypted mail has nothing to read; it is kept, with its parts, as what it is."""
+    stated = mail.head.content_type()
+    types = {media.mime_type for media in mail.attachments}
+    if plain.strip() or not (stated == "multipart/encrypted" or stated in _SEALED_TYPES or types & _SEALED_TYPES):
+        return None
+    return Unsupported(provider_type=stated if stated != "multipart/mixed" else "multipart/encrypted", code="encrypted")
+
+
+def _answered(head: Head) -> str | None:
+    """The mail that this one answers: `In-Reply-To`, else the last of `References`."""
+    answered = message_ids(head.first("in-reply-to")) or message_ids(head.first("references"))[-1:]
+    return answered[0] if answered else None
+
+
+def _digest(mail: ReceivedMail, content: Content) -> str:
+    """An id for a mail without one: the same for every copy of it."""
+    parts = [mail.head.first(name) or "" for name in ("date", "from", "to", "subject")]
+    text = "\x00".join((*parts, content.text or "", *(media.filename or "" for media in content.attachments)))
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def _short(entry: MailAddress) -> MailAddress:
+    return MailAddress(address=entry.address, name=clean_text(entry.name, _MAX_NAME_CHARACTERS) or None)
+
+
+def _word(verdict: str | None) -> str | None:
+    return clean_text(verdict.strip().lower(), MAX_CODE_CHARACTERS) or None if verdict else None
