@@ -21,7 +21,7 @@ _ABSENT = re.compile(
 )
 
 
-def auto_submitted(head: Head, sender: str | None, subject: str | None) -> str | None:
+def auto_submitted(head: Head, sender: str | None, subject: str | None) -> str | None:  # noqa: PLR0911 - one for each sign
     """Why a mail is taken for a machine's, as a short code; None for a person's.
 
     `auto-replied`, `auto-generated`, `auto-notified` (or the header's own word), `null_sender`, `list`, `bulk`, `no_reply`.
