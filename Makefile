@@ -25,7 +25,7 @@ down: $(READY) ## Stop them; the data stay.
 test: $(READY) ## Every test; ARGS="tests/unit -k name" runs some.
 	@$(PY) -m pytest $(ARGS)
 
-bench: $(READY) ## Measure against the alternatives, rewrite docs/PERFORMANCE.md; BENCH=router|ingest|e2e|memory for one part.
+bench: $(READY) ## Measure against the alternatives, rewrite docs/PERFORMANCE.md; BENCH=router|ingest|e2e|memory|normalise for one part.
 	@$(PY) -m tests.bench $(BENCH) $(ARGS)
 
 chaos: $(READY) ## Kill, freeze and cut everything under load; then play every planted fault (about 20 minutes).

@@ -1,6 +1,6 @@
 """`make bench`: measure side by side, print, and rewrite docs/PERFORMANCE.md.
 
-python -m tests.bench [router|ingest|e2e|memory ...] [--quick] [--home DIRECTORY] [--no-page]
+python -m tests.bench [router|ingest|e2e|memory|normalise ...] [--quick] [--home DIRECTORY] [--no-page]
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.local.stack import LocalStack
-from tests.bench import end_to_end, ingest, machine, memory, report, router
+from tests.bench import end_to_end, ingest, machine, memory, normalise, report, router
 from tests.bench.measurement import Part
 from tests.bench.site import Site
 
 Run = Callable[[Site, bool, Callable[[str], None]], Part]
+NORMALISE = "normalise"  # the one part that needs no stack
 
 
 def _router(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
@@ -39,31 +40,37 @@ def _memory(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
     return memory.run(site, memory.Sizes.quick() if quick else memory.Sizes(), say)
 
 
+def _normalise(quick: bool, say: Callable[[str], None]) -> Part:
+    return normalise.run(normalise.Sizes.quick() if quick else normalise.Sizes(), say)
+
+
 PARTS: dict[str, Run] = {"router": _router, "ingest": _ingest, "e2e": _end_to_end, "memory": _memory}
+NAMES = (*PARTS, NORMALISE)
 
 
 def main() -> None:
     """Run the parts asked for (all by default) on a stack of their own, which is stopped at the end."""
     arguments = _arguments()
-    names = arguments.parts or list(PARTS)
+    names = arguments.parts or list(NAMES)
     home: Path = arguments.home or Path(tempfile.mkdtemp(prefix="channels-bench-"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped on the way out
     _say(f"bench in {home}: {', '.join(names)}")
     try:
-        site = Site.open(home)
+        site = Site.open(home) if set(names) - {NORMALISE} else None
         for name in names:
             _measure(name, site, arguments)
     finally:
-        LocalStack(home).stop()
+        if set(names) - {NORMALISE}:
+            LocalStack(home).stop()
         if arguments.home is None:
             shutil.rmtree(home, ignore_errors=True)
 
 
-def _measure(name: str, site: Site, arguments: argparse.Namespace) -> None:
+def _measure(name: str, site: Site | None, arguments: argparse.Namespace) -> None:
     busy = machine.busy_share()
     _say(f"\n{name}: the machine is {busy:.0%} busy with other things")
     began = time.monotonic()
-    part = PARTS[name](site, arguments.quick, _say)
+    part = _normalise(arguments.quick, _say) if site is None or name == NORMALISE else PARTS[name](site, arguments.quick, _say)
     part.notes.append(f"Just before, the machine was {busy:.0%} busy with other things.")
     context = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -80,14 +87,14 @@ def _measure(name: str, site: Site, arguments: argparse.Namespace) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"Some of {', '.join(PARTS)}; all by default.")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"Some of {', '.join(NAMES)}; all by default.")
     parser.add_argument("--quick", action="store_true", help="Only see that it works: the figures mean nothing.")
     parser.add_argument("--home", type=Path, help="Keep the stack's data in this directory (default: a temporary one).")
     parser.add_argument("--record", type=Path, help="Write the figures to this JSON file instead of docs/.")
     arguments = parser.parse_args()
-    unknown = set(arguments.parts) - set(PARTS)
+    unknown = set(arguments.parts) - set(NAMES)
     if unknown:
-        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     if arguments.record is None and not arguments.quick:
         arguments.record = report.RECORD
     return arguments
