@@ -40,6 +40,7 @@ class Answer:
     body: bytes = b""
     retry_after_seconds: int | None = None
     allow: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()  # beside those of every answer
     labels: tuple[str, str] = field(init=False, repr=False, compare=False)
     rendered: dict[str, tuple[bytes, bytes]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -98,6 +99,7 @@ def _parts(answer: Answer, connection: str) -> tuple[bytes, bytes]:
         lines.append(f"Retry-After: {answer.retry_after_seconds}")
     if answer.allow is not None:
         lines.append(f"Allow: {answer.allow}")
+    lines += [f"{name}: {value}" for name, value in answer.headers]
     if connection:
         lines.append(f"Connection: {connection}")
     return "\r\n".join([*lines, "Date: "]).encode("ascii"), _END_OF_HEAD + body

@@ -16,6 +16,7 @@ from services.ingest.answers import FAILED, Answer, Outcome
 from services.ingest.connector_keys import ConnectorKeys, OpenedConnector
 from services.ingest.decide import Caller
 from services.ingest.exchange import Exchange
+from services.ingest.rate_limits import RateLimits
 from services.ingest.refusals import RefusalLog
 from services.ingest.trace import trace_of
 from shared.adapters.avro import Codec
@@ -32,6 +33,7 @@ from shared.providers.receiving import receiving_of
 from shared.runtime.metrics import IngestMetrics
 
 _KNOWN_URLS = 10_000
+_HANDSHAKES = ("GET", "OPTIONS")  # the methods that never carry a webhook
 _ACCEPTED, _HANDSHAKE = Outcome.ACCEPTED, Outcome.HANDSHAKE  # the way to a member of an enumeration is long
 
 
@@ -87,6 +89,7 @@ class Edge:
         self._parts = parts
         self._loop = asyncio.get_running_loop()
         self._records = WebhookRecords(parts.codec)
+        self._limits = RateLimits(self._loop.time)
         self._refusals = RefusalLog(structlog.get_logger().warning, self._loop.time)
         self._slow: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="large-bodies")
@@ -123,6 +126,8 @@ class Edge:
         if refusal is None and self.inflight >= self._parts.inflight_requests:
             refusal = decide.answer(caller.receiving, "busy", "inflight")
         exchange.caller = caller
+        if caller.particular and caller.receiving.answer_headers is not None:
+            exchange.answer_headers = caller.receiving.answer_headers(decide.request_of(exchange, 0))
         return refusal or caller.receiving.max_body_bytes
 
     def too_large(self, exchange: Exchange) -> Answer:
@@ -131,10 +136,12 @@ class Edge:
 
     def handle(self, exchange: Exchange) -> None:
         """A whole request: at once if its connector is open and its body small."""
+        if exchange.caller.particular and self._limit(exchange):
+            return
         opened = self._parts.keys.ready(exchange.caller.connector)
         if opened is None or len(exchange.body) > LARGE_BODY_BYTES:
             self._spawn(self._handle_slowly(exchange))
-        elif exchange.method == "GET":
+        elif exchange.method in _HANDSHAKES:
             self._shake_hands(exchange, opened)
         else:
             self._settle(exchange, opened)
@@ -165,13 +172,26 @@ class Edge:
 
     # --- the flow
 
+    def _limit(self, exchange: Exchange) -> bool:
+        """True if the request was one too many of its kind, and is answered."""
+        caller = exchange.caller
+        limit = caller.receiving.rate_limit
+        if limit is None or exchange.method in _HANDSHAKES:
+            return False
+        key = limit.key(decide.request_of(exchange, self._parts.clock.now_ms()))
+        wait = 0 if key is None else self._limits.take(caller.connector.connector_id, key, limit)
+        if wait:
+            exchange.respond(decide.rate_limited(caller.receiving, wait))
+        return wait > 0
+
     def _shake_hands(self, exchange: Exchange, opened: OpenedConnector) -> None:
         now_ms = self._parts.clock.now_ms()
-        exchange.respond(decide.shake_hands(exchange.caller, _request(exchange), opened.secrets, now_ms))
+        exchange.respond(decide.shake_hands(exchange.caller, decide.request_of(exchange, now_ms), opened.secrets, now_ms))
 
     def _settle(self, exchange: Exchange, opened: OpenedConnector) -> None:
         """Verify → seal → produce, all on the loop."""
-        caller, request, now_ms = exchange.caller, _request(exchange), self._parts.clock.now_ms()
+        caller, now_ms = exchange.caller, self._parts.clock.now_ms()
+        request = decide.request_of(exchange, now_ms)
         verdict = decide.judge(caller, request, opened.secrets, now_ms)
         if not isinstance(verdict, Verified):
             exchange.respond(_not_verified(caller, verdict))
@@ -195,7 +215,7 @@ class Edge:
         try:
             async with asyncio.timeout(self._parts.slow_seconds):
                 opened = self._parts.keys.ready(caller.connector) or await self._parts.keys.open(caller.connector)
-                if exchange.method == "GET":
+                if exchange.method in _HANDSHAKES:
                     self._shake_hands(exchange, opened)
                 elif len(exchange.body) > LARGE_BODY_BYTES:
                     await self._settle_large(exchange, opened)
@@ -212,7 +232,8 @@ class Edge:
 
     async def _settle_large(self, exchange: Exchange, opened: OpenedConnector) -> None:
         """Hash and seal in a thread, store, and only then produce the record that refers to the object."""
-        caller, request, now_ms = exchange.caller, _request(exchange), self._parts.clock.now_ms()
+        caller, now_ms = exchange.caller, self._parts.clock.now_ms()
+        request = decide.request_of(exchange, now_ms)
         record_id = new_uuid7()
         verdict, reference, sealed = await self._loop.run_in_executor(
             self._threads, _verify_and_seal, caller, request, opened, now_ms, record_id
@@ -257,10 +278,6 @@ def _not_verified(caller: Caller, verdict: Verdict) -> Answer:
     if isinstance(verdict, Undecided):
         return decide.answer(caller.receiving, "unavailable", verdict.reason)
     return decide.answer(caller.receiving, "refused", verdict.reason if isinstance(verdict, Refused) else "refused")
-
-
-def _request(exchange: Exchange) -> Request:
-    return Request(method=exchange.method, query=exchange.caller.target.query, headers=exchange.headers, body=exchange.body)
 
 
 def _verify_and_seal(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
 
 from services.ingest.answers import Answer, Outcome
+from services.ingest.exchange import Exchange
 from shared.adapters.kafka import fixed_event_headers
 from shared.adapters.webhook_record import origin_of
 from shared.domain.enums import ConnectorStatus, RecordSource, SecretUse
 from shared.domain.records import BodyReference, ConnectorSnapshot, WebhookReceived
 from shared.domain.topics import Topic
-from shared.providers.contract import Receiving, ReceivingSecret, Request, Situation, Verdict, Verified
+from shared.providers.contract import NOTHING, Receiving, ReceivingSecret, Request, Situation, Verdict, Verified
 
 YOUNG_MS = 60_000
 """A connector id younger than this may be on its way to us: the provider is asked to come again instead of told 404."""
@@ -58,17 +62,30 @@ class Caller:
     connector: ConnectorSnapshot
     receiving: Receiving
     accepted: Answer = field(init=False)
+    settings: Mapping[str, Any] = field(init=False)
+    certificates: Mapping[str, bytes] = field(init=False)
+    methods: frozenset[str] = field(init=False)
+    particular: bool = field(init=False)  # this provider limits rates or wants headers on every answer; most do not
     record_key: bytes = field(init=False)
     record_origin: bytes = field(init=False)
     record_headers: tuple[tuple[str, bytes], ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        connector = self.connector
+        connector, settings = self.connector, _settings_of(self.connector)
+        if self.receiving.dialects:
+            receiving = replace(self.receiving, answers=self.receiving.answers_for(settings))
+            object.__setattr__(self, "receiving", receiving)
+        receiving = self.receiving
+        particular = receiving.rate_limit is not None or receiving.answer_headers is not None
         origin = origin_of(connector.tenant_id, connector.connector_id, self.target.account_id)
         headers = fixed_event_headers(
             event_type=Topic.WEBHOOK_RECEIVED.value, source="/channels/ingest", subject=connector.connector_id
         )
-        object.__setattr__(self, "accepted", answer(self.receiving, "accepted"))
+        object.__setattr__(self, "accepted", answer(receiving, "accepted"))
+        object.__setattr__(self, "settings", settings)
+        object.__setattr__(self, "certificates", _certificates_of(connector))
+        object.__setattr__(self, "methods", receiving.methods | ({"GET"} if receiving.handshake is not None else set()))
+        object.__setattr__(self, "particular", particular)
         object.__setattr__(self, "record_key", connector.connector_id.encode())
         object.__setattr__(self, "record_origin", origin)
         object.__setattr__(self, "record_headers", headers)
@@ -110,12 +127,17 @@ def admit(
 def admit_size(caller: Caller, method: str, length_bytes: int | None) -> Answer | None:
     """What the head alone tells: a method that the provider has no use for, or an announced body that is too large."""
     receiving = caller.receiving
-    if method != "POST" and not (method == "GET" and receiving.handshake is not None):
-        allow = "POST" if receiving.handshake is None else "GET, POST"
+    if method not in caller.methods:
+        allow = ", ".join(sorted(caller.methods))
         return Answer(status=405, outcome=Outcome.METHOD, reason="method_not_allowed", allow=allow)
     if length_bytes is not None and length_bytes > receiving.max_body_bytes:
         return answer(receiving, "too_large", "body_too_large")
     return None
+
+
+def rate_limited(receiving: Receiving, wait_seconds: int) -> Answer:
+    """The answer to one request too many; after `wait_seconds` there is room for one."""
+    return replace(answer(receiving, "rate_limited"), retry_after_seconds=wait_seconds)
 
 
 def answer(receiving: Receiving, situation: Situation, reason: str = "") -> Answer:
@@ -126,6 +148,22 @@ def answer(receiving: Receiving, situation: Situation, reason: str = "") -> Answ
         outcome=_OUTCOMES[situation],
         reason=reason or situation,
         retry_after_seconds=_RETRY_AFTER_SECONDS.get(status),
+        headers=receiving.answers.headers.get(situation, ()),
+    )
+
+
+def request_of(exchange: Exchange, now_ms: int) -> Request:
+    """What verification may look at; `exchange.caller` is known."""
+    caller: Caller = exchange.caller
+    return Request(
+        method=exchange.method,
+        query=caller.target.query,
+        headers=exchange.headers,
+        body=exchange.body,
+        account_id=caller.target.account_id,
+        received_at_ms=now_ms,
+        settings=caller.settings,
+        certificates=caller.certificates,
     )
 
 
@@ -151,8 +189,10 @@ def shake_hands(caller: Caller, request: Request, secrets: Sequence[ReceivingSec
         return Answer(status=405, outcome=Outcome.METHOD, reason="method_not_allowed", allow="POST")
     given = caller.receiving.handshake(request, live(secrets, SecretUse.HANDSHAKE, now_ms))
     if given.status >= 400:
-        return Answer(status=given.status, outcome=Outcome.REFUSED, reason="handshake_refused", body=given.body)
-    return Answer(status=given.status, outcome=Outcome.HANDSHAKE, reason="", body=given.body)
+        return Answer(
+            status=given.status, outcome=Outcome.REFUSED, reason="handshake_refused", body=given.body, headers=given.headers
+        )
+    return Answer(status=given.status, outcome=Outcome.HANDSHAKE, reason="", body=given.body, headers=given.headers)
 
 
 def raw_record(
@@ -188,6 +228,19 @@ def given_trace(headers: Mapping[str, bytes]) -> str | None:
     """The caller's `traceparent` if it is a valid one of version 00 (https://www.w3.org/TR/trace-context/)."""
     value = headers.get("traceparent")
     return value.decode("ascii") if value is not None and _TRACEPARENT.fullmatch(value) else None
+
+
+def _settings_of(connector: ConnectorSnapshot) -> Mapping[str, Any]:
+    """The connector's config; nothing if it is no JSON object, which the management would not have stored."""
+    try:
+        settings = json.loads(connector.config)
+    except ValueError:
+        return NOTHING
+    return MappingProxyType(settings) if settings and isinstance(settings, dict) else NOTHING
+
+
+def _certificates_of(connector: ConnectorSnapshot) -> Mapping[str, bytes]:
+    return {one.url: one.pem.encode("ascii", "replace") for one in connector.certificates} if connector.certificates else NOTHING
 
 
 def _is_young(connector_id: str, now_ms: int) -> bool:

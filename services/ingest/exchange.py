@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from services.ingest.answers import Answer
@@ -35,6 +35,7 @@ class Exchange:
     """One request; `respond` answers it, once, now or later. Header names are lower-case, repeated values joined by `, `."""
 
     __slots__ = (
+        "answer_headers",
         "body",
         "caller",
         "completed_at",
@@ -62,9 +63,12 @@ class Exchange:
         self.early: Answer | None = None  # decided by the head; the body is only dropped
         self.completed_at = 0.0  # of the loop's clock: when the last byte had come
         self.caller: Any = None  # what `admit` of the service found out
+        self.answer_headers: tuple[tuple[str, str], ...] = ()  # what every answer to this request must carry
 
     def respond(self, answer: Answer) -> None:
         """Send the answer when its turn has come. A second answer, or one to a client that has gone, is dropped."""
+        if self.answer_headers:
+            answer = replace(answer, headers=(*answer.headers, *self.answer_headers))
         self.owner.respond(self, answer)
 
 

@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
                 transport.abort()
         elif self._active is not None:
             if now - self._active.completed_at > limits.answer_seconds:
-                self.respond(self._active, answers.OVERDUE)
+                self._active.respond(answers.OVERDUE)
         else:
             self._check_reading(now)
 
@@ -215,13 +215,13 @@ class Connection(asyncio.Protocol):
         while self._waiting and self._active is None and self._paused_since is None and not self._closing:
             exchange = self._active = self._waiting.pop(0)
             if exchange.early is not None:
-                self.respond(exchange, exchange.early)
+                exchange.respond(exchange.early)
                 continue
             try:
                 self._server.service.handle(exchange)
             except Exception as error:  # as above; the client may come again
                 self._server.failed(error)
-                self.respond(exchange, answers.FAILED)
+                exchange.respond(answers.FAILED)
 
     def _advance(self) -> None:
         """Go on with what was read ahead, then with what was not yet parsed."""
