@@ -39,7 +39,8 @@ class Placement:
     """Where one credential goes.
 
     `header` sets the header `name`, `query` and `form` a parameter, `path` replaces `{name}` in the URL, `json` sets a
-    top-level field of a JSON body, `login` is the password beside the user `name` (SMTP, IMAP). `template` has one `{}`.
+    field of a JSON body (by its name, or by a JSON Pointer through objects and lists that are there), `login` is the
+    password beside the user `name` (SMTP, IMAP). `template` has one `{}`.
     `derive` makes the value from all opened credentials (a proof, a pair); else it is the one called `credential`.
     """
 
@@ -165,12 +166,23 @@ def placed(call: ProviderCall, credentials: Credentials) -> PlacedCall:
                 body = (*_fields(body), (placement.name, value))
             case "json":
                 document = json.loads(body if isinstance(body, bytes) else b"{}")
-                body = json_body({**document, placement.name: value})
+                body = json_body(_with(document, placement.name, value))
             case "login":
                 login = (placement.name, value)
     if query:
         url += ("&" if "?" in url else "?") + urlencode(query)
     return PlacedCall(call, url, tuple(headers), body, login)
+
+
+def _with(document: dict[str, Any], name: str, value: str) -> dict[str, Any]:
+    if not name.startswith("/"):
+        return {**document, name: value}
+    *parents, last = name.split("/")[1:]
+    place: Any = document
+    for part in parents:
+        place = place[int(part)] if isinstance(place, list) else place[part]
+    place[last] = value
+    return document
 
 
 def _fields(body: object) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,196 @@
+"""Messages of Evolution, and what becomes of those that went out.
+
+`key` names a message: `remoteJid` is the chat, `participant` the member of a group; `remoteJidAlt`, `participantAlt` and, in
+older versions, `senderPn`, `participantPn` and `previousRemoteJid` are further addresses of the same person, by phone
+where the first is a LID and the other way round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from shared.domain.content import Revoke
+from shared.domain.enums import DeliveryStatus, MessageKind, WebhookEvent
+from shared.domain.items import AnyItem, Content
+from shared.providers.cleaning import MAX_URL_CHARACTERS, exact_text
+from shared.providers.documents import Malformed, fingerprint
+from shared.providers.whatsapp_unofficial.fields import JsonObject, elements, flag, inner, milliseconds, text
+from shared.providers.whatsapp_unofficial.jids import Jid, parse_jid
+from shared.providers.whatsapp_unofficial.origins import Origin, Written, edited, message, message_id_of, receipt
+from shared.providers.whatsapp_unofficial.proto import MediaSource, is_revoke, said
+from shared.providers.whatsapp_unofficial.shapes import choice, content_kind
+
+_STATUSES = {
+    "ERROR": DeliveryStatus.FAILED,
+    "PENDING": DeliveryStatus.ACCEPTED,
+    "SERVER_ACK": DeliveryStatus.SENT,
+    "DELIVERY_ACK": DeliveryStatus.DELIVERED,
+    "READ": DeliveryStatus.READ,
+    "PLAYED": DeliveryStatus.PLAYED,
+}
+_NUMBERED = ("ERROR", "PENDING", "SERVER_ACK", "DELIVERY_ACK", "READ", "PLAYED")  # Baileys' own numbers, from 0
+_CHAT_ADDRESSES = ("remoteJid", "remoteJidAlt", "senderPn", "senderLid", "previousRemoteJid")
+_MEMBER_ADDRESSES = ("participant", "participantAlt", "participantPn", "participantLid")
+
+
+def message_upserted(origin: Origin, data: JsonObject) -> AnyItem:
+    """`messages.upsert`: somebody wrote, or the company did in its phone app. Raises Malformed."""
+    written = _written(inner(data, "key"), data)
+    if written.chat.is_audience:
+        return origin.audience(written.chat)
+    body = inner(data, "message")
+    if not body:  # a note that something happened in the chat, or a message whose keys are still on their way
+        return origin.left_out("placeholder")
+    spoken = said(body, inner(data, "contextInfo"), _media_source(origin, body, written.message_id), text(data, "messageType"))
+    if spoken.protocol is not None:
+        return _protocol(origin, written, body)
+    return message(origin, written, spoken)
+
+
+def _protocol(origin: Origin, written: Written, body: JsonObject) -> AnyItem:
+    note = inner(_innermost(body), "protocolMessage")
+    if not inner(note, "editedMessage"):
+        return origin.left_out("protocol")
+    return edited(origin, written, text(inner(note, "key"), "id"), said(inner(note, "editedMessage"), {}))
+
+
+def _innermost(body: JsonObject) -> JsonObject:
+    wrapped = inner(inner(body, "editedMessage"), "message")
+    return wrapped or body
+
+
+def own_message_sent(origin: Origin, data: JsonObject) -> AnyItem:
+    """`send.message`: a call to this API sent it, so it is a receipt of ours and no message of somebody else."""
+    key = inner(data, "key")
+    return receipt(
+        origin,
+        message_id_of(text(key, "id")),
+        DeliveryStatus.ACCEPTED,
+        chat=text(key, "remoteJid"),
+        others=_addresses(key, _CHAT_ADDRESSES[1:]),
+        time_ms=milliseconds(data.get("messageTimestamp")),
+    )
+
+
+def message_edited(origin: Origin, data: JsonObject) -> AnyItem:
+    """`messages.edited`: a `protocolMessage`, whose `key` names the ORIGINAL. It comes for every such note.
+
+    A revocation is told again by `messages.delete`, which names the chat as we see it: so this one is left out. The key is
+    written from the author's side; where it names our own number as the chat, nobody can say who the author is.
+    """
+    note = inner(data, "protocolMessage") or data
+    body = inner(note, "editedMessage") or inner(data, "message")
+    if not body:
+        return origin.left_out("revoke_follows" if is_revoke(note.get("type", -1)) else "protocol")
+    key = inner(note, "key")
+    written = _written(key, data)
+    if written.chat.is_audience:
+        return origin.audience(written.chat)
+    if written.chat == parse_jid(origin.own_address):
+        raise Malformed("peer_missing")
+    stamp = note.get("timestampMs") or data.get("messageTimestamp")
+    moment = milliseconds(stamp)
+    target = written.message_id
+    edit_id = message_id_of(f"{target}:edit:{moment if moment is not None else fingerprint(body)[:16]}")
+    return edited(
+        origin, replace(written, message_id=edit_id, time_ms=moment), target, said(body, {}, _media_source(origin, {}, target))
+    )
+
+
+def message_deleted(origin: Origin, data: JsonObject) -> AnyItem:
+    """`messages.delete`: the key of the message, or, after a deletion by this API, its row with the key in it."""
+    written = _written(inner(data, "key") or data, data)
+    if written.chat.is_audience:
+        return origin.audience(written.chat)
+    return message(
+        origin, written, content_kind(MessageKind.REVOKE, Content(revoke=Revoke(target_provider_message_id=written.message_id)))
+    )
+
+
+def message_updated(origin: Origin, data: JsonObject) -> AnyItem:
+    """`messages.update`: a receipt, a deletion, or the votes of a poll. Raises Malformed."""
+    key = inner(data, "key")
+    message_id = message_id_of(text(data, "keyId") or text(key, "id"))
+    fields = {**key, **{name: value for name, value in data.items() if name != "key"}, "id": message_id}
+    chat = parse_jid(text(fields, "remoteJid"))
+    if chat is not None and chat.is_audience:
+        return origin.audience(chat)
+    if data.get("pollUpdates"):
+        return _votes(origin, fields)
+    name = _status_name(data.get("status"))
+    if name == "DELETED":
+        return message_deleted(origin, fields)
+    status = _STATUSES.get(name or "")
+    if status is None:
+        raise Malformed("status_unknown" if name else "status_missing")
+    if not flag(fields, "fromMe"):
+        return origin.left_out("of_a_message_of_the_peer", WebhookEvent.MESSAGE_STATUS)  # read by us on another device
+    return receipt(
+        origin,
+        message_id,
+        status,
+        chat=text(fields, "remoteJid"),
+        others=_addresses(fields, _CHAT_ADDRESSES[1:]),
+        participant=text(fields, "participant"),
+        error_code="ERROR" if status is DeliveryStatus.FAILED else None,
+    )
+
+
+def _status_name(status: Any) -> str | None:
+    if isinstance(status, bool) or not isinstance(status, int | str):
+        return None
+    if isinstance(status, str) and not status.isdigit():
+        return status.upper()
+    number = int(status) if len(str(status)) < 4 else -1
+    return _NUMBERED[number] if 0 <= number < len(_NUMBERED) else str(status)[:16]
+
+
+def _votes(origin: Origin, fields: JsonObject) -> AnyItem:
+    """Votes come as the whole state of the poll, per option: clear in a talk of two, and in a group if one has voted."""
+    options = [option for option in elements(fields, "pollUpdates") if isinstance(option, dict)]
+    chosen = [option for option in options if _voters(option)]
+    voters = sorted({voter for option in chosen for voter in _voters(option)})
+    written = _written({**fields, "fromMe": False}, fields)
+    if written.chat.is_group:
+        if len(voters) != 1:
+            return origin.left_out("poll_of_many")
+        written = replace(written, addresses=(voters[0],))
+    titles = ", ".join(title for option in chosen if (title := text(option, "name")))
+    vote = replace(content_kind(MessageKind.INTERACTIVE, choice("poll_vote", None, titles)), reply_to=written.message_id)
+    vote_id = message_id_of(f"{written.message_id}:vote:{fingerprint(titles, voters, origin.stamp)[:16]}")
+    return message(origin, replace(written, message_id=vote_id), vote)
+
+
+def _voters(option: JsonObject) -> list[str]:
+    return [voter for voter in elements(option, "voters") if isinstance(voter, str)]
+
+
+def _written(key: JsonObject, data: JsonObject) -> Written:
+    """Who wrote a message, from its key. Raises Malformed (`id_missing`, `chat_missing`)."""
+    message_id = message_id_of(text(key, "id"))
+    chat: Jid | None = parse_jid(text(key, "remoteJid"))
+    if chat is None:
+        raise Malformed("chat_missing")
+    names = _MEMBER_ADDRESSES if chat.is_group else _CHAT_ADDRESSES
+    return Written(
+        message_id=message_id,
+        from_me=flag(key, "fromMe"),
+        chat=chat,
+        addresses=(*_addresses(key, names), *_addresses(data, names[1:])),
+        name=text(data, "pushName"),
+        time_ms=milliseconds(data.get("messageTimestamp")),
+    )
+
+
+def _addresses(fields: JsonObject, names: tuple[str, ...]) -> tuple[str | None, ...]:
+    return tuple(text(fields, name) for name in names if name in fields)
+
+
+def _media_source(origin: Origin, body: JsonObject, message_id: str) -> MediaSource:
+    """The bytes by the message's id at the server, where S3 is on by URL, where `base64` is on in this very body."""
+    return MediaSource(
+        provider_media_id=message_id,
+        url=exact_text(text(body, "mediaUrl"), MAX_URL_CHARACTERS),
+        raw_part=f"{origin.path}/message/base64" if text(body, "base64") else None,
+    )

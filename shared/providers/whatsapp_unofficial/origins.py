@@ -1,0 +1,181 @@
+"""One element of a webhook: where it stands, whose account it is about, and the items that can come of it.
+
+What all dialects agree on is decided here, so that one message reads the same through each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared.domain.content import Edit
+from shared.domain.enums import ConnectorEventName, DeliveryStatus, Direction, HealthStatus, MessageKind, WebhookEvent
+from shared.domain.items import ConnectorEventItem, MessageItem, Peer, PoisonItem, ReceiptItem
+from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, clean_text, exact_text
+from shared.providers.documents import Malformed, fingerprint, fragment_of
+from shared.providers.whatsapp_unofficial.jids import Jid, aliases_of, group_peer, peer_of
+from shared.providers.whatsapp_unofficial.redaction import without_credentials
+from shared.providers.whatsapp_unofficial.shapes import Said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """`path` is the element's JSON Pointer, `event` the provider's word, `stamp` what tells two like events apart.
+
+    `own_address` is that of the account itself, where the body says it.
+    """
+
+    path: str
+    event: str
+    account_refs: tuple[str, ...]
+    element: Any
+    stamp: Any = None
+    own_address: str | None = None
+
+    def poison(self, reason: str, evento: WebhookEvent = WebhookEvent.FALLBACK) -> PoisonItem:
+        """The item of an element that cannot be read. No credential is left in its fragment."""
+        clean = without_credentials(self.element)
+        fragment = fragment_of(clean)
+        try:
+            key = fingerprint(reason, self.event, clean)
+        except Malformed:
+            key = fingerprint(reason, self.event, self.path, fragment.decode("ascii"))
+        return PoisonItem(
+            path=self.path, evento=evento, account_refs=self.account_refs, dedup_key=key, reason=reason, fragment=fragment
+        )
+
+    def told(
+        self,
+        name: ConnectorEventName,
+        values: Mapping[str, object] | None = None,
+        *,
+        health: HealthStatus | None = None,
+        evento: WebhookEvent = WebhookEvent.FALLBACK,
+        time_ms: int | None = None,
+    ) -> ConnectorEventItem:
+        """A connector event with short codes (absent ones are left out); raises Malformed if it cannot be hashed."""
+        codes = {key: _code(value) for key, value in (values or {}).items()}
+        return ConnectorEventItem(
+            path=self.path,
+            evento=evento,
+            account_refs=self.account_refs,
+            dedup_key=fingerprint(self.event, self.account_refs, self.stamp, without_credentials(self.element)),
+            provider_time_ms=time_ms,
+            name=name,
+            provider_event=clean_text(self.event, MAX_CODE_CHARACTERS) or "missing",
+            values={key: code for key, code in codes.items() if code},
+            health=health,
+        )
+
+    def left_out(self, reason: str, evento: WebhookEvent = WebhookEvent.MESSAGE_IN) -> ConnectorEventItem:
+        """The element says nothing to anybody, and this is why."""
+        return self.told(ConnectorEventName.NOTHING, {"reason": reason}, evento=evento)
+
+    def audience(self, chat: Jid) -> ConnectorEventItem:
+        """Stories, broadcast lists and channels: other products of WhatsApp, and no conversation."""
+        what = "status" if chat.user == "status" else chat.server
+        return self.told(ConnectorEventName.FOREIGN, {"object": what}, evento=WebhookEvent.MESSAGE_IN)
+
+
+def _code(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return clean_text(str(value), MAX_CODE_CHARACTERS) or "" if isinstance(value, str | int | float) else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """Who wrote a message, where and when. `addresses` are all of the person's; in a group those of its member."""
+
+    message_id: str
+    from_me: bool
+    chat: Jid
+    addresses: tuple[str | None, ...]
+    name: str | None
+    time_ms: int | None
+    group_name: str | None = None
+
+
+def message_id_of(value: str | None) -> str:
+    """A message's id exactly; raises Malformed (`id_missing`, `id_malformed`)."""
+    exact = exact_text(value)
+    if exact is None:
+        raise Malformed("id_malformed" if value else "id_missing")
+    return exact
+
+
+def message(origin: Origin, written: Written, spoken: Said) -> MessageItem:
+    """One message. A revocation is called after its target, because only some of the dialects give it an id of its own.
+
+    Raises Malformed (`peer_missing`).
+    """
+    message_id = written.message_id
+    if spoken.content.revoke is not None:
+        message_id = message_id_of(f"{spoken.content.revoke.target_provider_message_id}:revoke")
+    peer = _peer(written)
+    if peer is None:
+        raise Malformed("peer_missing")
+    return MessageItem(
+        path=origin.path,
+        evento=WebhookEvent.MESSAGE_IN,
+        account_refs=origin.account_refs,
+        dedup_key=message_id,
+        provider_time_ms=written.time_ms,
+        direction=Direction.ECHO if written.from_me else Direction.INBOUND,
+        kind=spoken.kind,
+        provider_message_id=message_id,
+        peer=peer,
+        content=spoken.content,
+        group_id=written.chat.group_id if written.chat.is_group else None,
+        reply_to_provider_message_id=spoken.reply_to,
+        forwarded=spoken.forwarded,
+        frequently_forwarded=spoken.frequently_forwarded,
+        group_name=clean_text(written.group_name, MAX_NAME_CHARACTERS) or None if written.chat.is_group else None,
+    )
+
+
+def _peer(written: Written) -> Peer | None:
+    if written.from_me and written.chat.is_group:
+        return group_peer(written.chat)
+    # the name on an own message is the company's ("Você"), not the peer's
+    return peer_of(None if written.from_me else written.name, *written.addresses)
+
+
+def edited(origin: Origin, written: Written, target: str | None, spoken: Said) -> MessageItem:
+    """An edit: the new content in its own fields. Raises Malformed (`edit_target_missing`, `peer_missing`)."""
+    exact = exact_text(target)
+    if exact is None:
+        raise Malformed("edit_target_missing")
+    content = replace(spoken.content, edit=Edit(target_provider_message_id=exact, kind=spoken.kind))
+    return message(origin, written, replace(spoken, kind=MessageKind.EDIT, content=content))
+
+
+def receipt(
+    origin: Origin,
+    message_id: str,
+    status: DeliveryStatus,
+    *,
+    chat: str | None,
+    others: tuple[str | None, ...] = (),
+    participant: str | None = None,
+    time_ms: int | None = None,
+    error_code: str | None = None,
+    error_detail: str | None = None,
+) -> ReceiptItem:
+    """What became of a message that went out. In a group the recipient is the member; `others`: more addresses of theirs."""
+    member = aliases_of(participant) if participant else ()
+    key = member[0].key if member else ""
+    return ReceiptItem(
+        path=origin.path,
+        evento=WebhookEvent.MESSAGE_STATUS,
+        account_refs=origin.account_refs,
+        dedup_key=f"{message_id}:{status.value}:{key}",
+        provider_time_ms=time_ms,
+        provider_message_id=message_id,
+        status=status,
+        recipient=member or aliases_of(chat, *others),
+        participant=key,
+        error_code=clean_text(error_code, MAX_CODE_CHARACTERS) or None,
+        error_detail=clean_text(error_detail, MAX_NAME_CHARACTERS) or None,
+    )

@@ -1,0 +1,1 @@
+"""The dialect of WAHA (WhatsApp HTTP API), with its engines WEBJS, NOWEB, GOWS and WPP."""
