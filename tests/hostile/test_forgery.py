@@ -62,7 +62,11 @@ def signed(body: bytes, signature: bytes) -> Request:
 GENUINE = {"whatsapp_official": (signed(b"{}", sign(APP_SECRET, b"{}")), signed(b"{}", sign(b"other", b"{}")))}
 
 
-@pytest.mark.parametrize("receiving", RECEIVING, ids=lambda receiving: receiving.tipo.value)
+# the providers whose proof is an HMAC under each secret; tests/contract/providers has the schemes of all
+HMACS = [one for one in RECEIVING if one.tipo.value in GENUINE]
+
+
+@pytest.mark.parametrize("receiving", HMACS, ids=lambda receiving: receiving.tipo.value)
 def test_signatures_are_compared_in_constant_time_and_with_every_secret(receiving: Receiving, tattling: list[int]) -> None:
     genuine, forged = GENUINE[receiving.tipo.value]
     signing = [secret for secret in secrets() if secret.use is SecretUse.SIGN]
@@ -72,7 +76,7 @@ def test_signatures_are_compared_in_constant_time_and_with_every_secret(receivin
     assert len(tattling) == 2 * len(signing)
 
 
-@pytest.mark.parametrize("receiving", [one for one in RECEIVING if one.handshake], ids=lambda receiving: receiving.tipo.value)
+@pytest.mark.parametrize("receiving", [one for one in HMACS if one.handshake], ids=lambda receiving: receiving.tipo.value)
 @pytest.mark.parametrize(("token", "status"), [("right", 200), ("wrong", 403), ("righ", 403), ("", 403)])
 def test_verify_tokens_are_compared_in_constant_time(receiving: Receiving, token: str, status: int, tattling: list[int]) -> None:
     known = [ReceivingSecret(id="w/0", use=SecretUse.HANDSHAKE, value=Tattling(b"right")) for _ in range(3)]
