@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,28 +17,30 @@ from shared.providers.whatsapp_official.people import People
 _LATEST_SECONDS = 4_102_444_800  # the year 2100: later than that is no time in seconds
 
 
-@dataclass(frozen=True, kw_only=True)
 class Change:
-    """`entry[i].changes[j]` with a value that is an object. `path` is its JSON Pointer."""
+    """`entry[i].changes[j]` with a value that is an object. `path` is its JSON Pointer; nobody changes it afterwards.
 
-    path: str
-    entry_id: Any
-    entry_time: Any
-    field: str
-    value: JsonObject
+    `account_refs`: the number this change is about, as accounts are called, `phone_number_id:<id>`; empty if it names none.
+    """
 
-    @cached_property
-    def people(self) -> People:
-        """Who is named in `contacts`."""
-        return People(self.value.get("contacts"))
-
-    @cached_property
-    def account_refs(self) -> tuple[str, ...]:
-        """The number this change is about, as accounts are called: `phone_number_id:<id>`; empty if it names none."""
-        metadata = self.value.get("metadata")
+    def __init__(self, *, path: str, entry_id: Any, entry_time: Any, field: str, value: JsonObject) -> None:
+        self.path = path
+        self.entry_id = entry_id
+        self.entry_time = entry_time
+        self.field = field
+        self.value = value
+        self._people: People | None = None
+        metadata = value.get("metadata")
         number_id = metadata.get("phone_number_id") if isinstance(metadata, dict) else None
         exact = exact_text(number_id, 64) if isinstance(number_id, str) else None
-        return () if exact is None else (f"phone_number_id:{exact}",)
+        self.account_refs: tuple[str, ...] = () if exact is None else (f"phone_number_id:{exact}",)
+
+    @property
+    def people(self) -> People:
+        """Who is named in `contacts`; read once."""
+        if self._people is None:
+            self._people = People(self.value.get("contacts"))
+        return self._people
 
     @cached_property
     def wide_refs(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ Source: https://developers.facebook.com/documentation/business-messaging/whatsap
 
 from __future__ import annotations
 
-import msgspec
+from msgspec import ValidationError, convert
 
 from shared.domain.enums import AliasKind
 from shared.domain.items import Alias, Peer
@@ -27,8 +27,8 @@ class People:
         self._by_user: dict[str, Contact] = {}
         for element in contacts if isinstance(contacts, list) else ():
             try:
-                contact = msgspec.convert(element, Contact)
-            except msgspec.ValidationError:
+                contact = convert(element, Contact)
+            except ValidationError:
                 continue  # it only adds a name or an alias; the message itself says who wrote it
             phone = phone_digits(contact.wa_id)
             if phone is not None:
