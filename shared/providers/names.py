@@ -5,4 +5,4 @@
 
 from __future__ import annotations
 
-FOLDERS: tuple[str, ...] = ("whatsapp_official", "telegram")
+FOLDERS: tuple[str, ...] = ("whatsapp_official", "telegram", "email", "webchat")

@@ -16,13 +16,13 @@ from shared.domain.enums import DeliveryStatus
 from shared.domain.items import AnyItem
 from shared.providers.cleaning import MAX_URL_CHARACTERS, clean_text, exact_text
 from shared.providers.contract import UnparseableBody
-from shared.providers.documents import Malformed, decode_object, fingerprint
+from shared.providers.documents import Malformed, decode_object
 from shared.providers.email.decoding import normal_address
 from shared.providers.email.filenames import harmless_filename
 from shared.providers.email.forms import Field, read_form
 from shared.providers.email.items import items_of, poison
 from shared.providers.email.mime import Head
-from shared.providers.email.provider_events import Told, mail_event, receipt, seconds_ms, text, unknown_event
+from shared.providers.email.provider_events import Told, bad_event, mail_event, once_of, receipt, seconds_ms, text, unknown_event
 from shared.providers.email.raw_mail import read_raw
 from shared.providers.email.received import MAX_ATTACHMENTS, ReceivedMail, Verdicts
 from shared.providers.email.reports import ENCLOSED_TYPES
@@ -148,7 +148,7 @@ def _event(document: dict[str, Any]) -> AnyItem:
     told = Told(
         path="/event-data",
         event=name,
-        once=text(event, "id") or fingerprint(event),
+        once=text(event, "id") or once_of(event),
         time_ms=seconds_ms(event.get("timestamp")),
         message_id=(text(event, "message", "headers", "message-id") or "").strip("<>") or None,
         recipient=text(event, "recipient"),
@@ -159,6 +159,8 @@ def _event(document: dict[str, Any]) -> AnyItem:
         or text(event, "reason"),
         variables=variables if isinstance(variables, dict) else {},
     )
+    if name == "rejected":  # Mailgun itself would not send it
+        told = replace(told, status_code="5.7.1", diagnostic=text(event, "reject", "reason"))
     try:
         if name == "failed":
             return (
@@ -167,7 +169,7 @@ def _event(document: dict[str, Any]) -> AnyItem:
         if name in _RECEIPTS:
             return receipt(told, _RECEIPTS[name])
     except Malformed as fault:
-        return poison(told.path, fault.reason, event)
+        return bad_event(told, fault, event)
     return mail_event(told, _EVENTS[name]) if name in _EVENTS else unknown_event(told)
 
 

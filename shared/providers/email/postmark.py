@@ -17,14 +17,14 @@ from shared.domain.content import Media
 from shared.domain.enums import DeliveryStatus
 from shared.domain.items import AnyItem
 from shared.providers.cleaning import exact_text
-from shared.providers.documents import Malformed, decode_object, fingerprint
+from shared.providers.documents import Malformed, decode_object
 from shared.providers.email.bodies import decoded
 from shared.providers.email.decoding import normal_address
 from shared.providers.email.filenames import harmless_filename
 from shared.providers.email.items import items_of, poison
 from shared.providers.email.mime import Head
 from shared.providers.email.moments import iso_ms
-from shared.providers.email.provider_events import Told, mail_event, receipt, text, unknown_event
+from shared.providers.email.provider_events import Told, bad_event, mail_event, once_of, receipt, text, unknown_event
 from shared.providers.email.raw_mail import read_raw
 from shared.providers.email.received import MAX_ATTACHMENTS, ReceivedMail, Verdicts
 from shared.providers.email.reports import ENCLOSED_TYPES
@@ -163,22 +163,22 @@ def _event(event: dict[str, Any]) -> AnyItem:
     name = text(event, "RecordType") or ""
     variables = event.get("Metadata")
     moment = next((text(event, key) for key in ("BouncedAt", "DeliveredAt", "ReceivedAt", "ChangedAt") if key in event), None)
+    told = Told(
+        path="",
+        event=name,
+        once=f"{name}:{text(event, 'ID') or once_of(event)}",
+        time_ms=iso_ms(moment),
+        message_id=text(event, "MessageID"),
+        recipient=text(event, "Recipient") or text(event, "Email"),
+        sender=text(event, "From"),
+        diagnostic=text(event, "Details") or text(event, "Description"),
+        variables=variables if isinstance(variables, dict) else {},
+        values={"type": text(event, "Type") or ""},
+    )
     try:
-        told = Told(
-            path="",
-            event=name,
-            once=f"{name}:{text(event, 'ID') or fingerprint(event)}",
-            time_ms=iso_ms(moment),
-            message_id=text(event, "MessageID"),
-            recipient=text(event, "Recipient") or text(event, "Email"),
-            sender=text(event, "From"),
-            diagnostic=text(event, "Details") or text(event, "Description"),
-            variables=variables if isinstance(variables, dict) else {},
-            values={"type": text(event, "Type") or ""},
-        )
         return _item(event, told)
     except Malformed as fault:
-        return poison("", fault.reason, event)
+        return bad_event(told, fault, event)
 
 
 # https://postmarkapp.com/developer/api/bounce-api#bounce-types: what is no end of the delivery

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.domain.enums import AliasKind, ConnectorEventName, DeliveryStatus, HealthStatus, WebhookEvent
-from shared.domain.items import Alias, ConnectorEventItem, ReceiptItem
+from shared.domain.items import Alias, ConnectorEventItem, PoisonItem, ReceiptItem
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, clean_text, exact_text
-from shared.providers.documents import Malformed
+from shared.providers.documents import Malformed, fingerprint
 from shared.providers.email.bounces import enhanced_status, error_class, reply_code
-from shared.providers.email.decoding import normal_address, unstructured
+from shared.providers.email.decoding import addresses, normal_address, unstructured
+from shared.providers.email.items import poison
 from shared.providers.email.received import refs_of
 
 # What we add when we send (`X-Mailgun-Variables`, `X-SMTPAPI`, `X-PM-Metadata-…`, SES tags) and get back in each event.
@@ -42,8 +43,8 @@ class Told:
 
 def account_refs(told: Told) -> tuple[str, ...]:
     """The account by our own variable or by the sender's address; at last the one that takes the rest."""
-    named = [normal_address(text) for text in (_variable(told, VARIABLE_ACCOUNT), told.sender)]
-    return (*refs_of(address for address in named if address is not None), ANY_ACCOUNT)
+    named = addresses(filter(None, (_variable(told, VARIABLE_ACCOUNT), told.sender)), 2)
+    return (*refs_of(entry.address for entry in named), ANY_ACCOUNT)
 
 
 def receipt(told: Told, status: DeliveryStatus) -> ReceiptItem:
@@ -69,6 +70,11 @@ def receipt(told: Told, status: DeliveryStatus) -> ReceiptItem:
         error_code=(code or clean_text(told.status_code, MAX_CODE_CHARACTERS) or None) if failed else None,
         error_detail=clean_text(diagnostic, MAX_NAME_CHARACTERS) or None if failed else None,
     )
+
+
+def bad_event(told: Told, fault: Malformed, element: object) -> PoisonItem:
+    """An event that is not as documented."""
+    return poison(told.path, fault.reason, element, account_refs(told), WebhookEvent.MESSAGE_STATUS)
 
 
 def mail_event(told: Told, event: str) -> ConnectorEventItem:
@@ -117,6 +123,14 @@ def _connector_event(
 def _variable(told: Told, name: str) -> str | None:
     value = told.variables.get(name)
     return value if isinstance(value, str) else None
+
+
+def once_of(event: Mapping[str, Any]) -> str:
+    """What repeats of an event without an id share: its content."""
+    try:
+        return fingerprint(event)
+    except Malformed as fault:  # nested beyond reason
+        return fault.reason
 
 
 def texts(value: object) -> Iterable[str]:

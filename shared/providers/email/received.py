@@ -38,7 +38,9 @@ _MAX_SUBJECT_CHARACTERS = 1_024
 _MAX_NAME_CHARACTERS = 128
 _MAX_REFS = 60
 _DELIVERED_TO = ("delivered-to", "x-original-to", "x-envelope-to", "envelope-to")
-_SEALED_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"})
+_SEALED_TYPES = frozenset(
+    {"multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +167,9 @@ def _content(mail: ReceivedMail, subject: str | None, sender: MailAddress | None
 def _sealed(mail: ReceivedMail, plain: str) -> Unsupported | None:
     """An encrypted mail has nothing to read; it is kept, with its parts, as what it is."""
     stated = mail.head.content_type()
-    types = {media.mime_type for media in mail.attachments}
-    if plain.strip() or not (stated == "multipart/encrypted" or stated in _SEALED_TYPES or types & _SEALED_TYPES):
-        return None
-    return Unsupported(provider_type=stated if stated != "multipart/mixed" else "multipart/encrypted", code="encrypted")
+    types = (stated, *(media.mime_type for media in mail.attachments))
+    found = next((kind for kind in types if kind is not None and kind in _SEALED_TYPES), None)
+    return None if found is None or plain.strip() else Unsupported(provider_type=found, code="encrypted")
 
 
 def _answered(head: Head) -> str | None:

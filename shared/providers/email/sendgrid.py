@@ -18,13 +18,23 @@ from shared.domain.enums import DeliveryStatus
 from shared.domain.items import AnyItem
 from shared.providers.cleaning import exact_text
 from shared.providers.contract import UnparseableBody
-from shared.providers.documents import Malformed, at_most_max_items, fingerprint
+from shared.providers.documents import Malformed, at_most_max_items
 from shared.providers.email.decoding import normal_address
 from shared.providers.email.filenames import harmless_filename
 from shared.providers.email.forms import Field, read_form
 from shared.providers.email.items import items_of, poison
 from shared.providers.email.mime import read_head
-from shared.providers.email.provider_events import Told, mail_event, receipt, seconds_ms, text, texts, unknown_event
+from shared.providers.email.provider_events import (
+    Told,
+    bad_event,
+    mail_event,
+    once_of,
+    receipt,
+    seconds_ms,
+    text,
+    texts,
+    unknown_event,
+)
 from shared.providers.email.raw_mail import read_raw
 from shared.providers.email.received import MAX_ATTACHMENTS, ReceivedMail, Verdicts
 from shared.providers.email.reports import ENCLOSED_TYPES
@@ -114,10 +124,7 @@ def _events(body: bytes) -> Iterator[AnyItem]:
         raise UnparseableBody("not a JSON array")
     for index, event in enumerate(events):
         path = f"/{index}"
-        try:
-            yield _event(path, event) if isinstance(event, dict) else poison(path, "object_expected", event)
-        except Malformed as fault:
-            yield poison(path, fault.reason, event)
+        yield _event(path, event) if isinstance(event, dict) else poison(path, "object_expected", event)
 
 
 def _tolerant(body: bytes) -> Any:
@@ -135,7 +142,7 @@ def _event(path: str, event: dict[str, Any]) -> AnyItem:
     told = Told(
         path=path,
         event=name,
-        once=text(event, "sg_event_id") or fingerprint(event),
+        once=text(event, "sg_event_id") or once_of(event),
         time_ms=seconds_ms(event.get("timestamp")),
         message_id=ours or exact_text(theirs),
         recipient=text(event, "email"),
@@ -145,7 +152,10 @@ def _event(path: str, event: dict[str, Any]) -> AnyItem:
         values={"type": text(event, "type") or ""},
     )
     if name in _RECEIPTS:
-        return receipt(told, _RECEIPTS[name])
+        try:
+            return receipt(told, _RECEIPTS[name])
+        except Malformed as fault:
+            return bad_event(told, fault, event)
     return mail_event(told, _EVENTS[name]) if name in _EVENTS else unknown_event(replace(told, values={}))
 
 

@@ -27,6 +27,7 @@ from shared.providers.email.provider_events import (
     VARIABLE_ACCOUNT,
     VARIABLE_MESSAGE,
     Told,
+    bad_event,
     connector_event,
     mail_event,
     receipt,
@@ -92,7 +93,7 @@ def _items(notification: _Notification) -> Iterator[AnyItem]:
     try:
         yield from _events(message, kind, told)
     except Malformed as fault:
-        yield poison(told.path, fault.reason, {"MessageId": notification.message_id, "type": kind})
+        yield bad_event(told, fault, {"MessageId": notification.message_id, "type": kind})
 
 
 def _mail(notification: _Notification) -> ReceivedMail:

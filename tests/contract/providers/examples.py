@@ -6,7 +6,8 @@ named as the value of the setting `dialect`. `kinds.json` beside the examples li
 `expected` has one of `items` and `unparseable: true`, and/or `verdict` (`verified`, or the reason of a refusal). `request` adds
 what the body does not tell: `headers`, `query`, `method`, `account_id`, `received_at_ms`, `settings`, `secrets` (texts; else
 `example-app-secret`), `certificates`, and in `signature_good` the `proof`: what may not be changed at all without a refusal
-(`body`, `query`, names of headers); `test_verification.py` changes it in every way. An item lists its class and every field
+(`body`, `query`, names of headers, `body:<a text that stands in it once>`); `test_verification.py` changes it in every way.
+`record_headers` are those that a service of ours writes into the raw record (mailbox). An item lists its class and every field
 that differs from the field's default.
 """
 
@@ -96,6 +97,7 @@ def items_of(provider: Provider, example: Example) -> list[AnyItem]:
     """The items of the example's body, with the headers that the edge would keep; raises UnparseableBody."""
     kept = provider.receiving.kept_headers
     headers = {name: value for name, value in example.request.get("headers", {}).items() if name in kept}
+    headers |= example.request.get("record_headers", {})
     return list(provider.normalise(example.body, headers, example.settings))
 
 

@@ -102,6 +102,8 @@ class TestCompleteness:
 
 def _at(document: Any, path: str) -> Any:
     for part in path.split("/")[1:]:
+        if isinstance(document, str):
+            document = json.loads(document)  # JSON text inside of JSON, as SNS has it
         document = document[int(part) if isinstance(document, list) else part.replace("~1", "/").replace("~0", "~")]
     return document
 

@@ -234,4 +234,5 @@ def test_the_edge_loads_no_normaliser() -> None:
         "shared.providers.receiving",
         *folders,
         *(f"{folder}.receiving" for folder in folders),
+        *(f"shared.providers.email.{module}" for module in ("signatures", "signed_fields", "sns")),  # its five schemes
     }
