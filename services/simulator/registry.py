@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.simulator.evolution import Evolution
+from services.simulator.mail_push import MailPush
 from services.simulator.mailgun import Mailgun
 from services.simulator.meta import Meta
 from services.simulator.oauth import Google, Microsoft
@@ -26,4 +27,5 @@ STAND_INS: tuple[type[StandIn], ...] = (
     Sns,
     Google,
     Microsoft,
+    MailPush,
 )

@@ -173,5 +173,6 @@ SCHEDULES: dict[str, Schedule] = {
     "sendgrid": Schedule(timeout_seconds=30.0, next_step=_sendgrid),  # assumed
     "postmark": Schedule(timeout_seconds=30.0, next_step=_postmark),  # assumed
     "sns": Schedule(timeout_seconds=15.0, next_step=_sns),
+    "mail_push": Schedule(timeout_seconds=30.0, next_step=_postmark),  # a server of one's own: as patient as Postmark
     "webchat": Schedule(timeout_seconds=20.0, next_step=_browser),
 }

@@ -35,7 +35,8 @@ _NAMES = {"sent": "Send", "delivered": "Delivery", "failed": "Bounce", "read": "
 
 
 class Sns(MailStandIn):
-    """`about`: `topic_arn`, `version` of the signature (`1` SHA-1, `2` SHA-256), `basic` (`user:password` of the URL).
+    """`about`: `topic_arn`, `version` of the signature (`1` SHA-1, `2` SHA-256), `basic` (`user:password` of the URL),
+    `key` (above 0: a forger's, which no certificate has).
 
     The key pair and the certificate are new in each process: RSA keys cannot be made out of a seed.
     """
@@ -91,7 +92,7 @@ class Sns(MailStandIn):
         label = payload.message_id if isinstance(payload, Letter) else json.dumps(payload, sort_keys=True)
         document = {**told, "MessageId": _uuid(label), "TopicArn": account.about["topic_arn"], "Timestamp": self._iso(label)}
         document |= {"SignatureVersion": account.about["version"], "SigningCertURL": CERTIFICATE_URL}
-        document["Signature"] = self.sign(document, account.about["version"])
+        document["Signature"] = self.sign(document, account.about["version"], account.about.get("key", 0))
         if document["Type"] == "Notification":
             document["UnsubscribeURL"] = f"{_HOST}/?Action=Unsubscribe&SubscriptionArn={account.about['topic_arn']}:1"
         headers = [
@@ -130,16 +131,16 @@ class Sns(MailStandIn):
         }
         return {"Type": "Notification", "Subject": "Amazon SES Email Receipt Notification", "Message": json.dumps(inner)}
 
-    def sign(self, document: Mapping[str, str], version: str) -> str:
-        """Base64 signature over the canonical text of the message."""
+    def sign(self, document: Mapping[str, str], version: str, key: int = 0) -> str:
+        """Base64 signature over the canonical text of the message; only key 0 is the certificate's."""
         names = _NOTIFICATION if document["Type"] == "Notification" else _CONFIRMATION
         text = "".join(f"{name}\n{document[name]}\n" for name in names if name in document)
         algorithm = hashes.SHA256() if version == "2" else hashes.SHA1()  # noqa: S303 - version 1 of the signature is defined by it
-        return base64.b64encode(_key().sign(text.encode(), padding.PKCS1v15(), algorithm)).decode()
+        return base64.b64encode(_key(key).sign(text.encode(), padding.PKCS1v15(), algorithm)).decode()
 
     def certificate(self) -> bytes:
         """PEM that CERTIFICATE_URL serves."""
-        key, name = _key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
+        key, name = _key(0), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
         begin = datetime.fromtimestamp(self.world.clock.now_ms / 1000, UTC) - timedelta(days=1)
         made = x509.CertificateBuilder(name, name, key.public_key(), 1, begin, begin + timedelta(days=365))
         return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
@@ -168,7 +169,7 @@ class Sns(MailStandIn):
 
 
 @cache
-def _key() -> rsa.RSAPrivateKey:
+def _key(_: int) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)  # a tenth of a second: once per process
 
 
