@@ -15,7 +15,6 @@ import pytest
 
 from shared.domain.enums import SecretUse
 from shared.providers.contract import HandshakeAnswer, ReceivingSecret, Refused, Request, Verified
-from shared.providers.names import FOLDERS
 from shared.providers.receiving import receiving_of
 from shared.providers.whatsapp_official import receiving, samples
 
@@ -228,5 +227,5 @@ def test_the_edge_loads_no_normaliser() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "shared.providers.whatsapp_official.receiving" in loaded
     parts = {name.rpartition(".")[2] for name in loaded if name.startswith("shared.providers.")}
-    assert not parts & {"normalise", "provider", "registry", "payloads", "config", "capabilities", "sending", "cleaning", "phones"}
+    assert not parts & {"normalise", "provider", "registry", "payloads", "config", "sending", "cleaning", "phones"}
     assert not {"pydantic", "phonenumbers", "sqlalchemy"} & set(loaded)
