@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import IO
 
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import ObjectStore as Store
@@ -35,6 +36,11 @@ class ObjectStore:
         """As `put`, without blocking the event loop."""
         with _translated(key):
             await self._store.put_async(key, data)
+
+    def put_file(self, key: str, file: IO[bytes]) -> None:
+        """As `put`, from an open file's position, for what is too large for the memory: parts of 5 MiB, two at a time."""
+        with _translated(key):
+            self._store.put(key, file, max_concurrency=2)
 
     def get(self, key: str) -> bytes:
         """The object's bytes; blocks. Raises NotFound, Unavailable."""

@@ -17,7 +17,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import GCM
 
 from shared.domain.errors import SealBroken, UnknownKey
 
@@ -45,7 +48,7 @@ class Aad(NamedTuple):
 class DataKey:
     """One data key, opened on first use. Threads that waited for an attempt share its end, good or bad."""
 
-    __slots__ = ("_attempts", "_cipher", "_failure", "_lock", "_unwrap", "binary_header", "id", "text_header")
+    __slots__ = ("_attempts", "_cipher", "_failure", "_key", "_lock", "_unwrap", "binary_header", "id", "text_header")
 
     def __init__(self, key_id: str, unwrap: Callable[[], bytes]) -> None:
         self.id = key_id
@@ -54,6 +57,7 @@ class DataKey:
         self._unwrap = unwrap
         self._lock = threading.Lock()
         self._cipher: AESGCM | None = None
+        self._key = b""
         self._attempts = 0
         self._failure: Exception | None = None
 
@@ -73,13 +77,38 @@ class DataKey:
             if self._attempts != seen and self._failure is not None:
                 raise self._failure
             try:
-                self._cipher = AESGCM(self._unwrap())
+                self._key = self._unwrap()
+                self._cipher = AESGCM(self._key)
             except Exception as error:
                 self._failure = error
                 raise
             finally:
                 self._attempts += 1
             return self._cipher
+
+    def stream(self, aad: bytes) -> SealingStream:
+        """Begin to seal something that comes in parts; may block as `cipher` does."""
+        self.cipher()
+        return SealingStream(self.binary_header, self._key, aad)
+
+
+class SealingStream:
+    """Seals parts as they come into the same binary form that `KeyRing.seal_bytes` makes of the whole."""
+
+    def __init__(self, header: bytes, key: bytes, aad: bytes) -> None:
+        nonce = os.urandom(NONCE_BYTES)
+        self._start = header + nonce
+        self._encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
+        self._encryptor.authenticate_additional_data(aad)
+
+    def update(self, plain: bytes) -> bytes:
+        """The sealed bytes that follow from this part."""
+        start, self._start = self._start, b""
+        return start + self._encryptor.update(plain)
+
+    def finish(self) -> bytes:
+        """The last sealed bytes; call it once, after all parts."""
+        return self.update(b"") + self._encryptor.finalize() + self._encryptor.tag
 
 
 class KeyRing:
@@ -105,6 +134,10 @@ class KeyRing:
         key = self._sealing_key()
         nonce = os.urandom(NONCE_BYTES)
         return key.binary_header + nonce + key.cipher().encrypt(nonce, plain, aad.encode())
+
+    def seal_stream(self, aad: Aad) -> SealingStream:
+        """As `seal_bytes`, for what is too large to be held in memory."""
+        return self._sealing_key().stream(aad.encode())
 
     def open_bytes(self, sealed: bytes, aad: Aad) -> bytes:
         """Open the binary form."""

@@ -68,6 +68,24 @@ class RelayMetrics:
         self.active = Gauge("channels_relay_active", "1 while this process publishes.", registry=registry)
 
 
+class MailboxMetrics:
+    """What the mailbox service counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # result: written, cut (larger than we take), gone (deleted before we came), unreadable (the server refuses to give it)
+        self.mails = Counter("channels_mailbox_mails", "Mails done with, by result.", ["result"], registry=registry)
+        self.mail_bytes = Counter("channels_mailbox_mail_bytes", "Bytes of mails that Kafka has.", registry=registry)
+        # result: accepted, refused
+        self.logins = Counter("channels_mailbox_logins", "Logins at mail servers, by result.", ["result"], registry=registry)
+        # code: of the error, from the error tree
+        self.faults = Counter("channels_mailbox_faults", "Sessions broken off, by error code.", ["code"], registry=registry)
+        # cause: first, server_changed, uidvalidity_changed, uids_went_back
+        self.resyncs = Counter("channels_mailbox_resyncs", "Folders read from a date on, by cause.", ["cause"], registry=registry)
+        self.leases_lost = Counter("channels_mailbox_leases_lost", "Leases that another process took.", registry=registry)
+        # state: reading, trouble, starting (ours); elsewhere (another process has them, or nobody yet); unreadable (configuration)
+        self.mailboxes = Gauge("channels_mailbox_mailboxes", "Mailboxes configured, by state.", ["state"], registry=registry)
+
+
 class SnapshotMetrics:
     """What every reader of the compacted snapshots counts."""
 

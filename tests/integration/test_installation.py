@@ -54,7 +54,7 @@ def test_the_command_prepares_and_migrates(stack: StackAddresses, fresh_name: st
     (owner,) = [line for line in prepared.output.splitlines() if line.startswith("CHANNELS_DATABASE_OWNER_URL=")]
     monkeypatch.setenv("CHANNELS_DATABASE_OWNER_URL", owner.partition("=")[2])
     migrated = runner.invoke(command, ["migrate"])
-    assert (migrated.exit_code, migrated.output) == (0, "schema is at 0001; nothing to do\n")
+    assert (migrated.exit_code, migrated.output) == (0, "schema is at 0002; nothing to do\n")
 
 
 def test_a_role_without_the_right_is_told_so(database: DatabaseUnderTest) -> None:

@@ -105,6 +105,23 @@ class RouterProgress(Base):
     end_offset: Mapped[int] = mapped_column(BigInteger)
 
 
+class MailboxPosition(Base):
+    """How far a mailbox was read over IMAP, and which process may read it until when (`shared.adapters.mailbox_positions`)."""
+
+    __tablename__ = "mailbox_position"
+
+    account_id: Mapped[str] = mapped_column(ForeignKey("channel_account.id", ondelete="CASCADE"), primary_key=True)
+    server: Mapped[UnlimitedText] = mapped_column(server_default="")
+    uid_validity: Mapped[int | None] = mapped_column(BigInteger)
+    last_uid: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    resync_since: Mapped[dt.date | None]
+    resync_until_uid: Mapped[int | None] = mapped_column(BigInteger)
+    moved_at: Mapped[dt.datetime | None]
+    lease_holder: Mapped[UnlimitedText | None]
+    lease_epoch: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    lease_until: Mapped[dt.datetime | None]
+
+
 class Outbox(Base):
     """Notices that something changed, written in the change's own transaction; the relay publishes and deletes them."""
 

@@ -1,0 +1,66 @@
+"""Opens a credential for the one use it is there for. Each plaintext read leaves a row in the audit log, with the reader's name.
+
+Runs as the role `channels_credential`, with the key-encryption key of purpose `credential`; no other role can read the column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session, undefer
+
+from shared.adapters.sealing import Aad
+from shared.adapters.tables import AuditLog, ChannelConnector, ChannelToken
+from shared.adapters.vault import Vault
+from shared.domain.enums import KeyPurpose, TokenKind
+from shared.management.data_keys import wrapped_keys
+
+_ACCOUNT = "account"  # metadata: the identidade that the token is for; without it, for all accounts of its connector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedToken:
+    """A credential in clear; do not keep it longer than the call it is for."""
+
+    token_id: str
+    kind: TokenKind
+    value: str = field(repr=False)
+    expires_at: datetime | None
+
+
+def newest_token(session: Session, connector_id: str, kinds: Collection[TokenKind], identidade: str) -> str | None:
+    """Id of the token that `open_token` would open; opens nothing. One named for the account goes before one for all."""
+    rows = session.execute(
+        select(ChannelToken.id, ChannelToken.extra)
+        .where(ChannelToken.connector_id == connector_id, ChannelToken.kind.in_(kinds))
+        .order_by(ChannelToken.created_at.desc(), ChannelToken.id.desc())
+    ).all()
+    for wanted in (identidade, None):
+        for token_id, extra in rows:
+            if (extra or {}).get(_ACCOUNT) == wanted:
+                return str(token_id)
+    return None
+
+
+def open_token(session: Session, vault: Vault, token_id: str, *, actor: str) -> OpenedToken | None:
+    """The token in clear, None if it is gone; the audit row is written before. The caller commits.
+
+    Raises SealBroken, UnknownKey, Unavailable.
+    """
+    token = session.get(ChannelToken, token_id, options=[undefer(ChannelToken.valor_encrypted)])
+    connector = None if token is None else session.get(ChannelConnector, token.connector_id)
+    if token is None or connector is None:
+        return None
+    tenant = connector.tenant_id
+    session.execute(
+        # `inline`: no RETURNING, the role may write to the log and not read it.
+        insert(AuditLog)
+        .inline()
+        .values(tenant_id=tenant, actor=actor, action="token.opened", subject_type="channel_token", subject_id=token.id)
+    )
+    ring = vault.ring(KeyPurpose.CREDENTIAL, tenant, wrapped_keys(session, tenant, KeyPurpose.CREDENTIAL))
+    value = ring.open_text(token.valor_encrypted, Aad(tenant, "channel_token", "valor_encrypted", token.id))
+    return OpenedToken(token_id=token.id, kind=token.kind, value=value.decode(), expires_at=token.expires_at)
