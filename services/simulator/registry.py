@@ -13,6 +13,7 @@ from services.simulator.sns import Sns
 from services.simulator.stand_in import StandIn
 from services.simulator.telegram import Telegram
 from services.simulator.waha import Waha
+from services.simulator.webchat import Webchat, WebchatServer
 from services.simulator.zapi import Zapi
 
 STAND_INS: tuple[type[StandIn], ...] = (
@@ -28,4 +29,6 @@ STAND_INS: tuple[type[StandIn], ...] = (
     Google,
     Microsoft,
     MailPush,
+    Webchat,
+    WebchatServer,
 )

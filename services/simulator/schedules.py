@@ -155,12 +155,28 @@ def _sns(answer: Answer, tried: Tried, chance: random.Random) -> Step:
 
 
 def _browser(answer: Answer, tried: Tried, chance: random.Random) -> Step:
-    # Our own widget: a lost answer, 429 and 5xx are tried again while the page is open.
+    # docs/WEBCHAT.md: after 401 a fresh token and one more try; 429, 5xx and a lost answer again while the page is open.
     if _good(answer):
         return Over(outcome="delivered")
+    if answer.status == 401 and tried.attempts == 1:
+        return Again(after_seconds=0.0)
     if answer.status is not None and answer.status < 500 and answer.status != 429:
         return Over(outcome="dropped")
-    return _after((1.0, 2.0, 4.0, 8.0, 16.0), tried)
+    given = answer.headers.get("retry-after", "")
+    wait = max(min(2.0 ** (tried.attempts - 1), 60.0), float(given) if given.isdigit() else 0.0)
+    return Over(outcome="dropped") if tried.age_seconds + wait > _PAGE_IS_OPEN else Again(after_seconds=wait)
+
+
+_PAGE_IS_OPEN = 600.0  # assumed: how long a visitor stays
+
+# Standard Webhooks, "Deliverability and reliability": the recommended schedule; 410 ends the endpoint.
+_STANDARD_DELAYS = (5.0, 300.0, 1_800.0, 2 * _HOUR, 5 * _HOUR, 10 * _HOUR, 14 * _HOUR, 20 * _HOUR, _DAY)
+
+
+def _standard(answer: Answer, tried: Tried, chance: random.Random) -> Step:
+    if _good(answer):
+        return Over(outcome="delivered")
+    return Over(outcome="disabled") if answer.status == 410 else _after(_STANDARD_DELAYS, tried)
 
 
 SCHEDULES: dict[str, Schedule] = {
@@ -174,5 +190,6 @@ SCHEDULES: dict[str, Schedule] = {
     "postmark": Schedule(timeout_seconds=30.0, next_step=_postmark),  # assumed
     "sns": Schedule(timeout_seconds=15.0, next_step=_sns),
     "mail_push": Schedule(timeout_seconds=30.0, next_step=_postmark),  # a server of one's own: as patient as Postmark
+    "webchat_server": Schedule(timeout_seconds=20.0, next_step=_standard),
     "webchat": Schedule(timeout_seconds=20.0, next_step=_browser),
 }

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from services.ingest import decide
 from services.ingest.decide import Caller, Target
-from services.simulator import evolution, mail, telegram_updates, waha, zapi
+from services.simulator import evolution, mail, telegram_updates, waha, webchat, zapi
 from services.simulator.people import Person
 from services.simulator.simulator import Simulator
 from services.simulator.sns import CERTIFICATE_URL, Sns
@@ -82,6 +82,7 @@ def _mail(dialect: str, stand_in: str, auth: str, **more: Any) -> Voice:
 _TOPIC = "arn:aws:sns:sa-east-1:000000000000:mail-1"
 _EVENTS = ("delivered", "failed")
 
+_WIDGETS = ["wgt_sim1", "wgt_sim2"]
 _TELEGRAM_UPDATES = ["message", "edited_message", "callback_query", "message_reaction", "my_chat_member"]
 
 _ALL: tuple[Voice, ...] = (
@@ -115,6 +116,22 @@ _ALL: tuple[Voice, ...] = (
     _mail("ses", "sns", "signature", receipts=_EVENTS, settings={"topic_arns": [_TOPIC]}),
     _mail("ses", "sns", "signature", suffix="-sha1", about={"version": "1"}, settings={"topic_arns": [_TOPIC]}),
     _mail("ses", "sns", "basic", about={"basic": "sns:simulated-password"}, settings={"topic_arns": [_TOPIC]}),
+    Voice(
+        name="webchat-browser",
+        tipo=ConnectorType.WEBCHAT,
+        stand_in="webchat",
+        says=webchat.SAYS,
+        settings={"dialect": "browser", "widget_ids": _WIDGETS, "origins": [webchat.ORIGIN]},
+        receipts=("delivered", "read"),
+    ),
+    Voice(
+        name="webchat-server",
+        tipo=ConnectorType.WEBCHAT,
+        stand_in="webchat_server",
+        says=webchat.SAYS,
+        settings={"dialect": "server", "widget_ids": _WIDGETS},
+        receipts=("delivered", "read"),
+    ),
     _mail("imap", "mail_push", "signature"),
 )
 _KNOWN = {provider.tipo for provider in PROVIDERS}
