@@ -5,4 +5,4 @@
 
 from __future__ import annotations
 
-FOLDERS: tuple[str, ...] = ("whatsapp_official", "telegram", "email", "webchat")
+FOLDERS: tuple[str, ...] = ("whatsapp_official", "whatsapp_unofficial", "telegram", "email", "webchat")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shared.domain.content import Edit
-from shared.domain.enums import ConnectorEventName, DeliveryStatus, Direction, HealthStatus, MessageKind, WebhookEvent
+from shared.domain.enums import ConnectorEventName, DeliveryStatus, Direction, ErrorClass, HealthStatus, MessageKind, WebhookEvent
 from shared.domain.items import ConnectorEventItem, MessageItem, Peer, PoisonItem, ReceiptItem
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, clean_text, exact_text
 from shared.providers.documents import Malformed, fingerprint, fragment_of
-from shared.providers.whatsapp_unofficial.jids import Jid, aliases_of, group_peer, peer_of
+from shared.providers.whatsapp_unofficial.jids import Jid, aliases_of, group_peer, parse_jid, peer_of
 from shared.providers.whatsapp_unofficial.redaction import without_credentials
 from shared.providers.whatsapp_unofficial.shapes import Said
 
@@ -160,11 +160,15 @@ def receipt(
     others: tuple[str | None, ...] = (),
     participant: str | None = None,
     time_ms: int | None = None,
-    error_code: str | None = None,
     error_detail: str | None = None,
 ) -> ReceiptItem:
-    """What became of a message that went out. In a group the recipient is the member; `others`: more addresses of theirs."""
-    member = aliases_of(participant) if participant else ()
+    """What became of a message that went out. In a group the recipient is the member; `others`: more addresses of theirs.
+
+    None of the servers says why a message failed (Z-API does in words), so nothing may repeat it blindly.
+    """
+    jid = parse_jid(chat)
+    member = aliases_of(participant) if participant and jid is not None and jid.is_group else ()
+    failed = status is DeliveryStatus.FAILED
     key = member[0].key if member else ""
     return ReceiptItem(
         path=origin.path,
@@ -175,7 +179,13 @@ def receipt(
         provider_message_id=message_id,
         status=status,
         recipient=member or aliases_of(chat, *others),
+        error_class=_class_of(error_detail) if failed else None,
         participant=key,
-        error_code=clean_text(error_code, MAX_CODE_CHARACTERS) or None,
+        error_code="ERROR" if failed else None,
         error_detail=clean_text(error_detail, MAX_NAME_CHARACTERS) or None,
     )
+
+
+def _class_of(detail: str | None) -> ErrorClass:
+    missing = detail is not None and "not exist" in detail.lower()
+    return ErrorClass.RECIPIENT_PERMANENT if missing else ErrorClass.UNKNOWN_OUTCOME

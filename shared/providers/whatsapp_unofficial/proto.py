@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared.domain.content import Content, Media, Product, Quoted, Referral, Revoke
+from shared.domain.content import Content, Media, Order, Product, Quoted, Referral, Revoke
 from shared.domain.enums import MessageKind
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, clean_text, exact_text
 from shared.providers.documents import Malformed
@@ -219,6 +219,11 @@ def _flow_response(value: JsonObject) -> Content | None:
     return choice("nfm_reply", None, text(flow, "name"), text(inner(value, "body"), "text"), text(flow, "paramsJson"))
 
 
+def _order(value: JsonObject) -> Content:
+    """The cart itself is fetched by its id in the app; here is the note that came with it."""
+    return Content(order=Order(note=clean_text(text(value, "message")) or None))
+
+
 def _poll(value: JsonObject) -> Content:
     return unsupported("poll", text(value, "name"))
 
@@ -250,6 +255,7 @@ _READERS: dict[str, tuple[MessageKind, Callable[[JsonObject], Content | None]]] 
     "pollCreationMessage": (MessageKind.UNSUPPORTED, _poll),
     "pollCreationMessageV2": (MessageKind.UNSUPPORTED, _poll),
     "pollCreationMessageV3": (MessageKind.UNSUPPORTED, _poll),
+    "orderMessage": (MessageKind.ORDER, _order),
     "productMessage": (MessageKind.UNSUPPORTED, _product),
     "protocolMessage": (MessageKind.REVOKE, lambda _: None),
 }

@@ -133,7 +133,6 @@ def message_updated(origin: Origin, data: JsonObject) -> AnyItem:
         chat=text(fields, "remoteJid"),
         others=_addresses(fields, _CHAT_ADDRESSES[1:]),
         participant=text(fields, "participant"),
-        error_code="ERROR" if status is DeliveryStatus.FAILED else None,
     )
 
 

@@ -82,19 +82,26 @@ def _own_fields(payload: JsonObject, data: JsonObject, engine: Said | None) -> S
     found = _documented(payload, type_, data, engine) or _answer(type_, data, body)
     if found is not None:
         return found
-    spoken_text = content_kind(MessageKind.TEXT, Content(text=clean_text(body))) if body else None
     if type_ is not None and type_ not in _SPOKEN_TYPES:
         return content_kind(MessageKind.UNSUPPORTED, unsupported(type_, _poll_name(data)))
+    return _by_engine(engine, content_kind(MessageKind.TEXT, Content(text=clean_text(body))) if body else None)
+
+
+def _by_engine(engine: Said | None, in_body: Said | None) -> Said:
+    """`body` is a text unless the engine knows better: it repeats the label of a button, the question of a poll, …."""
     if engine is None:
-        return spoken_text or content_kind(MessageKind.UNSUPPORTED, unsupported(type_))
-    telling = engine.kind not in (MessageKind.TEXT, MessageKind.UNSUPPORTED) and engine.content.media is None
-    if telling or spoken_text is None:
-        return content_kind(engine.kind, replace(engine.content, quoted=None, referral=None))
-    return spoken_text
+        return in_body or content_kind(MessageKind.UNSUPPORTED, unsupported(None))
+    strange = engine.content.unsupported
+    nameless = strange is not None and strange.provider_type == "missing"
+    if in_body is not None and (nameless or engine.kind is MessageKind.TEXT or engine.content.media is not None):
+        return in_body
+    if strange is not None and in_body is not None:
+        return content_kind(MessageKind.UNSUPPORTED, unsupported(strange.provider_type, strange.detail or in_body.content.text))
+    return content_kind(engine.kind, replace(engine.content, quoted=None, referral=None))
 
 
 def _documented(payload: JsonObject, type_: str | None, data: JsonObject, engine: Said | None) -> Said | None:
-    found = _location(inner(payload, "location"))
+    found = _location(inner(payload, "location"), engine)
     if found is not None:
         return content_kind(MessageKind.LOCATION, found)
     vcards = elements(payload, "vCards")
@@ -111,11 +118,12 @@ def _poll_name(data: JsonObject) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _location(location: JsonObject) -> Content | None:
-    name = text(location, "name") or text(location, "description")
-    found = place(
-        decimal(location, "latitude"), decimal(location, "longitude"), name, text(location, "address"), text(location, "url")
-    )
+def _location(location: JsonObject, engine: Said | None) -> Content | None:
+    """WAHA's own place; `description` joins name and address in one engine, so what the engine has apart comes first."""
+    known = engine.content.location if engine is not None else None
+    name = (known.name if known is not None else None) or text(location, "name") or text(location, "description")
+    address = (known.address if known is not None else None) or text(location, "address")
+    found = place(decimal(location, "latitude"), decimal(location, "longitude"), name, address, text(location, "url"))
     if found is None or found.location is None or not flag(location, "live"):
         return found
     return replace(found, location=replace(found.location, live=True))

@@ -113,7 +113,6 @@ def message_acknowledged(origin: Origin, payload: JsonObject) -> AnyItem:
         chat=f"{chat.user}@{chat.server}" if chat is not None else None,
         others=_engine_addresses(payload, in_group),
         participant=text(payload, "participant") if in_group else None,
-        error_code="ERROR" if status is DeliveryStatus.FAILED else None,
     )
 
 

@@ -174,7 +174,6 @@ def _receipt(origin: Origin, body: JsonObject, message_id: str, status: Delivery
         others=(text(body, "chatLid"),),
         participant=_person(text(body, "participantPhone") or text(body, "participant")) if in_group else None,
         time_ms=milliseconds(body.get("momment")),
-        error_code="ERROR" if status is DeliveryStatus.FAILED else None,
         error_detail=detail,
     )
 
