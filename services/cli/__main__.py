@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "database": ("services.cli.database", "database", "Create roles and migrate the database."),
     "keys": ("services.cli.keys", "keys", "Create the local key files."),
     "apply": ("services.cli.apply", "apply", "Create connectors, accounts and webhooks from a file."),
+    "certificates": ("services.cli.certificates", "certificates", "Fetch the certificates of webhook signatures."),
     "provider": ("services.cli.provider", "provider", "Begin a new provider."),
     "sample": ("services.cli.samples", "sample", "Print a sample webhook body of a provider."),
     "sign": ("services.cli.samples", "sign", "Sign a body as the provider would, for curl."),

@@ -68,7 +68,7 @@ async def _serve(settings: IngestSettings) -> None:
     metrics, topic = IngestMetrics(registry), full_name(settings.topic_prefix, Topic.WEBHOOK_RECEIVED)
     sockets = open_sockets(settings.ingest_host, settings.ingest_port)
     codec = Codec(settings.schema_registry_url)
-    codec.prepare([Topic.WEBHOOK_RECEIVED])
+    codec.prepare([Topic.WEBHOOK_RECEIVED, Topic.SYNC_REQUIRED])
     keys = ConnectorKeys(Vault(LocalKeyFiles(settings.keys_dir, frozenset({KeyPurpose.INGEST}))), loop.time)
 
     def changed(connector_id: str, snapshot: ConnectorSnapshot | None) -> None:

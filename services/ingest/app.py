@@ -13,6 +13,7 @@ import structlog
 
 from services.ingest import decide
 from services.ingest.answers import FAILED, Answer, Outcome
+from services.ingest.asking import Asking
 from services.ingest.connector_keys import ConnectorKeys, OpenedConnector
 from services.ingest.decide import Caller
 from services.ingest.exchange import Exchange
@@ -90,6 +91,7 @@ class Edge:
         self._loop = asyncio.get_running_loop()
         self._records = WebhookRecords(parts.codec)
         self._limits = RateLimits(self._loop.time)
+        self._asking = Asking(parts.topic.removesuffix(Topic.WEBHOOK_RECEIVED) + Topic.SYNC_REQUIRED, parts.codec, parts.log)
         self._refusals = RefusalLog(structlog.get_logger().warning, self._loop.time)
         self._slow: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="large-bodies")
@@ -194,7 +196,7 @@ class Edge:
         request = decide.request_of(exchange, now_ms)
         verdict = decide.judge(caller, request, opened.secrets, now_ms)
         if not isinstance(verdict, Verified):
-            exchange.respond(_not_verified(caller, verdict))
+            exchange.respond(self._not_verified(caller, verdict, now_ms))
             return
         record_id = new_uuid7()
         sealed = opened.ring.seal_bytes(exchange.body, body_aad(caller.connector.tenant_id, record_id))
@@ -239,7 +241,7 @@ class Edge:
             self._threads, _verify_and_seal, caller, request, opened, now_ms, record_id
         )
         if not isinstance(verdict, Verified) or reference is None:
-            exchange.respond(_not_verified(caller, verdict))
+            exchange.respond(self._not_verified(caller, verdict, now_ms))
             return
         await self._parts.objects.put_async(reference.key, sealed)
         record = decide.raw_record(caller, request, verdict, record_id=record_id, received_at_ms=now_ms, body_reference=reference)
@@ -268,16 +270,16 @@ class Edge:
         else:
             exchange.respond(decide.answer(exchange.caller.receiving, "unavailable", _kafka_reason(error)))
 
+    def _not_verified(self, caller: Caller, verdict: Verdict, now_ms: int) -> Answer:
+        if isinstance(verdict, Undecided):
+            self._asking.ask(caller.connector, verdict, now_ms)
+            return decide.answer(caller.receiving, "unavailable", verdict.reason)
+        return decide.answer(caller.receiving, "refused", verdict.reason if isinstance(verdict, Refused) else "refused")
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._slow.add(task)
         task.add_done_callback(self._slow.discard)
-
-
-def _not_verified(caller: Caller, verdict: Verdict) -> Answer:
-    if isinstance(verdict, Undecided):
-        return decide.answer(caller.receiving, "unavailable", verdict.reason)
-    return decide.answer(caller.receiving, "refused", verdict.reason if isinstance(verdict, Refused) else "refused")
 
 
 def _verify_and_seal(

@@ -114,6 +114,7 @@ def _connector_snapshot(row: ConnectorRow, provider_of: ProviderOf) -> Connector
         config=json.dumps(_without(row.config, secret_names), sort_keys=True, ensure_ascii=False),
         webhooks=row.webhooks,
         ingest_keys=row.ingest_keys,
+        certificates=row.certificates,
     )
 
 

@@ -12,18 +12,19 @@ from shared.adapters.tables import (
     ChannelAccount,
     ChannelConnector,
     ChannelWebhook,
+    ConnectorCertificate,
     DataKey,
     SnapshotVersion,
 )
 from shared.domain.configuration import AccountRow, ConfigurationRows, ConnectorRow
 from shared.domain.enums import KeyPurpose
-from shared.domain.records import WebhookSnapshot, WrappedDataKey
+from shared.domain.records import Certificate, WebhookSnapshot, WrappedDataKey
 
 _NO_VERSION = 0  # a use case that counts none: readers take it only until a counted one comes
 
 
 def read_configuration(connection: Connection, connector_ids: Collection[str], account_ids: Collection[str]) -> ConfigurationRows:
-    """The rows of these connectors and accounts; blocks, at most four statements."""
+    """The rows of these connectors and accounts; blocks, at most five statements."""
     return ConfigurationRows(connectors=_connectors(connection, connector_ids), accounts=_accounts(connection, account_ids))
 
 
@@ -37,6 +38,7 @@ def _connectors(connection: Connection, ids: Collection[str]) -> dict[str, Conne
     ).all()
     webhooks = _webhooks(connection, ids)
     keys = _ingest_keys(connection, {row.tenant_id for row in found})
+    certificates = _certificates(connection, ids)
     return {
         row.id: ConnectorRow(
             version=row.version or _NO_VERSION,
@@ -47,6 +49,7 @@ def _connectors(connection: Connection, ids: Collection[str]) -> dict[str, Conne
             config=row.config,
             webhooks=tuple(webhooks[row.id]),
             ingest_keys=tuple(keys[row.tenant_id]),
+            certificates=tuple(certificates[row.id]),
         )
         for row in found
     }
@@ -65,6 +68,17 @@ def _webhooks(connection: Connection, connector_ids: Collection[str]) -> default
             WebhookSnapshot(webhook_id=row.id, evento=row.evento, status=row.status, segredo=row.segredo)
         )
     return webhooks
+
+
+def _certificates(connection: Connection, connector_ids: Collection[str]) -> defaultdict[str, list[Certificate]]:
+    certificates: defaultdict[str, list[Certificate]] = defaultdict(list)
+    for row in connection.execute(
+        select(ConnectorCertificate.connector_id, ConnectorCertificate.url, ConnectorCertificate.pem)
+        .where(ConnectorCertificate.connector_id.in_(connector_ids))
+        .order_by(ConnectorCertificate.url)
+    ):
+        certificates[row.connector_id].append(Certificate(url=row.url, pem=row.pem))
+    return certificates
 
 
 def _ingest_keys(connection: Connection, tenant_ids: Collection[str]) -> defaultdict[str, list[WrappedDataKey]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType
-from shared.domain.records import WebhookSnapshot, WrappedDataKey
+from shared.domain.records import Certificate, WebhookSnapshot, WrappedDataKey
 from shared.domain.topics import Topic
 
 
@@ -37,6 +37,7 @@ class ConnectorRow:
     config: Mapping[str, Any]
     webhooks: tuple[WebhookSnapshot, ...]
     ingest_keys: tuple[WrappedDataKey, ...]
+    certificates: tuple[Certificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Typed mappings of the database. `Base.metadata` equals what the migrations build (a test compares both)."""
 
 from shared.adapters.tables.base import Base
+from shared.adapters.tables.certificates import ConnectorCertificate
 from shared.adapters.tables.channels import (
     ChannelAccount,
     ChannelCapability,
@@ -43,6 +44,7 @@ __all__ = [
     "ChannelUsageLog",
     "ChannelWebhook",
     "Claim",
+    "ConnectorCertificate",
     "ConnectorDefaultFallback",
     "DataKey",
     "DeliveryState",

@@ -1,0 +1,173 @@
+"""Certificates of a connector's signatures: fetched here, because the edge makes no call, and carried by the snapshot.
+
+Amazon SNS names the certificate in each message. Only addresses on the SNS host of a topic that the connector allows are
+fetched. What is kept must be a valid RSA certificate with the service's name; certificates above it, if any came along, must
+lead to an authority that this machine trusts (SNS as a rule gives the lowest one alone: then the TLS of its own host vouches).
+Source: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.x509.oid import NameOID
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.adapters.certificate_source import CertificateSource
+from shared.adapters.clock import new_uuid7
+from shared.adapters.tables import ChannelConnector, ConnectorCertificate
+from shared.domain.enums import ConnectorType
+from shared.domain.errors import Conflict, InvalidInput
+from shared.management.changes import announce_connector, audit_new, audited, find, lock_connector
+from shared.providers.email.sns import is_certificate_url
+
+MAX_CERTIFICATES = 16  # of one connector; the oldest fetched goes
+_MIN_KEY_BITS = 2_048
+_MAX_CHAIN = 5
+# `sns.amazonaws.com`, and the regional forms that newer regions use (`sns.<region>…`, `sns-signing.<region>…`)
+_NAME = re.compile(r"(?:\*\.)?sns(?:-[a-z0-9-]{1,60})?(?:\.[a-z0-9-]{1,60})?\.amazonaws\.com(?:\.cn)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A certificate that stands in the connector's row now. `changed` is False if it was the same already."""
+
+    url: str
+    not_after: datetime
+    changed: bool
+    chain_verified: bool
+
+
+def fetch_certificate(
+    session: Session, connector_id: str, url: str, source: CertificateSource, *, now: datetime, actor: str
+) -> Fetched:
+    """Fetch, check and store one certificate; announces the connector anew. Blocks on the network.
+
+    Raises NotFound, InvalidInput (`certificate_url`, `certificate_invalid`), Conflict, Unavailable. The connector is locked only
+    after the answer came.
+    """
+    checked_address(_topics_of(session, connector_id), url)
+    pem = source.get(url)
+    leaf, verified = checked_certificate(pem, now, source.context)
+    connector = lock_connector(session, connector_id)
+    checked_address(_topics(connector), url)
+    stored = select(ConnectorCertificate).where(
+        ConnectorCertificate.connector_id == connector.id, ConnectorCertificate.url == url
+    )
+    row = session.scalar(stored)
+    text = pem.decode("ascii", "replace")
+    if row is not None and row.pem == text:
+        return Fetched(url=url, not_after=row.not_after, changed=False, chain_verified=verified)
+    if row is not None:
+        with audited(session, row, "certificate.replaced", tenant_id=connector.tenant_id, actor=actor):
+            row.pem, row.not_after, row.fetched_at = text, leaf.not_valid_after_utc, now
+    else:
+        _make_room(session, connector.id)
+        new = ConnectorCertificate(
+            id=new_uuid7(), connector_id=connector.id, url=url, pem=text, not_after=leaf.not_valid_after_utc, fetched_at=now
+        )
+        audit_new(session, new, "certificate.fetched", tenant_id=connector.tenant_id, actor=actor)
+    announce_connector(session, connector.id)
+    return Fetched(url=url, not_after=leaf.not_valid_after_utc, changed=True, chain_verified=verified)
+
+
+def certificates_of(session: Session, connector_id: str) -> Sequence[ConnectorCertificate]:
+    """The connector's certificates, the one fetched last first."""
+    statement = select(ConnectorCertificate).where(ConnectorCertificate.connector_id == connector_id)
+    return session.scalars(statement.order_by(ConnectorCertificate.fetched_at.desc())).all()
+
+
+def checked_address(topic_arns: Sequence[str], url: str) -> None:
+    """Raise InvalidInput (`certificate_url`) unless the address is on the SNS host of one of these topics."""
+    if not any(is_certificate_url(url, topic) for topic in topic_arns):
+        raise InvalidInput(
+            "url must be a .pem on the SNS host of a topic that the connector allows", reason="certificate_url", pointer="/url"
+        )
+
+
+def checked_certificate(pem: bytes, now: datetime, trust: ssl.SSLContext) -> tuple[x509.Certificate, bool]:
+    """The lowest certificate, and whether it leads to a trusted authority. Raises InvalidInput (`certificate_invalid`)."""
+    try:
+        chain = x509.load_pem_x509_certificates(pem)
+    except ValueError:
+        raise _invalid("is no PEM certificate") from None
+    if len(chain) > _MAX_CHAIN:
+        raise _invalid("has too many certificates")
+    leaf = chain[0]
+    for certificate in chain:
+        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+            raise _invalid("is not valid now")
+    key = leaf.public_key()
+    if not isinstance(key, RSAPublicKey) or key.key_size < _MIN_KEY_BITS:
+        raise _invalid("has no RSA key of 2048 bits")
+    if not any(_NAME.fullmatch(name) for name in _names(leaf)):
+        raise _invalid("is not of the SNS service")
+    for lower, upper in itertools.pairwise(chain):
+        if not _issued_by(lower, upper):
+            raise _invalid("is not issued by what stands above it")
+    trusted = any(_issued_by(chain[-1], root) for root in _authorities(trust))
+    if len(chain) > 1 and not trusted:
+        raise _invalid("does not lead to a trusted authority")
+    return leaf, trusted
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    common = [str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    try:
+        other = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return common
+    return [*common, *other.get_values_for_type(x509.DNSName)]
+
+
+def _issued_by(lower: x509.Certificate, upper: x509.Certificate) -> bool:
+    try:
+        lower.verify_directly_issued_by(upper)
+        constraints = upper.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        return False
+    return constraints.ca
+
+
+def _authorities(trust: ssl.SSLContext) -> list[x509.Certificate]:
+    found = []
+    for der in trust.get_ca_certs(binary_form=True):
+        try:
+            found.append(x509.load_der_x509_certificate(der))
+        except ValueError:  # an old root that the library does not read says nothing about this one
+            continue
+    return found
+
+
+def _topics_of(session: Session, connector_id: str) -> Sequence[str]:
+    return _topics(find(session, ChannelConnector, connector_id))
+
+
+def _topics(connector: ChannelConnector) -> Sequence[str]:
+    if connector.tipo is not ConnectorType.EMAIL or connector.config.get("dialect") != "ses":
+        raise Conflict("only e-mail connectors of dialect ses have certificates", reason="dialect")
+    topics = connector.config.get("topic_arns")
+    return [topic for topic in topics if isinstance(topic, str)] if isinstance(topics, list) else []
+
+
+def _make_room(session: Session, connector_id: str) -> None:
+    for row in certificates_of(session, connector_id)[MAX_CERTIFICATES - 1 :]:
+        session.delete(row)
+
+
+def _invalid(what: str) -> InvalidInput:
+    return InvalidInput(f"the certificate {what}", reason="certificate_invalid", pointer="/url")
+
+
+def utc_now() -> datetime:
+    """The wall clock, for those that have no other."""
+    return datetime.now(UTC)
