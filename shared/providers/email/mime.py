@@ -133,7 +133,7 @@ def _part(body: bytes, number: str, head: Head, span: tuple[int, int], parent: s
 def _children(
     body: bytes, number: str, head: Head, span: tuple[int, int], content_type: str, count: _Count
 ) -> tuple[MimePart, ...]:
-    boundary = (head.parameter("content-type", "boundary") or "").rstrip().encode("ascii", "surrogateescape")
+    boundary = (head.parameter("content-type", "boundary") or "").rstrip().encode("utf-8", "surrogateescape")
     if not 0 < len(boundary) <= 200 or number.count(".") + 2 > MAX_DEPTH:
         return ()
     found: list[MimePart] = []
