@@ -21,13 +21,13 @@ from tests.hostile import parts, report
 from tests.hostile.parts import Finding
 
 _WAIT_SECONDS = 180.0
-FULL = {"slow": 1_000, "idle": 10_000, "forged": 1_000_000, "sockets": 10_000, "restarts": 100, "fuzz": 2_000}
+FULL = {"slow": 1_000, "idle": 10_000, "forged": 1_000_000, "schemes": 100_000, "sockets": 10_000, "restarts": 100, "fuzz": 2_000}
 
 
 def main() -> int:
     """Run the parts asked for; all of them write the page."""
     arguments = argparse.ArgumentParser(prog="python -m tests.hostile")
-    arguments.add_argument("part", nargs="*", help="matrix slow idle fuzz forged restarts (all)")
+    arguments.add_argument("part", nargs="*", help="matrix slow idle fuzz forged schemes restarts (all)")
     arguments.add_argument("--restarts", type=int, default=FULL["restarts"], help="SIGTERMs")
     given = arguments.parse_args()
     began, findings = time.monotonic(), dict[str, Finding]()
@@ -39,6 +39,7 @@ def main() -> int:
             "idle": lambda: parts.idle(make_edge, FULL["idle"]),
             "fuzz": lambda: parts.fuzz(FULL["fuzz"]),
             "forged": lambda: parts.forged(make_edge, FULL["forged"], FULL["sockets"]),
+            "schemes": lambda: parts.schemes(FULL["schemes"], _say),
             "restarts": lambda: parts.restarts(make_edge, given.restarts),
         }
         for name in given.part or todo:

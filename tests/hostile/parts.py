@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tests.contract.providers.forging import forge
+from tests.contract.providers.schemes import SCHEMES
 from tests.edge import Edge
 from tests.hostile import rivals
 from tests.hostile.cases import CASES
@@ -129,6 +131,25 @@ def forged(make_edge: MakeEdge, in_process: int, over_sockets: int) -> Finding:
         "(to look at; the test holds that hmac.compare_digest compares)"
     )
     found.figures = {"kinds": verdicts.kinds, "per_second": round(rate), "sockets": dict(statuses), "timing": asdict(timing)}
+    return found
+
+
+def schemes(count: int, say: Callable[[str], None]) -> Finding:
+    """So many forgeries of the scheme of each provider, dialect and way of proof."""
+    found = Finding("Forged webhooks of every provider")
+    found.table.append(("scheme", "forgeries", "kinds", "accepted", "errors", "per second"))
+    for name in SCHEMES:
+        campaign = forge(name, count, seed=1)
+        rate = round(campaign.tried / campaign.seconds)
+        say(f"  {name}: {campaign.tried} forgeries, {len(campaign.accepted)} accepted, {len(campaign.raised)} errors, {rate}/s")
+        row = (name, campaign.tried, len(campaign.kinds), len(campaign.accepted), len(campaign.raised), rate)
+        found.table.append(tuple(str(cell) for cell in row))
+        found.faults += [f"{name}: accepted {one}" for one in campaign.accepted[:3]]
+        found.faults += [f"{name}: raised {one}" for one in campaign.raised[:3]]
+        found.figures[name] = {"forgeries": campaign.tried, "kinds": len(campaign.kinds)}
+    found.lines.append(
+        f"{len(SCHEMES)} schemes, {count} forgeries of each, through the edge's decision; made and signed by the simulator"
+    )
     return found
 
 

@@ -16,7 +16,7 @@ from tests.hostile.parts import Finding
 
 TEXT, RECORD = ROOT / "build" / "hostile.txt", ROOT / "build" / "hostile.json"
 PAGE = ROOT / "docs" / "HOSTILE_CLIENTS.md"
-ORDER = ("slow", "idle", "forged", "restarts", "fuzz", "matrix")
+ORDER = ("slow", "idle", "forged", "schemes", "restarts", "fuzz", "matrix")
 _HEAD = """# Hostile clients
 
 Written by `make hostile`; do not edit. A small round of the same runs in `make test`.
