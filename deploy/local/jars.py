@@ -18,9 +18,9 @@ from typing import Any
 
 from shared.domain.errors import CorruptData, Unavailable
 
-KAFKA_VERSION = "4.3.1"
+KAFKA_VERSION = "4.2.2"
 # Resolved one by one: jgo lets one root's dependencyManagement rule the others, and log4j's names an old kafka-clients.
-_ROOTS = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4")
+_ROOTS = (f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}", "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5")
 _LOCK_FILE = Path(__file__).with_name("kafka-jars.lock")
 _FETCHERS = 6
 _DRAFT = ".incoming-"

@@ -13,10 +13,10 @@ from typing import ClassVar
 
 from deploy.local.daemon import Daemon, PartStatus
 from deploy.local.home_lock import HomeLock
-from deploy.local.jars import ensure_jars
+from deploy.local.jars import KAFKA_VERSION, ensure_jars
 from deploy.local.java import find_java
 from deploy.local.ports import LOCALHOST, choose_port
-from shared.domain.errors import Unavailable
+from shared.domain.errors import ConfigError, Unavailable
 
 _JVM = (
     "-Xms128m",
@@ -115,6 +115,7 @@ class KafkaNode:
             self.say(f"Kafka's last port {before[0]} is taken by another program; using {port}")
         folder = self.home / "kafka"
         (folder / "data").mkdir(parents=True, exist_ok=True)
+        claim_data(folder)
         _write(folder / "ports.json", json.dumps({"broker": port, "controller": controller}))
         properties = folder / "server.properties"
         _write(properties, server_properties(port, controller, self.options.advertised_port))
@@ -178,6 +179,24 @@ def server_properties(port: int, controller_port: int, advertised_port: int | No
         "log.message.timestamp.after.max.ms": 2**63 - 1,
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def claim_data(folder: Path) -> None:
+    """Note which version writes the data. Raises ConfigError for data of a newer one, whose format this one cannot read."""
+    note = folder / "version"
+    made_by = note.read_text().strip() if note.exists() else None
+    if made_by is None and (folder / "data" / "meta.properties").exists():
+        made_by = "4.3.1"  # which left no note
+    if made_by is not None and _numbers(made_by) > _numbers(KAFKA_VERSION):
+        raise ConfigError(
+            f"the data in {folder} were written by Kafka {made_by}; this release runs {KAFKA_VERSION}, which cannot read them."
+            f" They are development data: `channels down`, remove {folder}, and start again"
+        )
+    _write(note, KAFKA_VERSION + "\n")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 def _format(data: Path) -> None:
