@@ -133,7 +133,7 @@ def _part(body: bytes, number: str, head: Head, span: tuple[int, int], parent: s
 def _children(
     body: bytes, number: str, head: Head, span: tuple[int, int], content_type: str, count: _Count
 ) -> tuple[MimePart, ...]:
-    boundary = (head.parameter("content-type", "boundary") or "").rstrip().encode("utf-8", "surrogateescape")
+    boundary = _boundary(head)
     if not 0 < len(boundary) <= 200 or number.count(".") + 2 > MAX_DEPTH:
         return ()
     found: list[MimePart] = []
@@ -146,20 +146,23 @@ def _children(
     return tuple(found)
 
 
+def _boundary(head: Head) -> bytes:
+    try:
+        return (head.parameter("content-type", "boundary") or "").rstrip().encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return b""
+
+
 def _spans(body: bytes, boundary: bytes, span: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    line = re.compile(rb"(?m)^--" + re.escape(boundary) + rb"(--)?[ \t]*\r?$")
+    """The pattern begins with fixed bytes, so that the search for it is quick; a body's first line follows a line end, too."""
+    line = re.compile(rb"\n--" + re.escape(boundary) + rb"(--)?[ \t]*\r?(?=\n|\Z)")
     begun: int | None = None
-    for match in line.finditer(body, *span):
+    for match in line.finditer(body, max(0, span[0] - 1), span[1]):
         if begun is not None:
-            yield begun, max(begun, _before_line_end(body, match.start()))
+            end = match.start() - (body[match.start() - 1 : match.start()] == b"\r")
+            yield begun, max(begun, end)
         if match[1]:
             return
         begun = min(span[1], match.end() + 1)
     if begun is not None:  # cut off, or never closed
         yield begun, span[1]
-
-
-def _before_line_end(body: bytes, position: int) -> int:
-    if body[position - 1 : position] != b"\n":
-        return position
-    return position - 2 if body[position - 2 : position] == b"\r\n" else position - 1
