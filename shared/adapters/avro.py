@@ -13,8 +13,9 @@ from io import BytesIO
 from typing import Any, Final
 
 import msgspec
-from fastavro import schemaless_reader, schemaless_writer
+from fastavro import schemaless_reader
 
+from shared.adapters.avro_writer import compile_writer
 from shared.adapters.schema_files import AvroSchema, current_schemas, parse_text, released_schemas
 from shared.adapters.schema_registry import SchemaRegistry
 from shared.domain.errors import ChannelsError, ConfigError, CorruptData, InvalidInput, NotFound
@@ -65,6 +66,7 @@ class Codec:
             topic: _known_writers(self._current[topic], [version.get(kind.__name__) for version in released_schemas().values()])
             for topic, kind in RECORD_TYPES.items()
         }
+        self._write = {topic: compile_writer(schema.parsed) for topic, schema in self._current.items()}
         self._headers: dict[Topic, bytes] = {}
         self._registered: dict[tuple[Topic, int], Any] = {}
 
@@ -85,15 +87,13 @@ class Codec:
         """
         if type(value) is not RECORD_TYPES[topic]:
             raise InvalidInput(f"{topic.value} carries {RECORD_TYPES[topic].__name__}, not {type(value).__name__}")
-        out = BytesIO()
-        out.write(self.framing(topic))
+        out = bytearray(self.framing(topic))
         try:
-            fields = msgspec.to_builtins(value, builtin_types=(bytes,))
-            schemaless_writer(out, self._current[topic].parsed, fields, disable_tuple_notation=True)
-        except (ValueError, TypeError, OverflowError, AttributeError, KeyError) as error:
-            # without the cause: fastavro's text quotes the value, which may be what somebody wrote to us
+            self._write[topic](out, value)
+        except (ValueError, TypeError, OverflowError, AttributeError) as error:
+            # without the cause: its text may quote the value, which may be what somebody wrote to us
             raise InvalidInput(f"a {type(value).__name__} does not fit its schema ({type(error).__name__})") from None
-        return out.getvalue()
+        return bytes(out)
 
     def decode(self, topic: Topic, data: bytes) -> Any:
         """The record in the bytes, as the topic's dataclass.
