@@ -18,7 +18,7 @@ from shared.adapters.schema_files import current_schemas
 from shared.domain.topics import Topic
 
 CODEC = Codec()
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=70)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=70)
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     str: TEXT,
     int: st.integers(-(2**63), 2**63 - 1),
