@@ -36,6 +36,7 @@ from shared.providers.webchat.payloads import Event, Visitor
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SERVER = "server"
+_LATEST_MS = 4_102_444_800_000  # the year 2100: later than that is no plausible time
 
 _STATUSES = {"delivered": DeliveryStatus.DELIVERED, "read": DeliveryStatus.READ}
 _PRESENCES = {"typing": "typing", "session.started": "session_started", "session.ended": "session_ended"}
@@ -194,9 +195,10 @@ def _time_ms(talk: _Talk, event: Event) -> int | None:
         return None
     try:
         moment = datetime.fromisoformat(event.sent_at)
-        return None if moment.tzinfo is None else round(moment.timestamp() * 1000)
+        time_ms = None if moment.tzinfo is None else round(moment.timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
+    return time_ms if time_ms is not None and 0 < time_ms < _LATEST_MS else None
 
 
 def _poison(path: str, reason: str, element: object, refs: tuple[str, ...]) -> PoisonItem:
