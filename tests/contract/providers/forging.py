@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from shared.providers.contract import Verified
 from tests.contract.providers.schemes import scheme_of
 
+SHORT_COUNT = 1_000  # of each scheme in every run of the tests
+
 
 @dataclass(slots=True)
 class Campaign:

@@ -162,7 +162,7 @@ class Scheme:
         """All of CASES; what the scheme cannot tell (a body that it does not cover) must be accepted."""
         right, traits, name = self.posted["right"][0], self.traits, self.traits.names[0]
         old = copy_of(right, received_at_ms=self.now_ms + _YEAR_MS)
-        touched = flipped(right, traits) if traits.covered is not None else copy_of(right, body=right.body)
+        touched = flipped(right, traits)
         keyed, covered = traits.keyed, traits.covered is not None
         prefix = b"sha1=" if traits.prefix else b"sha256="
         proof = proof_of(right, traits, name)
@@ -188,7 +188,11 @@ class Scheme:
     def forgeries(self, seed: int) -> Iterator[tuple[str, Request]]:
         """Without end; the same for the same seed."""
         chance = random.Random(f"{self.voice.name}/{seed}")
-        kinds = [(name, forge) for name, forge in _FORGERIES.items() if self.traits.covered is not None or name not in _OF_BODIES]
+        kinds = [
+            (name, forge)
+            for name, forge in _FORGERIES.items()
+            if self.traits.covered is not None or name not in FORGERIES_OF_BODIES
+        ]
         right = self.posted["right"]
         while True:
             name, forge = kinds[chance.randrange(len(kinds))]
@@ -256,9 +260,8 @@ def _field(name: str) -> re.Pattern[bytes]:
 
 
 def flipped(request: Request, traits: Traits) -> Request:
-    """One byte in the middle of what is covered is another one."""
-    assert traits.covered is not None
-    start, end = traits.covered(request.body)
+    """One byte in the middle of what is covered is another one; where nothing is, one of the text (`número`)."""
+    start, end = traits.covered(request.body) if traits.covered is not None else (request.body.index(b"mero"),) * 2
     at = (start + end) // 2
     return copy_of(request, body=request.body[:at] + bytes([request.body[at] ^ 1]) + request.body[at + 1 :])
 
@@ -349,7 +352,9 @@ def _swapped(scheme: Scheme, chance: random.Random, genuine: Request) -> Request
     return copy_of(genuine, body=other.body)
 
 
-_OF_BODIES = frozenset({"a bit of the body", "a byte put into the body", "bytes cut out of the body", "another body's proof"})
+FORGERIES_OF_BODIES = frozenset(
+    {"a bit of the body", "a byte put into the body", "bytes cut out of the body", "another body's proof"}
+)
 _FORGERIES: dict[str, _Forge] = {
     "a character of the proof": _proof(_digit),
     "a proof of another length": _proof(_length),
@@ -372,6 +377,7 @@ _FORGERIES: dict[str, _Forge] = {
     "another body's proof": _swapped,
 }
 
+FORGERY_NAMES = tuple(_FORGERIES)
 SCHEMES: tuple[str, ...] = tuple(voice.name for voice in VOICES)
 
 

@@ -13,10 +13,9 @@ import pytest
 from shared.domain.enums import SecretUse
 from shared.providers.contract import Receiving, ReceivingSecret, Refused, Request, Verified
 from shared.providers.receiving import RECEIVING
-from tests.contract.providers.forging import forge
+from tests.contract.providers.forging import SHORT_COUNT, forge
 from tests.contract.providers.schemes import CASES, SCHEMES, TRAITS, Case, Scheme, scheme_of
 
-_SHORT = 1_000
 _BY_CERTIFICATE = frozenset(
     {"email-sendgrid-signature", "email-sendgrid-signature-raw", "email-ses-signature", "email-ses-signature-sha1"}
 )
@@ -43,10 +42,10 @@ def test_required_case(name: str, case: str, schemes: dict[str, Scheme]) -> None
 @pytest.mark.req(18, 19)
 @pytest.mark.parametrize("name", SCHEMES)
 def test_no_forgery_is_accepted_and_none_raises(name: str) -> None:
-    campaign = forge(name, _SHORT, seed=4)
+    campaign = forge(name, SHORT_COUNT, seed=4)
     assert campaign.accepted == []
     assert campaign.raised == []
-    assert campaign.tried == _SHORT
+    assert campaign.tried == SHORT_COUNT
     assert min(campaign.kinds.values()) > 20
 
 
