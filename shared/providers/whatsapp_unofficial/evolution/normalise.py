@@ -75,6 +75,8 @@ _LISTS: dict[str, tuple[ConnectorEventName, WebhookEvent]] = {
     "group.update": (ConnectorEventName.GROUP_CHANGED, WebhookEvent.FALLBACK),
 }
 
+_TELLING = 8  # elements of such a list that tell it from another one
+
 
 def items_of(document: JsonObject) -> Iterator[AnyItem]:
     """The items of one verified body."""
@@ -91,7 +93,8 @@ def items_of(document: JsonObject) -> Iterator[AnyItem]:
         yield Origin(path="", event=event, account_refs=refs, element=document).poison("data_missing")
     elif event in _LISTS:
         name, evento = _LISTS[event]
-        yield _told_whole(origin, name, evento, len(data) if isinstance(data, list) else 1)
+        shown = data[:_TELLING] if isinstance(data, list) else data
+        yield _told_whole(replace(origin, element=shown), name, evento, len(data) if isinstance(data, list) else 1)
     elif event not in _READ:
         yield _told_whole(origin, ConnectorEventName.UNKNOWN, WebhookEvent.FALLBACK, None)
     elif isinstance(data, list):
