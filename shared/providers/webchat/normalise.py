@@ -32,7 +32,7 @@ from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, 
 from shared.providers.contract import NOTHING
 from shared.providers.documents import Malformed, at_most_max_items, decode_object, fingerprint, fragment_of
 from shared.providers.webchat.contents import CONTENTS, referral_of
-from shared.providers.webchat.payloads import Event, Visitor
+from shared.providers.webchat.payloads import Event
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _SERVER = "server"
@@ -72,7 +72,7 @@ def _items(talk: _Talk, events: list[Any]) -> Iterator[AnyItem]:
     for index, element in enumerate(events):
         path = f"/events/{index}"
         try:
-            yield _item(talk, path, convert(element, dict[str, Any]))
+            yield _item(talk, path, element)
         except Malformed as fault:
             yield _poison(path, fault.reason, element, talk.account_refs)
         except ValidationError:
@@ -82,19 +82,21 @@ def _items(talk: _Talk, events: list[Any]) -> Iterator[AnyItem]:
 def _talk(document: dict[str, Any], settings: Mapping[str, Any]) -> _Talk:
     widget, visitor, session = (_id(document.get(name), name) for name in ("widget_id", "visitor_id", "session_id"))
     found = [Alias(kind=AliasKind.USER, value=visitor)]
-    external = convert(document.get("external_user_id"), str | None)
+    external = document.get("external_user_id")
+    if external is not None and not isinstance(external, str):
+        raise Malformed("external_user_id_malformed")
     if external:
         exact = exact_text(external, 256)
         if exact is None:
             raise Malformed("external_user_id_malformed")
         found.append(Alias(kind=AliasKind.USER, value=f"external:{exact}"))  # a visitor's id holds no colon
-    told = convert(document.get("visitor"), Visitor | None)
-    name = clean_text(told.name, MAX_NAME_CHARACTERS) if told is not None else None
+    told = document.get("visitor")
+    name = told.get("name") if isinstance(told, dict) else None  # for show only: anything else than a text is none
     return _Talk(
         visitor_id=visitor,
         session_id=session,
         account_refs=(f"widget_id:{widget}",),
-        peer=Peer(aliases=tuple(found), name=name or None),
+        peer=Peer(aliases=tuple(found), name=clean_text(name, MAX_NAME_CHARACTERS) or None if isinstance(name, str) else None),
         trusts_time=settings.get("dialect") == _SERVER,
     )
 
@@ -105,7 +107,7 @@ def _id(value: object, name: str) -> str:
     return value
 
 
-def _item(talk: _Talk, path: str, element: dict[str, Any]) -> AnyItem:
+def _item(talk: _Talk, path: str, element: Any) -> AnyItem:
     event = convert(element, Event)
     if event.type in _STATUSES:
         return _receipt(talk, path, event)
@@ -158,7 +160,7 @@ def _receipt(talk: _Talk, path: str, event: Event) -> ReceiptItem:
     )
 
 
-def _told(talk: _Talk, path: str, event: Event, element: dict[str, Any]) -> ConnectorEventItem:
+def _told(talk: _Talk, path: str, event: Event, element: Any) -> ConnectorEventItem:
     named = clean_text(event.type, MAX_CODE_CHARACTERS) or "missing"
     state = _PRESENCES.get(event.type or "")
     return ConnectorEventItem(

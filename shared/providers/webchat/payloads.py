@@ -12,12 +12,6 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 
-class Visitor(Struct, gc=False):
-    """What the visitor tells of themself."""
-
-    name: str | None = None
-
-
 class Upload(Struct, gc=False):
     """A file that was uploaded before."""
 
