@@ -28,7 +28,8 @@ _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 class Sendgrid(MailStandIn):
-    """`secret` is the public key that SendGrid shows (base64 DER); the private one is in `about["private_key"]`."""
+    """`secret` is the public key that SendGrid shows (base64 DER); the private one is in `about["private_key"]`.
+    With a `secret` of its own an inbox is one whose URL carries it."""
 
     name = "sendgrid"
     max_batch = 1_000
@@ -36,12 +37,13 @@ class Sendgrid(MailStandIn):
     def create(self, **about: Any) -> Account:
         """An inbox with a signing key out of the seed."""
         account = super().create(**about)
+        shared = "secret" in about
         label = f"{self.world.seed}/{account.id}".encode()
         number = int.from_bytes(hashlib.sha256(label).digest(), "big") % (_P256_ORDER - 1) + 1
         private = ec.derive_private_key(number, ec.SECP256R1())
         spki = private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         account.about["private_key"] = private
-        account.secret = base64.b64encode(spki).decode()
+        account.secret = account.secret if shared else base64.b64encode(spki).decode()
         return account
 
     def tell(self, account: str, who: Person, what: Receipt) -> None:

@@ -28,10 +28,10 @@ _SHOWN_EXAMPLES = 6
 
 _HEAD = """# Providers
 
-Written by `make providers` from the tests' own results; do not edit. `tests/contract/providers/test_page.py` fails when it is stale.
+Written by `make providers` from the tests' own results; do not edit. a test fails when it is stale.
 
-An example counts only while the provider's code gives what its `.expected.json` says. The simulator counts where an utterance that it
-put into the provider's form, and signed, was proven genuine and understood as it was meant.
+An example counts only while the provider's code gives what its `.expected.json` says. The simulator counts where an utterance
+that it put into the provider's form, and signed, was proven genuine and understood as it was meant.
 """
 
 _PUSH = """## A mail server of one's own
@@ -135,9 +135,9 @@ def _schemes() -> str:
     lines = [
         "## Schemes of proof",
         "",
-        f"Forgeries of each scheme: {SHORT_COUNT} in every `make test`, {FULL_COUNT} in `make hostile` (docs/HOSTILE_CLIENTS.md has its",
-        "figures). None may be accepted, none may raise. The other columns are the required cases through the edge's own decision: `yes`",
-        "accepted, `no` refused. Where a touched body or an old request is accepted, the provider's scheme covers no body, or no time.",
+        f"Forgeries of each scheme: {SHORT_COUNT} in every `make test`, {FULL_COUNT} in `make hostile`.",
+        "None may be accepted, none may raise. The other columns are the required cases through the edge's own decision: `yes`",
+        "accepted, `no` refused. Where a touched body or an old request is accepted, the scheme covers no body, or no time.",
         "",
     ]
     rows = [["scheme", "kinds of forgery", *CASES]]

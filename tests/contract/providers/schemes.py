@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from services.ingest import decide
 from services.simulator.people import person
@@ -33,6 +34,7 @@ class Traits:
     """What a scheme is made of. `names`: headers, parameter, or fields of the body that carry the proof, the proof first.
 
     `covered`: which bytes of a body the proof covers; None: none of them. `ages`: an old proof is refused.
+    `sealed`: which bytes something beneath the proof covers (Amazon's signature beneath our credential).
     `keyed`: the connector's secret decides (SNS: Amazon's certificate does).
     """
 
@@ -40,6 +42,7 @@ class Traits:
     names: tuple[str, ...]
     prefix: bytes = b""
     covered: Callable[[bytes], tuple[int, int]] | None = None
+    sealed: Callable[[bytes], tuple[int, int]] | None = None
     ages: bool = False
     keyed: bool = True
 
@@ -76,7 +79,7 @@ TRAITS: dict[str, Traits] = {
     "email-postmark-url": Traits(place="query", names=("key",)),
     "email-ses-signature": _SNS,
     "email-ses-signature-sha1": _SNS,
-    "email-ses-basic": Traits(place="header", names=("authorization",), prefix=b"Basic ", ages=True),  # the certificate ends
+    "email-ses-basic": Traits(place="header", names=("authorization",), prefix=b"Basic ", sealed=_sns_message, ages=True),
     "webchat-browser": Traits(place="header", names=("authorization",), prefix=b"Bearer ", ages=True),
     "webchat-server": Traits(
         place="header",
@@ -163,7 +166,7 @@ class Scheme:
         right, traits, name = self.posted["right"][0], self.traits, self.traits.names[0]
         old = copy_of(right, received_at_ms=self.now_ms + _YEAR_MS)
         touched = flipped(right, traits)
-        keyed, covered = traits.keyed, traits.covered is not None
+        keyed, covered = traits.keyed, (traits.covered or traits.sealed) is not None
         prefix = b"sha1=" if traits.prefix else b"sha256="
         proof = proof_of(right, traits, name)
         wrong = prefix + proof.removeprefix(traits.prefix)
@@ -171,7 +174,7 @@ class Scheme:
             (right, ("right",), None, True),
             (self.posted["stranger"][0], ("right",), None, False),
             (touched, ("right",), None, not covered),
-            (reserialised(right), ("right",), None, not covered or traits.place == "json"),
+            (reserialised(right), ("right",), None, not covered or traits.sealed is not None or traits.place == "json"),
             (with_proof(right, traits, name, None), ("right",), None, False),
             (with_proof(right, traits, name, b""), ("right",), None, False),
             (with_proof(right, traits, name, wrong), ("right",), None, False),
@@ -217,13 +220,15 @@ def copy_of(request: Request, **changes: Any) -> Request:
 
 
 def same(one: Request, other: Request, traits: Traits) -> bool:
-    """Nothing was changed after all. Where fields of a JSON body are signed, its spelling is no change."""
+    """Nothing was changed after all: another spelling of the URL, or of JSON whose fields are signed, says the same."""
+    if traits.place == "header" and one.headers != other.headers:
+        return False
     alike = json.loads if traits.place == "json" else bytes
     try:
         bodies = alike(one.body) == alike(other.body)
     except ValueError:
         bodies = one.body == other.body
-    return bodies and (one.query, one.headers) == (other.query, other.headers)
+    return bodies and (unquote(one.query), one.headers) == (unquote(other.query), other.headers)
 
 
 def proof_of(request: Request, traits: Traits, name: str) -> bytes:
@@ -260,10 +265,17 @@ def _field(name: str) -> re.Pattern[bytes]:
 
 
 def flipped(request: Request, traits: Traits) -> Request:
-    """One byte in the middle of what is covered is another one; where nothing is, one of the text (`número`)."""
-    start, end = traits.covered(request.body) if traits.covered is not None else (request.body.index(b"mero"),) * 2
+    """One byte in the middle of what is covered is another one; where nothing is, one of the text."""
+    covered = traits.covered or traits.sealed
+    start, end = covered(request.body) if covered is not None else _text_in(request.body)
     at = (start + end) // 2
     return copy_of(request, body=request.body[:at] + bytes([request.body[at] ^ 1]) + request.body[at + 1 :])
+
+
+def _text_in(body: bytes) -> tuple[int, int]:
+    start = max(body.find(b"mero"), body.find(b"Pedido"))
+    assert start > 0
+    return start, start + 4
 
 
 def reserialised(request: Request) -> Request:

@@ -147,11 +147,15 @@ class Speaker:
         self.stand_in = self.simulator[voice.stand_in]
         given: dict[str, Any] = {"callback_url": URL, **voice.about}
         if secret is not None:
-            given["secret"] = secret
+            given |= {} if self._has_key_pair else {"secret": secret}
             given |= {"basic": secret} if "basic" in voice.about else {}
         self.account = self.stand_in.create(**given)
         if voice.in_url is not None:
             self.account.callback_url = f"{URL}?{voice.in_url}={quote(self.account.secret, safe='')}"
+
+    @property
+    def _has_key_pair(self) -> bool:
+        return self.voice.stand_in == "sendgrid" and self.voice.in_url is None
 
     @property
     def secret(self) -> bytes:
