@@ -102,4 +102,4 @@ def _behind_unseen(lowered: str, name: str, position: int) -> int:
 
 def _line(words: list[str], quotes: int) -> str:
     text = html.unescape(_SPACES.sub(" ", "".join(words))).replace("\u00a0", " ").strip()
-    return f"{'> ' * min(quotes, _MAX_DEPTH)}{text}".rstrip() if quotes else text
+    return f"{'> ' * min(quotes, _MAX_DEPTH)}{text}" if text else ""
