@@ -8,7 +8,9 @@ a device. Source: https://waha.devlike.pro/docs/how-to/contacts/ and https://bai
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+
+from msgspec import Struct
 
 from shared.domain.enums import AliasKind
 from shared.domain.items import Alias, Peer
@@ -21,8 +23,7 @@ _PHONE_SERVERS = frozenset({"s.whatsapp.net", "c.us"})
 _LID_SERVERS = frozenset({"lid", "hosted.lid"})
 
 
-@dataclass(frozen=True, slots=True)
-class Jid:
+class Jid(Struct, frozen=True, gc=False):
     """One address without its device."""
 
     user: str
@@ -86,6 +87,7 @@ def group_peer(group: Jid) -> Peer:
     return Peer(aliases=(Alias(kind=AliasKind.GROUP, value=group.group_id),))
 
 
+@lru_cache(maxsize=4_096)
 def account_refs(instance: str | None, number: str | None) -> tuple[str, ...]:
     """How an account is called: `instance:<its name at the server>`, then `phone:<canonical digits>` of its own number."""
     found = () if not instance else (f"instance:{instance}",)

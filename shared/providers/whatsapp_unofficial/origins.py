@@ -6,8 +6,11 @@ What all dialects agree on is decided here, so that one message reads the same t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from shared.domain.content import Edit
 from shared.domain.enums import ConnectorEventName, DeliveryStatus, Direction, ErrorClass, HealthStatus, MessageKind, WebhookEvent
@@ -19,8 +22,7 @@ from shared.providers.whatsapp_unofficial.redaction import without_credentials
 from shared.providers.whatsapp_unofficial.shapes import Said
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True, gc=False):
     """`path` is the element's JSON Pointer, `event` the provider's word, `stamp` what tells two like events apart.
 
     `own_address` is that of the account itself, where the body says it.
@@ -84,8 +86,7 @@ def _code(value: object) -> str:
     return clean_text(str(value), MAX_CODE_CHARACTERS) or "" if isinstance(value, str | int | float) else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class Written(Struct, frozen=True, kw_only=True, gc=False):
     """Who wrote a message, where and when. `addresses` are all of the person's; in a group those of its member."""
 
     message_id: str
@@ -148,7 +149,7 @@ def edited(origin: Origin, written: Written, target: str | None, spoken: Said) -
     if exact is None:
         raise Malformed("edit_target_missing")
     content = replace(spoken.content, edit=Edit(target_provider_message_id=exact, kind=spoken.kind))
-    return message(origin, written, replace(spoken, kind=MessageKind.EDIT, content=content))
+    return message(origin, written, msgspec.structs.replace(spoken, kind=MessageKind.EDIT, content=content))
 
 
 def receipt(

@@ -7,8 +7,10 @@ Source: https://github.com/WhiskeySockets/Baileys/blob/master/WAProto/WAProto.pr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
 
 from shared.domain.content import Content, Media, Order, Product, Quoted, Referral, Revoke
 from shared.domain.enums import MessageKind
@@ -40,8 +42,7 @@ _BESIDE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MediaSource:
+class MediaSource(Struct, frozen=True, kw_only=True, gc=False):
     """How the bytes of a media message can be had: by id at the server, by URL, or in the raw body."""
 
     provider_media_id: str | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from shared.domain.content import Choice, Content, Location, Product, Reaction, Referral, Unsupported
 from shared.domain.enums import MessageKind
@@ -18,8 +18,7 @@ from shared.providers.documents import Malformed
 from shared.providers.whatsapp_unofficial.fields import JsonObject, text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(Struct, frozen=True, kw_only=True, gc=False):
     """What a message says; `protocol` is the type of a note between devices that says nothing by itself."""
 
     kind: MessageKind

@@ -7,8 +7,9 @@ where the first is a LID and the other way round.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from shared.domain.content import Revoke
 from shared.domain.enums import DeliveryStatus, MessageKind, WebhookEvent

@@ -7,8 +7,9 @@ calls itself UTC, so it only tells two like events apart. `apikey` is never read
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from shared.domain.enums import ConnectorEventName, WebhookEvent
 from shared.domain.items import AnyItem

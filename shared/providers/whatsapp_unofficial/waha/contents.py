@@ -54,7 +54,9 @@ def spoken(payload: JsonObject) -> Said:
     referral = engine.content.referral if engine is not None else None
     return Said(
         kind=found.kind,
-        content=replace(found.content, quoted=quoted, referral=referral),
+        content=found.content
+        if quoted is None and referral is None
+        else replace(found.content, quoted=quoted, referral=referral),
         reply_to=exact_text(name.bare) if name is not None else (engine.reply_to if engine is not None else None),
         forwarded=flag(data, "isForwarded") or score > 0 or (engine is not None and engine.forwarded),
         frequently_forwarded=score >= _FREQUENTLY or (engine is not None and engine.frequently_forwarded),

@@ -7,15 +7,15 @@ everywhere; for calls the whole is put together again.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shared.providers.whatsapp_unofficial.jids import Jid, parse_jid
 
 _WHOLE = re.compile(r"(true|false)_([^_]{1,128})_([^_]{1,128})(?:_(.{1,128}))?", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class MessageName:
+class MessageName(Struct, frozen=True, gc=False):
     """A message id of WAHA; `chat` and `member` are None where only the bare id was given."""
 
     bare: str

@@ -9,7 +9,8 @@ seconds. What the pages leave open and public integrations agree on: an edit has
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from shared.domain.content import Content, Revoke
 from shared.domain.enums import ConnectorEventName, DeliveryStatus, HealthStatus, MessageKind, WebhookEvent
