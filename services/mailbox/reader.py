@@ -21,7 +21,7 @@ from services.mailbox import decide
 from services.mailbox.decide import Mailbox
 from services.mailbox.logins import Logins
 from services.mailbox.writing import MailWriter, Written
-from shared.adapters.imap import Endpoint, FolderMissing, ImapConnection, LoginRefused, Refused
+from shared.adapters.imap import Endpoint, FolderMissing, ImapConnection, LoginRefused, Refused, ServerFaulty
 from shared.adapters.mailbox_positions import Lease, MailboxPositions, Position
 from shared.domain.errors import ChannelsError, Fenced, InvalidInput, Unavailable
 from shared.runtime.metrics import MailboxMetrics
@@ -175,7 +175,11 @@ class Reader:
 
     def _catch_up(self, connection: ImapConnection, top_uid: int) -> None:
         for first, last, since in decide.windows(self._position, top_uid):
-            self._write_all(connection, connection.uids(first, last, since))
+            uids = connection.uids(first, last, since)
+            if since is None and last == top_uid and top_uid not in uids and connection.highest_uid() == top_uid:
+                # It is there, and the search did not name it: believed, it would be passed over for ever.
+                raise ServerFaulty(f"a search of {first}:{last} does not find UID {top_uid}, which is in the folder")
+            self._write_all(connection, uids)
             if self._stopping.is_set():
                 return
             # All that the window held is safe, and no mail can still come into it: UIDs only grow.

@@ -37,6 +37,7 @@ __all__ = [
 MAX_UIDS_ASKED = 262_144  # of one search: the answer has 11 bytes for each at most
 _LIST_BYTES = 4_000_000
 _FRAMES_BYTES = 262_144  # what a server may add to a literal: notices of flags, alerts
+_IDLE_BYTES = 500_000  # of notices in one wait; each is a line of some 20 bytes
 _IDLE_LOOK_SECONDS = 0.5
 _NEWS = re.compile(rb"\* \d+ (?:EXISTS|RECENT)\b", re.IGNORECASE)
 _BYE = re.compile(rb"\* BYE\b", re.IGNORECASE)
@@ -200,17 +201,17 @@ class ImapConnection:
 
     def idle(self, seconds: float, interrupted: Callable[[], bool]) -> bool:
         """Wait at most `seconds` for news, or until interrupted; True if there are any. Keep it below 29 minutes (RFC 2177)."""
-        with self._command(size_bytes=_LIST_BYTES):
+        with self._command(size_bytes=_IDLE_BYTES):
             tag = self._wire.begin_idle()
             news = "EXISTS" in self._wire.untagged_responses
-            self._wire.allow(seconds + self._seconds, _LIST_BYTES)
+            self._wire.allow(seconds + self._seconds, _IDLE_BYTES)
             until = time.monotonic() + seconds
             while not news and not interrupted() and (left := until - time.monotonic()) > 0:
                 line = self._wire.line_within(min(left, _IDLE_LOOK_SECONDS))
                 if line is not None and _BYE.match(line):
                     raise ServerAway("the server said BYE")
                 news = line is not None and _NEWS.match(line) is not None
-            self._wire.allow(self._seconds, _LIST_BYTES)
+            self._wire.allow(self._seconds, _IDLE_BYTES)
             self._wire.end_idle(tag)
             return news or "EXISTS" in self._wire.untagged_responses
 
