@@ -82,7 +82,7 @@ def _telegram(answer: Answer, tried: Tried, chance: random.Random) -> Step:
     if answer.status == 410 and tried.gone_for_seconds > _TELEGRAM_CLOSES_AFTER:
         return Over(outcome="disabled")
     given = answer.headers.get("retry-after", "")
-    wait = min(2.0 ** (tried.attempts - 1), chance.uniform(60.0, 120.0))
+    wait = min(2.0 ** min(tried.attempts - 1, 20), chance.uniform(60.0, 120.0))
     if given.isdigit():
         wait = min(float(given), _HOUR)
     if tried.expires_in_seconds is not None and wait > tried.expires_in_seconds:
@@ -163,7 +163,7 @@ def _browser(answer: Answer, tried: Tried, chance: random.Random) -> Step:
     if answer.status is not None and answer.status < 500 and answer.status != 429:
         return Over(outcome="dropped")
     given = answer.headers.get("retry-after", "")
-    wait = max(min(2.0 ** (tried.attempts - 1), 60.0), float(given) if given.isdigit() else 0.0)
+    wait = max(min(2.0 ** min(tried.attempts - 1, 20), 60.0), float(given) if given.isdigit() else 0.0)
     return Over(outcome="dropped") if tried.age_seconds + wait > _PAGE_IS_OPEN else Again(after_seconds=wait)
 
 

@@ -119,7 +119,9 @@ class StandIn(ABC):
         """The signed request with these elements of one account, as of now."""
 
     def queue(self, account: str, payload: Any, label: str, lane: str = "", expires_ms: int | None = None) -> None:
-        """One more thing to tell."""
+        """One more thing to tell; raises KeyError for an account that there is not."""
+        if account not in self.accounts:
+            raise KeyError(account)
         self._pending.append(Element(account=account, payload=payload, label=label, lane=lane, expires_ms=expires_ms))
 
     def flush(self) -> None:
