@@ -12,12 +12,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from shared.domain.content import Revoke
-from shared.domain.enums import DeliveryStatus, MessageKind, WebhookEvent
+from shared.domain.enums import AliasKind, DeliveryStatus, MessageKind, WebhookEvent
 from shared.domain.items import AnyItem, Content
 from shared.providers.cleaning import MAX_URL_CHARACTERS, exact_text
 from shared.providers.documents import Malformed, fingerprint
 from shared.providers.whatsapp_unofficial.fields import JsonObject, elements, flag, inner, milliseconds, text
-from shared.providers.whatsapp_unofficial.jids import Jid, parse_jid
+from shared.providers.whatsapp_unofficial.jids import Jid, aliases_of, parse_jid
 from shared.providers.whatsapp_unofficial.origins import Origin, Written, edited, message, message_id_of, receipt
 from shared.providers.whatsapp_unofficial.proto import MediaSource, is_revoke, said
 from shared.providers.whatsapp_unofficial.shapes import choice, content_kind
@@ -77,19 +77,16 @@ def own_message_sent(origin: Origin, data: JsonObject) -> AnyItem:
 def message_edited(origin: Origin, data: JsonObject) -> AnyItem:
     """`messages.edited`: a `protocolMessage`, whose `key` names the ORIGINAL. It comes for every such note.
 
-    A revocation is told again by `messages.delete`, which names the chat as we see it: so this one is left out. The key is
-    written from the author's side; where it names our own number as the chat, nobody can say who the author is.
+    A revocation is told again by `messages.delete`, which names the chat as we see it: so this one is left out.
     """
     note = inner(data, "protocolMessage") or data
     body = inner(note, "editedMessage") or inner(data, "message")
     if not body:
         return origin.left_out("revoke_follows" if is_revoke(note.get("type", -1)) else "protocol")
     key = inner(note, "key")
-    written = _written(key, data)
+    written = _by_its_author(origin, _written(key, data), text(key, "participant"))
     if written.chat.is_audience:
         return origin.audience(written.chat)
-    if written.chat == parse_jid(origin.own_address):
-        raise Malformed("peer_missing")
     stamp = note.get("timestampMs") or data.get("messageTimestamp")
     moment = milliseconds(stamp)
     target = written.message_id
@@ -97,6 +94,25 @@ def message_edited(origin: Origin, data: JsonObject) -> AnyItem:
     return edited(
         origin, replace(written, message_id=edit_id, time_ms=moment), target, said(body, {}, _media_source(origin, {}, target))
     )
+
+
+def _by_its_author(origin: Origin, written: Written, participant: str | None) -> Written:
+    """Who edited. Baileys hands the note's key on as its author wrote it, so `fromMe` is true for everybody's edits.
+
+    Then a chat that is our own number means that somebody edited, and the key does not say who; in a group the participant
+    tells. Raises Malformed (`edit_author_unknown`): the dead letter waits for a release of Evolution or ours that knows.
+    """
+    if not written.from_me or written.chat.is_audience:
+        return written
+    own = set(aliases_of(origin.own_address))
+    if written.chat.is_group:
+        if participant is None:
+            raise Malformed("edit_author_unknown")
+        return replace(written, from_me=bool(own & set(aliases_of(participant))))
+    peer = set(aliases_of(*written.addresses))
+    if own & peer or not any(alias.kind is AliasKind.PHONE for alias in peer):  # our own LID stands nowhere
+        raise Malformed("edit_author_unknown")
+    return written
 
 
 def message_deleted(origin: Origin, data: JsonObject) -> AnyItem:

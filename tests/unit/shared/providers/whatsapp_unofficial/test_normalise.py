@@ -203,10 +203,14 @@ class TestPoison:
         assert isinstance(item, PoisonItem)
         assert item.reason == reason
 
-    def test_an_edit_by_somebody_unknown_is_not_given_to_us_ourselves(self) -> None:
-        key = {"remoteJid": f"{samples.OWN_NUMBER}@s.whatsapp.net", "fromMe": True, "id": "T1"}
+    @pytest.mark.parametrize(
+        "chat", [f"{samples.OWN_NUMBER}@s.whatsapp.net", f"{samples.OWN_NUMBER}:3@c.us", "99000000000009@lid", "120363@g.us"]
+    )
+    def test_an_edit_by_somebody_unknown_is_not_given_to_us_ourselves(self, chat: str) -> None:
+        key = {"remoteJid": chat, "fromMe": True, "id": "T1"}
         item = one("evolution", samples.evolution("messages.edited", {"key": key, "editedMessage": {"conversation": "x"}}))
         assert isinstance(item, PoisonItem)
+        assert item.reason == "edit_author_unknown"
 
     def test_a_list_costs_no_neighbour(self) -> None:
         good = samples.evolution_message("M1", {"conversation": "oi"}, "conversation")["data"]
