@@ -46,6 +46,8 @@ _SPACE = re.compile(r"[ \t\r\n\f\v]+")
 _WORD = re.compile(r"=\?([A-Za-z0-9_.:-]{1,64})(?:\*[A-Za-z0-9-]{0,35})?\?([bBqQ])\?([^?\r\n]*)\?=")
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 _ID = re.compile(r"<([^<>\s]{1,512})>")
+_SHORT_CHARACTERS = 512
+_PLAIN_ADDRESS = re.compile(r"([A-Za-z0-9 ._'-]*)<([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)>|([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)")
 _ADDRESS = re.compile(r"[^\s@<>\"(),:;\\\x00-\x1f\x7f-\x9f]+@[^\s@<>\"(),:;\\\x00-\x1f\x7f-\x9f]+")
 
 
@@ -125,6 +127,22 @@ def _raw(value: str) -> str:
 
 def addresses(values: Iterable[str], limit: int = MAX_ADDRESSES) -> tuple[MailAddress, ...]:
     """The addresses of one or more header values, each once, at most `limit`; what is no address is left out."""
+    given = tuple(values)
+    if len(given) == 1 and len(given[0]) <= _SHORT_CHARACTERS:
+        return _short_list(given[0])[:limit]
+    return _listed(given, limit)
+
+
+@lru_cache(maxsize=256)  # of one mail, the same few headers are asked for several times
+def _short_list(value: str) -> tuple[MailAddress, ...]:
+    plain = _PLAIN_ADDRESS.fullmatch(value.strip())
+    if plain is None:
+        return _listed((value,), MAX_ADDRESSES)
+    address = normal_address(plain[2] or plain[3])
+    return () if address is None else (MailAddress(address=address, name=unstructured(plain[1]) or None),)
+
+
+def _listed(values: tuple[str, ...], limit: int) -> tuple[MailAddress, ...]:
     found: dict[str, MailAddress] = {}
     joined = [_SPACE.sub(" ", value[:_MAX_ADDRESS_LIST_CHARACTERS]) for value in values]
     for name, address in _pairs(joined):

@@ -18,6 +18,8 @@ from shared.providers.email.signed_fields import MAX_FORM_FIELDS, MAX_PARTS, for
 
 MAX_FIELD_BYTES = 2_097_152  # of a field that is read as text; files have no such bound
 _PIECE_BYTES = 262_144
+_MAX_PART_HEAD = 16_384
+_NAME = re.compile(rb'(?i:content-disposition):\s*form-data;[^\r\n]*?\bname="([^"\r\n]{0,200})"')
 _PERCENT_AT_END = re.compile(rb"%[0-9A-Fa-f]?\Z")
 
 
@@ -27,13 +29,18 @@ class Field:
 
     start: int
     end: int
-    head: Head
+    raw_head: bytes = b""
     encoded: bool = False
+
+    @property
+    def head(self) -> Head:
+        """The headers of one part of multipart/form-data."""
+        return read_head(self.raw_head)[0]
 
     @property
     def filename(self) -> str | None:
         """The name of a file; None for a plain field."""
-        return self.head.parameter("content-disposition", "filename")
+        return self.head.parameter("content-disposition", "filename") if b"filename" in self.raw_head else None
 
     def data(self, body: bytes, limit: int | None = None) -> bytes:
         """The bytes of the value, at most about `limit` of them."""
@@ -77,10 +84,11 @@ def _multipart(body: bytes, boundary: bytes) -> Iterator[tuple[str, Field]]:
         if begin == 1 or (0 <= end < begin):
             return
         stop = len(body) if end < 0 else end
-        head, value = read_head(body, begin, stop)
-        name = head.parameter("content-disposition", "name")
-        if name:
-            yield name, Field(value, max(value, stop), head)
+        head_end = body.find(b"\r\n\r\n", begin, min(stop + 2, begin + _MAX_PART_HEAD))
+        match = _NAME.search(body, begin, head_end) if head_end >= 0 else None
+        if match is not None and match[1]:
+            value = min(head_end + 4, stop)
+            yield match[1].decode("utf-8", "replace"), Field(value, stop, body[begin:head_end])
         if end < 0:
             return
         start = end + 2
@@ -94,7 +102,7 @@ def _urlencoded(body: bytes) -> Iterator[tuple[str, Field]]:
         equals = body.find(b"=", position, min(end, position + 256))
         if equals > position:
             name = _unquoted(body[position:equals]).decode("utf-8", "replace")
-            yield name, Field(equals + 1, end, Head([]), encoded=True)
+            yield name, Field(equals + 1, end, encoded=True)
         if end >= len(body):
             return
         position = end + 1

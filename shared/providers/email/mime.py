@@ -1,18 +1,16 @@
 """The parts of a raw mail, found in place: headers are read, bodies stay where they are until somebody asks for one.
 
 The standard library's parser makes six copies of a mail as lists of lines; a mail of 50 MB must not cost 300 MB. Here only
-heads are parsed (by the `email` package); where a part begins and ends is found by its boundary. Numbers are those of IMAP
+heads are read; where a part begins and ends is found by its boundary. Numbers are those of IMAP
 (RFC 3501 §6.4.5): `1`, `2.1`; a mail without parts is its own part `1`. An enclosed mail is one part and is not entered.
 """
 
 from __future__ import annotations
 
 import email.message
-import email.parser
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.policy import compat32
 
 from shared.providers.email.decoding import text_of
 
@@ -22,6 +20,7 @@ MAX_DEPTH = 12
 _MAX_HEADERS = 1_000
 _MAX_PARAMETERS_CHARACTERS = 8_192
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n|\A\r?\n")
+_FIELD_NAME = re.compile(r"[!-9;-~]{1,200}")
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 
 
@@ -99,11 +98,24 @@ def read_head(body: bytes, start: int = 0, end: int | None = None) -> tuple[Head
         return Head([]), min(end, start + (2 if body[start : start + 2] == b"\r\n" else 1))
     match = _END_OF_HEAD.search(body, start, limit)
     head_end, next_start = (match.start(), match.end()) if match else (limit, limit)
-    block = body[start:head_end]
-    if block[:5] == b"From ":  # a line of mbox, as some pipes put it before the mail
-        block = block.partition(b"\n")[2]
-    parsed = email.parser.BytesHeaderParser(policy=compat32).parsebytes(block)
-    return Head(list(parsed.raw_items())), next_start
+    return Head(_fields(body[start:head_end].decode("ascii", "surrogateescape"))), next_start
+
+
+def _fields(block: str) -> list[tuple[str, str]]:
+    """Names and values of a head; a line that is neither (mbox's `From `, rubbish) is passed over."""
+    found: list[tuple[str, str]] = []
+    for line in block.split("\n"):
+        if line[:1] in (" ", "\t"):
+            if found:
+                name, value = found[-1]
+                found[-1] = (name, f"{value} {line.strip()}")
+            continue
+        name, colon, value = line.partition(":")
+        if colon and _FIELD_NAME.fullmatch(name := name.rstrip()):
+            if len(found) >= _MAX_HEADERS:
+                break
+            found.append((name, value.strip()))
+    return found
 
 
 def scan(body: bytes) -> MimePart:

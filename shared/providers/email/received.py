@@ -90,8 +90,8 @@ class ReceivedMail:
     @property
     def account_refs(self) -> tuple[str, ...]:
         """Names of the account that this may be for: envelope, delivery headers, To and Cc; then their whole domains."""
-        own = self.head.all("from") if self.sent else [*self.head.all("to"), *self.head.all("cc")]
-        shown = [entry.address for entry in addresses(own, MAX_LISTED)]
+        names = ("from",) if self.sent else ("to", "cc")
+        shown = [entry.address for name in names for entry in addresses(self.head.all(name), MAX_LISTED)]
         delivered = [value for name in _DELIVERED_TO for value in self.head.all(name)[:3]]
         candidates = [normal_address(value) for value in (*self.envelope_recipients, *delivered, *shown)]
         return refs_of(address for address in candidates if address is not None)
