@@ -52,6 +52,14 @@ def relay_process(*, operations_port: int) -> FleetService:
     return FleetService(name="relay", module="services.relay", operations_port=operations_port, environment=environment)
 
 
+def mailbox_process(number: int, *, operations_port: int) -> FleetService:
+    """A reader of mailboxes; any number share them."""
+    environment = {"CHANNELS_MAILBOX_OPERATIONS_PORT": str(operations_port)}
+    return FleetService(
+        name=f"mailbox-{number}", module="services.mailbox", operations_port=operations_port, environment=environment
+    )
+
+
 class Fleet:
     """The processes of one home directory. What was started once is remembered, so that `start_again` needs the name only."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.local.fleet import Fleet, FleetService, ingest_process, relay_process, router_process
+from deploy.local.fleet import Fleet, FleetService, ingest_process, mailbox_process, relay_process, router_process
 from deploy.local.ports import choose_port
 from deploy.local.settings import GivenPorts
 from deploy.local.settings_file import keep_settings, kept_settings
@@ -16,15 +16,16 @@ _USUAL_PORTS = {
     "router_operations_port": 9081,
     "relay_operations_port": 9082,
 }
+_MAILBOX_PORTS = {"mailbox_operations_port": 9083}  # only where there is one: not every installation reads mailboxes
 
 
-def plan_fleet(home: Path, fleet: Fleet, *, ingests: int, routers: int) -> list[FleetService]:
+def plan_fleet(home: Path, fleet: Fleet, *, ingests: int, routers: int, mailboxes: int = 0) -> list[FleetService]:
     """The processes in the order in which to start them; their ports are kept in `<home>/stack.json`.
 
     A port that the environment gives must be free (ConfigError otherwise). Others are those of the last start, else the
     usual ones, else free ones. A process that runs keeps its ports.
     """
-    ports = _ports(home, fleet)
+    ports = _ports(home, fleet, _USUAL_PORTS | (_MAILBOX_PORTS if mailboxes else {}))
     keep_settings(home, ports)
     taken = set(ports.values())
     router_ports = _operations_ports(fleet, "router", ports["router_operations_port"], routers, taken)
@@ -32,15 +33,23 @@ def plan_fleet(home: Path, fleet: Fleet, *, ingests: int, routers: int) -> list[
     return [
         relay_process(operations_port=ports["relay_operations_port"]),
         *(router_process(slot, operations_port=port) for slot, port in enumerate(router_ports)),
+        *_mailboxes(fleet, ports, mailboxes, taken),
         *(ingest_process(number, port=ports["ingest_port"], operations_port=port) for number, port in enumerate(ingest_ports)),
     ]
 
 
-def _ports(home: Path, fleet: Fleet) -> dict[str, int]:
+def _mailboxes(fleet: Fleet, ports: dict[str, int], count: int, taken: set[int]) -> list[FleetService]:
+    if not count:
+        return []
+    chosen = _operations_ports(fleet, "mailbox", ports["mailbox_operations_port"], count, taken)
+    return [mailbox_process(number, operations_port=port) for number, port in enumerate(chosen)]
+
+
+def _ports(home: Path, fleet: Fleet, usual_ports: dict[str, int]) -> dict[str, int]:
     kept, given = kept_settings(home), load(GivenPorts).model_dump()
     running = {name.partition("-")[0] for name in fleet.names() if fleet.pid(name)}
     chosen: dict[str, int] = {}
-    for setting, usual in _USUAL_PORTS.items():
+    for setting, usual in usual_ports.items():
         if setting.partition("_")[0] in running and setting in kept:
             chosen[setting] = int(kept[setting])
             continue

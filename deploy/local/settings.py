@@ -28,3 +28,4 @@ class GivenPorts(BaseSettings):
     ingest_operations_port: int | None = Field(default=None, ge=1, le=65535)
     router_operations_port: int | None = Field(default=None, ge=1, le=65535)
     relay_operations_port: int | None = Field(default=None, ge=1, le=65535)
+    mailbox_operations_port: int | None = Field(default=None, ge=1, le=65535)

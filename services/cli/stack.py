@@ -24,7 +24,8 @@ _SEVERAL = click.IntRange(0, 16)
 @click.option("--stack-only", is_flag=True, help="Kafka and PostgreSQL, set up, without the fleet.")
 @click.option("--ingest", "ingests", default=1, show_default=True, type=_SEVERAL, help="Edge processes, all on one port.")
 @click.option("--routers", default=1, show_default=True, type=_SEVERAL, help="Router processes.")
-def up(stack_only: bool, ingests: int, routers: int) -> None:
+@click.option("--mailboxes", default=0, show_default=True, type=_SEVERAL, help="Processes that read mailboxes over IMAP.")
+def up(stack_only: bool, ingests: int, routers: int, mailboxes: int) -> None:
     """Start Kafka, PostgreSQL and the fleet on this machine; what already runs is left alone.
 
     Data live in CHANNELS_HOME (.channels) and survive. With CHANNELS_STACK=external only the fleet is started, on the
@@ -36,7 +37,7 @@ def up(stack_only: bool, ingests: int, routers: int) -> None:
     with lock.held("up"):
         _start_stack(load(StackSettings).stack, home, lock)
         if not stack_only:
-            _start_fleet(home, lock, ingests, routers)
+            _start_fleet(home, lock, ingests, routers, mailboxes)
     click.echo(f"up in {time.monotonic() - began:.1f} s; next: `channels status`, `channels logs NAME -f`, `channels down`")
 
 
@@ -57,9 +58,9 @@ def _start_stack(kind: StackKind, home: Path, lock: HomeLock) -> None:
             )
 
 
-def _start_fleet(home: Path, lock: HomeLock, ingests: int, routers: int) -> None:
+def _start_fleet(home: Path, lock: HomeLock, ingests: int, routers: int, mailboxes: int) -> None:
     fleet = Fleet(home, lock)
-    services = plan_fleet(home, fleet, ingests=ingests, routers=routers)
+    services = plan_fleet(home, fleet, ingests=ingests, routers=routers, mailboxes=mailboxes)
     for service in services:
         fleet.start(service)
     for service in services:
@@ -103,7 +104,7 @@ def status() -> None:
 @click.option("-f", "--follow", "keep_reading", is_flag=True, help="Go on with what is added, until Ctrl-C.")
 @click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(min=0), help="How many lines to begin with.")
 def logs(name: str | None, keep_reading: bool, lines: int) -> None:
-    """Show the log of one part: kafka, postgres, ingest-0, router-0, relay. Without a name: which there are."""
+    """Show the log of one part: kafka, postgres, ingest-0, router-0, relay, mailbox-0. Without a name: which there are."""
     folder = _home() / "logs"
     names = sorted(path.stem for path in folder.glob("*.log"))
     if name is None:

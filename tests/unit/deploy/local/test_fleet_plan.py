@@ -60,5 +60,13 @@ def test_several_edges_share_one_port_and_slots_differ(busy: set[int], tmp_path:
     assert len(set(operations)) == len(operations) == 6
 
 
+def test_mailboxes_are_read_where_that_is_asked_for(busy: set[int], tmp_path: Path) -> None:
+    plan = {one.name: one for one in plan_fleet(tmp_path, Fleet(tmp_path), ingests=1, routers=1, mailboxes=2)}
+    assert list(plan) == ["relay", "router-0", "mailbox-0", "mailbox-1", "ingest-0"]
+    assert (plan["mailbox-0"].module, plan["mailbox-0"].operations_port) == ("services.mailbox", 9083)
+    assert plan["mailbox-1"].operations_port != 9083
+    assert kept_settings(tmp_path)["mailbox_operations_port"] == 9083
+
+
 def test_a_fleet_may_be_of_one_part(busy: set[int], tmp_path: Path) -> None:
     assert list(_plan(tmp_path, ingests=0, routers=0)) == ["relay"]
