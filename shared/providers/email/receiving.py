@@ -128,7 +128,7 @@ DIALECT_ANSWERS: Mapping[str, Answers] = MappingProxyType(
             _ASK_FOR_CREDENTIAL,  # SNS comes without it first (…/sns-http-https-endpoint-as-subscriber.html)
         ),
         "imap": _answers(
-            "docs/PROVIDERS.md",
+            "docs/EMAIL.md",
             {200: "done, never posted again", **dict.fromkeys(_FAULTS, _PUSH_AGAIN)},
         ),
     }
