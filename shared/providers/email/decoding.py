@@ -128,6 +128,8 @@ def _raw(value: str) -> str:
 def addresses(values: Iterable[str], limit: int = MAX_ADDRESSES) -> tuple[MailAddress, ...]:
     """The addresses of one or more header values, each once, at most `limit`; what is no address is left out."""
     given = tuple(values)
+    if not given:
+        return ()
     if len(given) == 1 and len(given[0]) <= _SHORT_CHARACTERS:
         return _short_list(given[0])[:limit]
     return _listed(given, limit)

@@ -43,8 +43,9 @@ class Told:
 
 def account_refs(told: Told) -> tuple[str, ...]:
     """The account by our own variable or by the sender's address; at last the one that takes the rest."""
-    named = addresses(filter(None, (_variable(told, VARIABLE_ACCOUNT), told.sender)), 2)
-    return (*refs_of(entry.address for entry in named), ANY_ACCOUNT)
+    given = (_variable(told, VARIABLE_ACCOUNT), told.sender)
+    named = [entry.address for text in given if text for entry in addresses((text,), 1)]
+    return (*refs_of(named), ANY_ACCOUNT)
 
 
 def receipt(told: Told, status: DeliveryStatus) -> ReceiptItem:
