@@ -171,9 +171,11 @@ class Evolution(StandIn):
             "find": {"url": account.callback_url, "enabled": bool(account.callback_url), "events": account.about["events"]},
             "markMessageAsRead": {"message": "Read messages", "read": "success"},
             "sendPresence": {"presence": "composing"},
+            "updateMessage": {"key": call.document.get("key"), "status": "PENDING"},
+            "deleteMessageForEveryone": {"key": {"id": call.document.get("id")}, "status": "PENDING"},
             "whatsappNumbers": [{"exists": True, "number": number} for number in call.document.get("numbers", [])],
         }
-        status = 201 if operation in ("markMessageAsRead", "sendPresence") else 200
+        status = 201 if operation in ("markMessageAsRead", "sendPresence", "deleteMessageForEveryone") else 200
         return reply(status, served[operation]) if operation in served else error("not_found")
 
     def _accept(self, account: Account, order: dict[str, Any]) -> ApiReply:

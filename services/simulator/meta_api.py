@@ -39,7 +39,7 @@ class MetaApi(StandIn):
         """`send`, `upload`, `media`, `token`, `subscribed_apps`, `debug_token`, or `node`."""
         last = _VERSION.sub("", call.path).strip("/").split("/")[-1]
         named = {"messages": "send", "media": "upload", "access_token": "token", "subscribed_apps": "subscribed_apps"}
-        return named.get(last, last if last in ("debug_token", "register", "revoke") else "node")
+        return named.get(last, last if last in ("debug_token", "register", "revoke", "subscriptions") else "node")
 
     def fault_reply(self, fault: Fault, call: ApiCall) -> ApiReply:
         """`code` is Graph's (`131047`), with a subcode behind a slash (`190/463`), or an HTTP status (`http:503`)."""
@@ -62,6 +62,8 @@ class MetaApi(StandIn):
             return self._debug_token(call)
         if operation == "subscribed_apps":
             return self._subscribed_apps(parts[0], call)
+        if operation == "subscriptions":
+            return self._subscriptions(account, call)
         if parts[0] in self.media and operation == "node":
             return self._media(parts[0])
         number = self.accounts.get(parts[0])
@@ -162,6 +164,21 @@ class MetaApi(StandIn):
         if account.callback_url:
             app["override_callback_uri"] = account.callback_url
         return reply(200, {"data": [app] if account.about["subscribed"] else []})
+
+    def _subscriptions(self, account: Account, call: ApiCall) -> ApiReply:
+        """The app's own webhook: one callback URL and the fields that it wants."""
+        numbers = [one for one in self.accounts.values() if one.about["app_id"] == account.about["app_id"]]
+        if call.method == "POST":
+            given = {**call.query, **call.document}
+            fields = given.get("fields", [])
+            for number in numbers:
+                number.callback_url = given.get("callback_url", "")
+                number.about["verify_token"] = given.get("verify_token", number.about["verify_token"])
+                number.about["fields"] = fields.split(",") if isinstance(fields, str) else fields
+            return reply(200, {"success": True})
+        told = [{"name": name, "version": "v25.0"} for name in account.about.get("fields", ["messages"])]
+        app = {"object": "whatsapp_business_account", "callback_url": account.callback_url, "active": True, "fields": told}
+        return reply(200, {"data": [app] if account.callback_url else []})
 
     def _override(self, account: Account, call: ApiCall) -> ApiReply:
         asked = call.document.get("webhook_configuration", {})

@@ -166,7 +166,9 @@ class Waha(StandIn):
     def operation_of(self, call: ApiCall) -> str:
         """`sendText`, `sessions`, `sendSeen`, …."""
         parts = call.path.strip("/").split("/")
-        return "presence" if parts[-1] == "presence" else parts[min(1, len(parts) - 1)]
+        if len(parts) > 2 and parts[2] in ("chats", "presence"):
+            return parts[2]
+        return parts[min(1, len(parts) - 1)]
 
     def fault_reply(self, fault: Fault, call: ApiCall) -> ApiReply:
         """`code` is a name in ERRORS."""
@@ -181,7 +183,9 @@ class Waha(StandIn):
             return self.fault_reply(Fault(code="unauthorized"), call)
         order = call.document
         parts = call.path.strip("/").split("/")
-        named = parts[2] if operation == "sessions" and len(parts) > 2 else parts[1] if operation == "presence" else None
+        named = (
+            parts[2] if operation == "sessions" and len(parts) > 2 else parts[1] if operation in ("presence", "chats") else None
+        )
         account = self.accounts.get(str(named or order.get("session", "")))
         if account is None:
             return self.fault_reply(Fault(code="no_session"), call)
@@ -189,8 +193,8 @@ class Waha(StandIn):
             return self._session(account, call)
         if account.about["status"] != "WORKING":
             return self.fault_reply(Fault(code="not_working"), call)
-        if operation.startswith("send") and operation != "sendSeen":
-            return self._accept(account, order)
+        if (operation.startswith("send") and operation != "sendSeen") or operation == "reaction":
+            return self._accept(account, {"chatId": str(order.get("messageId", "")).split("_")[1:2], **order})
         return reply(201, {})
 
     def _accept(self, account: Account, order: dict[str, Any]) -> ApiReply:
