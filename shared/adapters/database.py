@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from uuid import UUID
 
 import psycopg
-from sqlalchemy import Engine, create_engine, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -55,10 +56,29 @@ def create_engine_for(url: str, *, pool_size: int = 5, application_name: str = "
 
 
 @contextmanager
-def unit_of_work(engine: Engine) -> Iterator[Session]:
-    """One transaction as a Session. Nothing stays unless the block calls `session.commit()`; errors pass unchanged."""
+def unit_of_work(engine: Engine, *, tenant_id: str | None = None) -> Iterator[Session]:
+    """One transaction as a Session. Nothing stays unless the block calls `session.commit()`; errors pass unchanged.
+
+    `tenant_id` is whose rows the role `channels_api` sees and writes; without it that role sees none. Other roles need none.
+    """
     with Session(engine, expire_on_commit=False) as session:
+        if tenant_id is not None:
+            act_for(session, tenant_id)
         yield session  # closing the session rolls back whatever was not committed
+
+
+def act_for(session: Session, tenant_id: str) -> None:
+    """Make each transaction of this session, also one after a commit, act for one tenant. Call it before the first statement.
+
+    Raises ValueError if it is no UUID.
+    """
+    canonical = str(UUID(tenant_id))
+
+    def begun(_session: Session, _transaction: object, connection: Connection) -> None:
+        # true: the value ends with the transaction, so that the pool hands on a connection that acts for nobody.
+        connection.execute(text("SELECT set_config('channels.tenant', :tenant, true)"), {"tenant": canonical})
+
+    event.listen(session, "after_begin", begun)
 
 
 def classify(error: BaseException) -> DatabaseFault:

@@ -4,6 +4,8 @@ ChannelsError            code, retryable
 ├── InvalidInput         what was handed in breaks a rule; the caller must change it
 ├── NotFound             the named object does not exist (or is another tenant's)
 ├── Conflict             the object's present state forbids the change
+├── Unauthenticated      the caller did not prove who it is
+├── Forbidden            the caller is known, but may not do this
 ├── Unavailable          a part we depend on does not answer; try again (retryable)
 ├── CorruptData          stored or received bytes do not decode
 ├── SealBroken           sealed text was altered, moved to another place, or sealed under another key
@@ -49,6 +51,22 @@ class Conflict(ChannelsError):
     def __init__(self, message: str, *, reason: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason or self.code
+
+
+class Unauthenticated(ChannelsError):
+    """Raised when a token is missing or not to be believed. `reason` is a stable code (`token_missing`, `token_expired`, …)."""
+
+    code = "unauthenticated"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason or self.code
+
+
+class Forbidden(ChannelsError):
+    """Raised when the caller is known, but lacks the permission that the act needs."""
+
+    code = "forbidden"
 
 
 class Unavailable(ChannelsError):
