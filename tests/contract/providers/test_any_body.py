@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from shared.providers.contract import MAX_ITEMS, Request, UnparseableBody
 from tests.contract.providers.schemes import scheme_of
 from tests.contract.providers.voices import VOICES, Speaker, Voice, items_of, with_body
 
-EXAMPLES = 25  # per property and voice: there are dozens of those
+EXAMPLES = int(os.environ.get("CHANNELS_TEST_EXAMPLES", "25"))  # per property and voice: there are dozens of those
 _SCALARS = (
     st.none()
     | st.booleans()
