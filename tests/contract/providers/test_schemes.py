@@ -30,7 +30,7 @@ def test_every_scheme_is_described() -> None:
     assert set(SCHEMES) <= set(TRAITS)
 
 
-@pytest.mark.req(18, 19)
+@pytest.mark.req(77)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", SCHEMES)
 def test_required_case(name: str, case: str, schemes: dict[str, Scheme]) -> None:
@@ -39,7 +39,7 @@ def test_required_case(name: str, case: str, schemes: dict[str, Scheme]) -> None
     assert isinstance(verdict, Verified) is found.accepted, verdict
 
 
-@pytest.mark.req(18, 19)
+@pytest.mark.req(77)
 @pytest.mark.parametrize("name", SCHEMES)
 def test_no_forgery_is_accepted_and_none_raises(name: str) -> None:
     campaign = forge(name, SHORT_COUNT, seed=4)
