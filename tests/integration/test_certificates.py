@@ -57,6 +57,17 @@ def connector_of(management: Management, **config: object) -> str:
     return management.connector(tipo=ConnectorType.EMAIL, nome="SES", config={**CONFIG, **config})
 
 
+def command(database: DatabaseUnderTest, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli", "certificates", *arguments],
+        env=os.environ | {"CHANNELS_DATABASE_API_URL": database.api_url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 @pytest.mark.req(13)
 def test_a_certificate_is_fetched_stored_announced_and_kept(
     management: Management, database: DatabaseUnderTest, authority: Authority, signer: SnsSigner, tmp_path: Path
@@ -74,15 +85,13 @@ def test_a_certificate_is_fetched_stored_announced_and_kept(
     with management.engine.connect() as connection:
         row = read_configuration(connection, [connector], []).connectors[connector]
     assert [(certificate.url, certificate.pem) for certificate in row.certificates] == [(URL, pem)]
-    told = subprocess.run(
-        [sys.executable, "-m", "services.cli", "certificates", "list", "--connector", connector],
-        env=os.environ | {"CHANNELS_DATABASE_API_URL": database.api_url},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert URL in told.stdout
+    told = command(database, "list", "--connector", connector)
+    assert (told.returncode, URL in told.stdout) == (0, True)
+    refused = command(database, "fetch", "--connector", connector, "--url", "https://evil.example/a.pem")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("channels: url must be a .pem on the SNS host")
+    nobody = command(database, "list", "--connector", "00000000-0000-7000-8000-000000000000")
+    assert (nobody.returncode, "does not exist" in nobody.stderr) == (1, True)
 
 
 def test_a_new_one_at_the_same_address_replaces_the_old_and_the_oldest_make_room(
