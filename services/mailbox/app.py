@@ -87,11 +87,16 @@ class Mailboxes:
         self._faulty = faulty
 
     def _bury(self) -> None:
-        """Give back the leases of readers that have ended, whatever for; a mailbox that is still wanted is taken anew."""
+        """Give back the leases of readers that have ended, whatever for; a mailbox that is still wanted is taken anew.
+
+        Raises ConfigError where that is what ended one.
+        """
         for account_id, reader in list(self._readers.items()):
             if reader.ended:
                 del self._readers[account_id]
                 self._parts.positions.release(account_id, reader.lease.epoch)
+                if reader.fault is not None:
+                    raise reader.fault
 
     def _end(self, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -23,13 +23,14 @@ from services.mailbox.logins import Logins
 from services.mailbox.writing import MailWriter, Written
 from shared.adapters.imap import Endpoint, FolderMissing, ImapConnection, LoginRefused, Refused, ServerFaulty
 from shared.adapters.mailbox_positions import Lease, MailboxPositions, Position
-from shared.domain.errors import ChannelsError, Fenced, InvalidInput, Unavailable
+from shared.domain.errors import ChannelsError, ConfigError, Fenced, InvalidInput, Unavailable
 from shared.runtime.metrics import MailboxMetrics
 
 _BATCH_MAILS, _BATCH_BYTES = 50, 4_000_000  # under way at once from one mailbox
 _SESSION_SECONDS = 3600.0  # then the folder is opened anew: a changed UIDVALIDITY is told only then
 _UNREADABLE_AFTER = 3  # refusals of the same mail
 _REFUSED_LOOK_SECONDS = 5.0
+_KAFKA_LOOK_SECONDS = 0.2
 _TELL_AGAIN_SECONDS = 3600.0
 
 
@@ -58,6 +59,7 @@ class Reader:
         self.mailbox = mailbox
         self.lease = lease
         self.state = "starting"  # starting | reading | trouble
+        self.fault: ConfigError | None = None  # what ended it, where the whole process must end
         self._position = lease.position
         self._parts = parts
         self._stopping = threading.Event()
@@ -88,6 +90,9 @@ class Reader:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            if not self._parts.writer.ready:  # no login, and no credential opened, for what could not be written
+                self._stopping.wait(_KAFKA_LOOK_SECONDS)
+                continue
             token_id: str | None = None
             try:
                 token_id = self._parts.logins.token_id(self.mailbox)
@@ -96,6 +101,9 @@ class Reader:
             except Fenced as error:
                 if not self._stopping.is_set():
                     self._log.warning("mailbox_lost", reason=str(error))
+                return
+            except ConfigError as error:
+                self.fault = error
                 return
             except LoginRefused as error:
                 self._trouble(error)

@@ -69,6 +69,11 @@ class MailWriter:
         self._parts = parts
         self._large = threading.BoundedSemaphore(parts.large_at_once)
 
+    @property
+    def ready(self) -> bool:
+        """Whether Kafka can be expected to take records."""
+        return self._parts.producer.ready
+
     def write(
         self, mailbox: Mailbox, connection: ImapConnection, uid_validity: int, uid: int, stopping: Callable[[], bool]
     ) -> Written | None:

@@ -110,7 +110,7 @@ class MailboxScene:
         return process
 
     def launch(self, **settings: object) -> EdgeProcess:
-        """Start a process; `settings` by their names without `mailbox_`."""
+        """Start a process; `settings` by their names without `mailbox_` (or those of the database)."""
         port = free_port()
         given = {
             "stack": "external",
@@ -124,7 +124,7 @@ class MailboxScene:
             "mailbox_operations_port": port,
             "mailbox_lease_seconds": 2,
             "mailbox_poll_seconds": 0.3,
-            **{f"mailbox_{name}": value for name, value in settings.items()},
+            **{name if name.startswith("database_") else f"mailbox_{name}": value for name, value in settings.items()},
         }
         log = self.edge.directory / f"mailbox-{port}.log"
         with log.open("wb") as output:

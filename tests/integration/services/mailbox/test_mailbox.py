@@ -150,7 +150,7 @@ def test_a_refused_login_is_told_once_and_leaves_the_neighbour_alone(
     (told,) = scene.sync_required()
     assert (told.cause, told.account_id) == ("login_refused", refused)
     assert "wrong" not in process.log.read_text()
-    assert process.metric('channels_mailbox_mailboxes{state="trouble"}') == 1
+    eventually(lambda: process.metric('channels_mailbox_mailboxes{state="trouble"}') == 1)
     scene.token(account="box0@example.com")  # a new credential is tried without waiting for the end of the pause
     eventually(lambda: process.metric('channels_mailbox_mailboxes{state="reading"}') == 2, 20)
 

@@ -6,17 +6,28 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pytest
+from sqlalchemy import make_url
 
+from tests.chaos.proxy import Proxy
 from tests.edge import EdgeProcess, eventually
-from tests.integration.services.mailbox.conftest import over_tls
+from tests.integration.services.mailbox.conftest import MakeServer, over_tls
 from tests.integration.services.mailbox.scene import MailboxScene, mail
 from tests.mail.dovecot import MailServer
 
 _KILLS = 12
 _MAILS = 240
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    made = Proxy()
+    yield made
+    made.stop()
 
 
 def test_killed_at_any_point_nothing_is_lost_and_repeats_have_equal_names(
@@ -120,6 +131,33 @@ def test_a_mail_above_the_limit_is_cut_and_said_so(scene: MailboxScene, server: 
     assert stored.body == huge[:1_000_000]
     assert stored.record.headers["x-channels-cut-from-bytes"] == str(len(huge))
     assert process.metric('channels_mailbox_mails_total{result="cut"}') == 1
+
+
+def test_the_mail_server_and_the_database_may_go_away_and_come_back(
+    scene: MailboxScene, make_server: MakeServer, proxy: Proxy
+) -> None:
+    server, address = make_server("ana@example.com"), "ana@example.com"
+    scene.token()
+    account = scene.mailbox(address, **over_tls(server))
+    worker = make_url(scene.database.worker_url)
+    proxy.start(Path(str(worker.query["host"])) / f".s.PGSQL.{worker.port or 5432}")
+    through = worker.set(host="127.0.0.1", port=proxy.port, query={}).render_as_string(hide_password=False)
+    process = scene.start(ca_file=server.ca_file, database_worker_url=through)
+    server.append(address, mail(0))
+    scene.wait_for(1)
+    server.disconnect_all()
+    server.append(address, mail(1))
+    eventually(lambda: scene.last_uid(account) == 2, 20)
+    with proxy.frozen():
+        server.append(address, mail(2))
+        scene.wait_for(3)  # Kafka has it, and progress cannot be written down
+        assert scene.last_uid(account) == 2
+    proxy.cut()
+    server.append(address, mail(3))
+    eventually(lambda: scene.last_uid(account) == 4, 30)
+    assert set(scene.received()) == {"0", "1", "2", "3"}
+    assert all(len(keys) == 1 for keys in scene.keys_of_mails().values())
+    assert process.process.poll() is None
 
 
 def _send(server: MailServer, address: str, sizes: list[int]) -> None:
