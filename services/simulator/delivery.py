@@ -6,9 +6,10 @@ answer to `answered`.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from services.simulator.clock import VirtualClock
@@ -38,6 +39,7 @@ class Delivery:
     gone_since_ms: int | None = None
     outcome: Outcome = "waiting"
     in_flight: bool = False
+    challenged: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class LedgerLine:
     late: bool
     outcome: Outcome
     next_in_seconds: float | None = None
+    executed: str = ""  # Telegram: the method in our answer's body, which it carried out blindly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +118,7 @@ class Engine:
         )
         for delivery in ready:
             delivery.in_flight = True
-        return [Attempt(delivery=one, post=one.make(self.clock.now_ms)) for one in ready]
+        return [Attempt(delivery=one, post=self._post_of(one)) for one in ready]
 
     def answered(self, attempt: Attempt, answer: Answer) -> None:
         """Write the answer down and decide what the provider does next."""
@@ -133,12 +136,30 @@ class Engine:
             gone_for_seconds=0.0 if delivery.gone_since_ms is None else (now_ms - delivery.gone_since_ms) / 1000,
         )
         step = schedule.next_step(counted, tried, self.chance)
+        if self._is_challenge(attempt, counted):
+            delivery.challenged, step = True, Again(after_seconds=0.0)
         if isinstance(step, Again):
             delivery.due_ms = now_ms + round(step.after_seconds * 1000)
         else:
             delivery.outcome = step.outcome
             self._waiting.remove(delivery)
-        self._write(attempt, counted.status, late, step.after_seconds if isinstance(step, Again) else None)
+        self._write(attempt, counted, late, step.after_seconds if isinstance(step, Again) else None)
+
+    def _post_of(self, delivery: Delivery) -> Post:
+        post = delivery.make(self.clock.now_ms)
+        if delivery.challenged or not SCHEDULES[delivery.stand_in].waits_for_challenge:
+            return post
+        return replace(post, headers=tuple(header for header in post.headers if header[0] != "Authorization"))
+
+    def _is_challenge(self, attempt: Attempt, answer: Answer) -> bool:
+        return answer.status == 401 and "www-authenticate" in answer.headers and self.withholds(attempt)
+
+    def withholds(self, attempt: Attempt) -> bool:
+        """The sender has a credential that it did not show in this attempt, because nobody has asked for it yet."""
+        delivery = attempt.delivery
+        if delivery.challenged or not SCHEDULES[delivery.stand_in].waits_for_challenge:
+            return False
+        return attempt.post != delivery.make(self.clock.now_ms)
 
     def drop_account(self, stand_in: str, account: str) -> None:
         """Forget what waits for one account, as when its webhook is deleted."""
@@ -159,7 +180,7 @@ class Engine:
                 found.append(delivery)
         return found
 
-    def _write(self, attempt: Attempt, status: int | None, late: bool, next_in_seconds: float | None) -> None:
+    def _write(self, attempt: Attempt, answer: Answer, late: bool, next_in_seconds: float | None) -> None:
         delivery = attempt.delivery
         self.ledger.append(
             LedgerLine(
@@ -171,9 +192,19 @@ class Engine:
                 at_ms=self.clock.now_ms,
                 url=attempt.post.url,
                 body_bytes=len(attempt.post.body),
-                status=status,
+                status=answer.status,
                 late=late,
                 outcome=delivery.outcome,
                 next_in_seconds=next_in_seconds,
+                executed=_method_in(answer.body) if delivery.stand_in == "telegram" else "",
             )
         )
+
+
+def _method_in(body: bytes) -> str:
+    """The Bot API's method of a webhook's answer (https://core.telegram.org/bots/api#making-requests-when-getting-updates)."""
+    try:
+        found = json.loads(body or b"null")
+    except ValueError:
+        return ""
+    return str(found.get("method", "")) if isinstance(found, dict) else ""

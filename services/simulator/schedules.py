@@ -46,10 +46,14 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """`timeout_seconds`: an answer after that is none. `next_step` decides after each attempt."""
+    """`timeout_seconds`: an answer after that is none. `next_step` decides after each attempt.
+
+    `waits_for_challenge`: a credential of the URL is shown only after a 401 with `WWW-Authenticate`, at once.
+    """
 
     timeout_seconds: float
     next_step: Callable[[Answer, Tried, random.Random], Step]
+    waits_for_challenge: bool = False
 
 
 def _after(delays: tuple[float, ...], tried: Tried) -> Step:
@@ -188,7 +192,7 @@ SCHEDULES: dict[str, Schedule] = {
     "mailgun": Schedule(timeout_seconds=30.0, next_step=_mailgun),  # assumed
     "sendgrid": Schedule(timeout_seconds=30.0, next_step=_sendgrid),  # assumed
     "postmark": Schedule(timeout_seconds=30.0, next_step=_postmark),  # assumed
-    "sns": Schedule(timeout_seconds=15.0, next_step=_sns),
+    "sns": Schedule(timeout_seconds=15.0, next_step=_sns, waits_for_challenge=True),
     "mail_push": Schedule(timeout_seconds=30.0, next_step=_postmark),  # a server of one's own: as patient as Postmark
     "webchat_server": Schedule(timeout_seconds=20.0, next_step=_standard),
     "webchat": Schedule(timeout_seconds=20.0, next_step=_browser),

@@ -17,6 +17,7 @@ from services.simulator.wire import Answer, ApiCall, ApiReply, Post
 
 PostNow = Callable[[Post], Answer]
 PostSoon = Callable[[Post], Awaitable[Answer]]
+_CHALLENGE = Answer(status=401, headers={"www-authenticate": 'Basic realm="simulated"'})
 
 
 class Simulator:
@@ -38,10 +39,13 @@ class Simulator:
         return self.engine.ledger
 
     def posts(self) -> list[Post]:
-        """What is due right now, taken as posted and answered 200: for tests that only want the bodies."""
+        """What is due right now, taken as posted and answered 200 (a credential is asked for): for tests that only want them."""
         found = []
         while attempts := self._due():
             for attempt in attempts:
+                if self.engine.withholds(attempt):
+                    self.engine.answered(attempt, _CHALLENGE)
+                    continue
                 found.append(attempt.post)
                 self.engine.answered(attempt, Answer(status=200))
         return found

@@ -9,7 +9,7 @@ import pytest
 from services.simulator.people import person
 from services.simulator.simulator import Simulator
 from services.simulator.utterances import Utterance
-from services.simulator.wire import Answer
+from services.simulator.wire import Answer, Post
 
 WEEK = 7 * 86_400
 WHO = person(1)
@@ -129,3 +129,24 @@ def test_an_answer_that_comes_too_late_is_none() -> None:
     simulator.advance(100, lambda post: Answer(status=200, seconds=16))
     assert [line.late for line in simulator.ledger] == [True] * 4
     assert simulator.ledger[-1].outcome == "dropped"
+
+
+def test_sns_shows_its_credential_when_it_is_asked_for_it_and_at_once() -> None:
+    simulator = Simulator()
+    account = simulator["sns"].create(callback_url="https://edge.test/hook", basic="sns:password")
+    simulator["sns"].say(account.id, WHO, Utterance(kind="text", text="oi"))
+
+    def post(post: Post) -> Answer:
+        shown = "Authorization" in dict(post.headers)
+        return Answer(status=200) if shown else Answer(status=401, headers={"www-authenticate": "Basic"})
+
+    simulator.advance(1, post)
+    assert [(line.status, line.next_in_seconds) for line in simulator.ledger] == [(401, 0.0), (200, None)]
+
+
+def test_telegram_carries_out_a_method_in_our_answer() -> None:
+    simulator = Simulator()
+    bot = simulator["telegram"].create(callback_url="https://edge.test/hook")
+    simulator["telegram"].say(bot.id, WHO, Utterance(kind="text", text="oi"))
+    simulator.advance(1, lambda post: Answer(status=200, body=b'{"method":"sendMessage","text":"echo"}'))
+    assert simulator.ledger[0].executed == "sendMessage"
