@@ -41,7 +41,7 @@ def live_tables(connection: psycopg.Connection[Any], names: tuple[str, ...]) -> 
     for table, columns, unique, primary, _ in _indexes(connection, names):
         if len(columns) == 1 and (primary or not unique):
             tables[table][columns[0]]["index"] = "pk" if primary else "idx"
-        elif columns[:1] == ["connector_id"] and len(columns) == 2 and table == "channel_account":
+        elif unique and columns[:1] == ["connector_id"] and len(columns) == 2 and table == "channel_account":
             tables[table][columns[1]]["index"] = "unique per connector"
     return tables
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, Uuid, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, Uuid, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.adapters.tables.base import Base, Json, UnlimitedText, UuidPk
@@ -30,6 +30,7 @@ class ChannelConnector(Base):
     """One set-up at one provider."""
 
     __tablename__ = "channel_connector"
+    __table_args__ = (Index(None, "tenant_id", "id"),)
 
     id: Mapped[UuidPk]
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
@@ -49,6 +50,7 @@ class ChannelAccount(Base):
     __table_args__ = (
         UniqueConstraint("connector_id", "identidade"),
         CheckConstraint("org_unit_id IS NOT NULL OR intake_flow_id IS NOT NULL", name="route_missing"),
+        Index(None, "connector_id", "id"),
     )
 
     id: Mapped[UuidPk]
@@ -111,6 +113,10 @@ class ChannelHealthCheck(Base):
     """One graded check. `account_id` is an addition: one banned number must not pause its neighbours."""
 
     __tablename__ = "channel_health_check"
+    __table_args__ = (
+        Index(None, "connector_id", "executado_em", "id"),
+        Index(None, "account_id", "executado_em", "id"),
+    )
 
     id: Mapped[UuidPk]
     connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), index=True)
@@ -125,7 +131,11 @@ class ChannelUsageLog(Base):
     """Volume per day and type. The unique constraint is an addition: counts are added to one row."""
 
     __tablename__ = "channel_usage_log"
-    __table_args__ = (UniqueConstraint("connector_id", "account_id", "tipo", "data", postgresql_nulls_not_distinct=True),)
+    __table_args__ = (
+        UniqueConstraint("connector_id", "account_id", "tipo", "data", postgresql_nulls_not_distinct=True),
+        Index(None, "connector_id", "data", "id"),
+        Index(None, "account_id", "data", "id"),
+    )
 
     id: Mapped[UuidPk]
     connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), index=True)
@@ -140,7 +150,11 @@ class ChannelMapping(Base):
     """External key to internal id. `account_id` is an addition that the owner's diagram has."""
 
     __tablename__ = "channel_mapping"
-    __table_args__ = (UniqueConstraint("connector_id", "chave_externa", "entidade_type"),)
+    __table_args__ = (
+        UniqueConstraint("connector_id", "chave_externa", "entidade_type"),
+        Index(None, "connector_id", "id"),
+        Index(None, "account_id", "id"),
+    )
 
     id: Mapped[UuidPk]
     connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), index=True)

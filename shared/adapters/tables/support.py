@@ -48,7 +48,7 @@ class ConnectorDefaultFallback(Base):
     __tablename__ = "connector_default_fallback"
 
     connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id"), primary_key=True)
-    fallback_id: Mapped[str] = mapped_column(ForeignKey("channel_fallback.id"))
+    fallback_id: Mapped[str] = mapped_column(ForeignKey("channel_fallback.id"), index=True)
 
 
 class AccountState(Base):
@@ -173,7 +173,12 @@ class AuditLog(Base):
     """Who did what: one row per change, with masked values. Insert-only for every role but the owner."""
 
     __tablename__ = "audit_log"
-    __table_args__ = (Index(None, "tenant_id", "at"), Index(None, "subject_id"))
+    __table_args__ = (
+        Index(None, "tenant_id", "at"),
+        Index(None, "subject_id"),
+        Index(None, "tenant_id", "id"),
+        Index(None, "subject_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"))
@@ -184,3 +189,21 @@ class AuditLog(Base):
     before: Mapped[Json | None]
     after: Mapped[Json | None]
     at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class IdempotencyKey(Base):
+    """What a creation answered, for whoever repeats it with the same `Idempotency-Key`; kept for a day.
+
+    `request_digest` is sealed: the request may have carried a credential. Status is null only inside its own transaction.
+    """
+
+    __tablename__ = "idempotency_key"
+    __table_args__ = (CheckConstraint("length(key) BETWEEN 1 AND 255", name="length"),)
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(Text, primary_key=True)
+    request_digest: Mapped[UnlimitedText]
+    status: Mapped[int | None]
+    headers: Mapped[Json | None]
+    answer: Mapped[Json | None]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now(), index=True)
