@@ -82,7 +82,7 @@ class MailboxMetrics:
         # cause: first, server_changed, uidvalidity_changed, uids_went_back
         self.resyncs = Counter("channels_mailbox_resyncs", "Folders read from a date on, by cause.", ["cause"], registry=registry)
         self.leases_lost = Counter("channels_mailbox_leases_lost", "Leases that another process took.", registry=registry)
-        # state: reading, trouble, starting (ours); elsewhere (another process has them, or nobody yet); unreadable (configuration)
+        # state: reading, trouble, starting (ours); elsewhere (another process has them, or nobody yet); unreadable (config)
         self.mailboxes = Gauge("channels_mailbox_mailboxes", "Mailboxes configured, by state.", ["state"], registry=registry)
 
 

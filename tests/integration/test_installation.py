@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.cli.database import database as command
 from shared.adapters.database import DatabaseFault, classify, constraint_of, create_engine_for, unit_of_work
+from shared.adapters.migrations import migrations_directory
 from shared.adapters.tables import Tenant
 from shared.domain.errors import ConfigError, Unavailable
 from shared.management.installation import prepare_database
@@ -54,7 +55,8 @@ def test_the_command_prepares_and_migrates(stack: StackAddresses, fresh_name: st
     (owner,) = [line for line in prepared.output.splitlines() if line.startswith("CHANNELS_DATABASE_OWNER_URL=")]
     monkeypatch.setenv("CHANNELS_DATABASE_OWNER_URL", owner.partition("=")[2])
     migrated = runner.invoke(command, ["migrate"])
-    assert (migrated.exit_code, migrated.output) == (0, "schema is at 0002; nothing to do\n")
+    head = max(path.name for path in (migrations_directory() / "versions").glob("r*.py"))[1:5]
+    assert (migrated.exit_code, migrated.output) == (0, f"schema is at {head}; nothing to do\n")
 
 
 def test_a_role_without_the_right_is_told_so(database: DatabaseUnderTest) -> None:

@@ -7,6 +7,8 @@ import datetime as dt
 import pytest
 
 from shared.domain.enums import RecordSource
+from shared.domain.items import MessageItem
+from shared.providers.email.mailbox import mailbox_items
 from tests.edge import eventually
 from tests.integration.rows import connect
 from tests.integration.services.mailbox.conftest import MakeServer, over_tls
@@ -37,6 +39,10 @@ def test_a_mail_becomes_a_raw_record_with_its_bytes_and_names(scene: MailboxScen
         "x-channels-uidvalidity": record.headers["x-channels-uidvalidity"],
         "x-channels-uid": "1",
     }
+    (item,) = mailbox_items(stored.body, record.headers)  # as the router will read it
+    assert isinstance(item, MessageItem)
+    assert (item.provider_message_id, item.provider_time_ms) == ("1@example.org", int(arrived.timestamp() * 1000))
+    assert f"address:{address}" in item.account_refs
     eventually(lambda: scene.last_uid(account) == 1)
     assert scene.position(account)["uid_validity"] == int(record.headers["x-channels-uidvalidity"])
     assert server.flags(address) == [
