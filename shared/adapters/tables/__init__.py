@@ -26,6 +26,7 @@ from shared.adapters.tables.support import (
     OrgUnit,
     Outbox,
     RouterProgress,
+    SecretUse,
     SnapshotVersion,
     Tenant,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "OrgUnit",
     "Outbox",
     "RouterProgress",
+    "SecretUse",
     "SnapshotVersion",
     "Tenant",
 ]

@@ -169,6 +169,16 @@ class DataKey(Base):
     retired_at: Mapped[dt.datetime | None]
 
 
+class SecretUse(Base):
+    """When a receiving secret last proved a webhook; `secret` is its number in the row's sealed list."""
+
+    __tablename__ = "secret_use"
+
+    webhook_id: Mapped[str] = mapped_column(ForeignKey("channel_webhook.id", ondelete="CASCADE"), primary_key=True)
+    secret: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last_used_at: Mapped[dt.datetime]
+
+
 class AuditLog(Base):
     """Who did what: one row per change, with masked values. Insert-only for every role but the owner."""
 
