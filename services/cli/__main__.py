@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "tail": ("services.cli.tail", "tail", "Print decoded records of one topic."),
     "database": ("services.cli.database", "database", "Create roles and migrate the database."),
     "keys": ("services.cli.keys", "keys", "Create the local key files."),
+    "token": ("services.cli.token", "token", "Mint a bearer token for the API of this machine."),
     "apply": ("services.cli.apply", "apply", "Create connectors, accounts and webhooks from a file."),
     "certificates": ("services.cli.certificates", "certificates", "Fetch the certificates of webhook signatures."),
     "provider": ("services.cli.provider", "provider", "Begin a new provider."),

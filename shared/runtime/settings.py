@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.domain.errors import ConfigError
@@ -103,6 +103,17 @@ class ObjectStoreSettings(Section):
     """Where large bodies go: `file:///dir` or a URL that obstore understands."""
 
     object_store_url: str = ""  # empty: <home>/objects
+
+
+class IdentitySettings(Section):
+    """Whose tokens the management API takes. In development all may stay unset: `channels token mint` makes what is needed."""
+
+    control_jwks: str = ""  # URL or file of the JSON Web Key Set; empty: the development key's
+    control_issuer: str = ""  # `iss` of the tokens; empty: the development key's
+    control_audience: str = "channels"  # `aud`
+    control_tenant_claim: str = "tenant_id"  # a claim, or a path such as app.tenant
+    control_permissions_claim: str = "permissions"  # a list, or a text with spaces such as `scope`
+    control_leeway_seconds: float = Field(default=30.0, ge=0, le=300)  # how far clocks may differ
 
 
 class LogSettings(Section):
