@@ -27,7 +27,6 @@ Delivered = Callable[[ChannelsError | None], None]
 
 _POLL_SECONDS = 0.001  # while reports are owed: it adds half of that to an answer
 _IDLE_POLL_SECONDS = 0.1  # errors of the client are told by polls, too
-_FLUSH_SECONDS = 0.2
 _NEVER_FIT = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD)
 
 
@@ -63,6 +62,7 @@ class DurableProducer:
         self._reports: deque[_Report] = deque()  # told by the client, not yet handed over
         self._owed = 0  # records without a report
         self._fatal = False
+        self._retired: list[Producer] = []  # clients that ended themselves and have not yet reported all they held
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._quick = False  # the timer is set for a report that is owed
@@ -91,6 +91,8 @@ class DurableProducer:
         """
         if not self._presence.present:
             raise Unavailable(f"Kafka: {self._presence.reason}")
+        if self._loop is None:
+            raise Unavailable("Kafka: nobody polls for reports")
         report = _Report(self._reports, delivered)
         try:
             self._producer.produce(topic, value, key, on_delivery=report, headers=headers)  # type: ignore[arg-type]  # a list is invariant
@@ -121,6 +123,7 @@ class DurableProducer:
         """Wait for what is queued, at most `seconds`, then poll no more; how many records were left without a report."""
         left: int = await asyncio.to_thread(self._producer.flush, seconds)
         self._presence.stop()
+        self._loop = None
         if self._timer is not None:
             self._timer.cancel()
         self._hand_over()
@@ -132,9 +135,11 @@ class DurableProducer:
     def _poll(self) -> None:
         try:
             self._producer.poll(0)
+            if self._retired:
+                self._poll_retired()
+            self._hand_over()
             if self._fatal:
                 self._replace()
-            self._hand_over()
         finally:  # whatever a receiver of reports raises, the others get theirs
             self._poll_in(_POLL_SECONDS if self._owed else _IDLE_POLL_SECONDS)
 
@@ -147,10 +152,19 @@ class DurableProducer:
 
     def _replace(self) -> None:
         """The client will never send again. Its records are reported as failed: nobody is told that they are safe."""
-        self._fatal = False
-        old, self._producer = self._producer, self._new_producer()
+        new = self._new_producer()  # before the old one is given up: if this fails, the next poll tries again
+        old, self._producer, self._fatal = self._producer, new, False
         old.purge()
-        self._log.error("producer_replaced", unreported=old.flush(_FLUSH_SECONDS))
+        self._retired.append(old)
+        self._log.error("producer_replaced", unreported=len(old))
+
+    def _poll_retired(self) -> None:
+        """Records without a report would be requests without an answer, and places that nobody gives back."""
+        fatal = self._fatal  # what an old client says of itself is no news of the one in use
+        for old in self._retired:
+            old.poll(0)
+        self._fatal = fatal
+        self._retired = [old for old in self._retired if len(old)]
 
     def _on_error(self, error: KafkaError) -> None:
         if error.fatal():
