@@ -106,7 +106,7 @@ class Evolution(StandIn):
         told = {"keyId": what.message_id, "remoteJid": jid, "fromMe": True, "participant": jid}
         self.event(account, "messages.update", **told, status=_STATES[what.status], instanceId="1f0c")
 
-    def event(self, account: str, name: str, **values: Any) -> None:
+    def event(self, account: str, name: str, /, **values: Any) -> None:
         """Any event, by its name; `values` are its data."""
         self.queue(account, (name, values, self.world.clock.now_ms), name)
 

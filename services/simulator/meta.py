@@ -76,7 +76,7 @@ class Meta(MetaApi):
         self.queue(account, ("messages", "messages", told, None), "new number")
         return new
 
-    def event(self, account: str, name: str, **values: Any) -> None:
+    def event(self, account: str, name: str, /, **values: Any) -> None:
         """Any other field, by its name in the reference; `values` are its `value`."""
         self.queue(account, (name, None, values, None), name)
 

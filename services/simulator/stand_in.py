@@ -108,7 +108,7 @@ class StandIn(ABC):
         """What became of a message of ours. Raises KeyError where the provider tells nothing of the kind."""
         raise KeyError(f"{self.name} tells nothing of what became of {what.message_id}")
 
-    def event(self, account: str, name: str, **values: Any) -> None:
+    def event(self, account: str, name: str, /, **values: Any) -> None:
         """One of the provider's own events, by the name in its documentation."""
         raise KeyError(f"{self.name} has no event {name}")
 

@@ -83,7 +83,7 @@ class Telegram(TelegramApi):
         (self.blocked.add if blocked else self.blocked.discard)((account, str(who.telegram_id)))
         self.update(account, "my_chat_member", told, who, None)
 
-    def event(self, account: str, name: str, **values: Any) -> None:
+    def event(self, account: str, name: str, /, **values: Any) -> None:
         """Any other kind of update, by its name."""
         self.update(account, name, values, None, None)
 

@@ -130,7 +130,7 @@ class Waha(StandIn):
         told = {"id": message_id, "from": jid, "participant": None, "fromMe": True, "ack": ack, "ackName": _ACK_NAMES[ack]}
         self.event(account, "message.ack", **told)
 
-    def event(self, account: str, name: str, **values: Any) -> None:
+    def event(self, account: str, name: str, /, **values: Any) -> None:
         """Any event, by its name; `values` are its payload."""
         number = self.next_id()
         self.queue(account, (f"evt_{number:026d}", self.world.clock.now_ms, name, values), name)

@@ -95,7 +95,7 @@ class Webchat(StandIn):
         name = "message_id" if what.status == "delivered" else "up_to_message_id"
         self._queue(account, who, {"type": what.status, name: what.message_id})
 
-    def event(self, account: str, name: str, **values: Any) -> None:
+    def event(self, account: str, name: str, /, **values: Any) -> None:
         """Any other event (`typing`, `session.started`, `session.ended`), of person 1."""
         self._queue(account, person(1), {"type": name, **values})
 

@@ -158,7 +158,7 @@ class Zapi(StandIn):
         values = {"status": _STATES[what.status], "ids": [what.message_id], "phone": who.phone}
         self.event(account, "MessageStatusCallback", **values, phoneDevice=0, isGroup=False)
 
-    def event(self, account: str, name: str, **values: Any) -> None:
+    def event(self, account: str, name: str, /, **values: Any) -> None:
         """Any callback, by its type."""
         self.queue(account, {"instanceId": account, "momment": self.world.clock.now_ms, "type": name, **values}, name)
 
