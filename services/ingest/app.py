@@ -95,7 +95,7 @@ class Edge:
         self._refusals = RefusalLog(structlog.get_logger().warning, self._loop.time)
         self._slow: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="large-bodies")
-        self._callers: dict[bytes, Caller] = {}  # by URL; one that no longer fits the snapshots is found anew
+        self._callers: dict[bytes, Caller] = {}  # by URL, of verified requests; one that no longer fits is found anew
         self._metrics = parts.metrics
         self.inflight = 0  # waiting for Kafka
 
@@ -117,10 +117,6 @@ class Edge:
         )
         if isinstance(caller, Answer):
             return caller
-        if not caller.target.query:  # the few URLs that providers really call; whatever else is tried leaves nothing here
-            if len(self._callers) >= _KNOWN_URLS:
-                self._callers.clear()
-            self._callers[exchange.target] = caller
         return self._admit_size(exchange, caller, length_bytes)
 
     def _admit_size(self, exchange: Exchange, caller: Caller, length_bytes: int | None) -> int | Answer:
@@ -198,6 +194,8 @@ class Edge:
         if not isinstance(verdict, Verified):
             exchange.respond(self._not_verified(caller, verdict, now_ms))
             return
+        if self._callers.get(exchange.target) is not caller:
+            self._remember(exchange.target, caller)
         record_id = new_uuid7()
         sealed = opened.ring.seal_bytes(exchange.body, body_aad(caller.connector.tenant_id, record_id))
         value = self._records.encode(
@@ -269,6 +267,14 @@ class Edge:
             exchange.respond(exchange.caller.accepted)
         else:
             exchange.respond(decide.answer(exchange.caller.receiving, "unavailable", _kafka_reason(error)))
+
+    def _remember(self, url: bytes, caller: Caller) -> None:
+        """Only what was called in truth: strangers can spell a connector's URL in endless ways, and a caller is kilobytes."""
+        if caller.target.query:
+            return
+        if len(self._callers) >= _KNOWN_URLS:
+            self._callers.clear()
+        self._callers[url] = caller
 
     def _not_verified(self, caller: Caller, verdict: Verdict, now_ms: int) -> Answer:
         if isinstance(verdict, Undecided):

@@ -50,7 +50,7 @@ class ConnectorKeys:
         key = snapshot.connector_id
         failed = self._failed.get(key)
         if failed is not None and failed[0] is snapshot and self._now() < failed[1]:
-            raise failed[2]
+            raise failed[2].with_traceback(None)  # else each request would hang its frames, and itself, onto the error
         opening = self._opening.get(key)
         if opening is None or opening[0] is not snapshot:
             future = asyncio.get_running_loop().run_in_executor(self._threads, open_connector, self._vault, snapshot)
@@ -61,6 +61,7 @@ class ConnectorKeys:
     def forget(self, connector_id: str, tenant_id: str | None) -> None:
         """The connector is gone; with `tenant_id` also the tenant's keys (it was its last connector)."""
         self._opened.pop(connector_id, None)
+        self._opening.pop(connector_id, None)  # what is being opened still serves who waits, and is not kept
         self._failed.pop(connector_id, None)
         if tenant_id is not None:
             self._vault.forget(tenant_id)

@@ -67,9 +67,11 @@ class Exchange:
 
     def respond(self, answer: Answer) -> None:
         """Send the answer when its turn has come. A second answer, or one to a client that has gone, is dropped."""
-        if self.answer_headers:
-            answer = replace(answer, headers=(*answer.headers, *self.answer_headers))
-        self.owner.respond(self, answer)
+        self.owner.respond(self, self.dressed(answer) if self.answer_headers else answer)
+
+    def dressed(self, answer: Answer) -> Answer:
+        """The answer with what every answer to this request must carry."""
+        return replace(answer, headers=(*answer.headers, *self.answer_headers)) if self.answer_headers else answer
 
 
 class Responder(Protocol):

@@ -177,7 +177,7 @@ class Connection(asyncio.Protocol):
             if now - reader.since > limits.head_seconds:
                 self._finish(answers.HEAD_TIMEOUT)
         elif now - reader.since > reader.body_seconds:
-            self._finish(answers.BODY_TIMEOUT)
+            self._finish(reader.dressed(answers.BODY_TIMEOUT))
         self._settle()
 
     def _is_mid_request(self) -> bool:

@@ -118,6 +118,10 @@ class RequestReader:
         received = current.held_bytes if current is not None else 0
         return min(limits.body_seconds + received / limits.body_bytes_per_second, limits.request_seconds)
 
+    def dressed(self, answer: Answer) -> Answer:
+        """An answer that ends the request being read: a page that may read the usual answers may read this one, too."""
+        return answer if self._current is None else self._current.dressed(answer)
+
     def feed(self, data: bytes) -> None:
         """Parse one slice. Raises Refusal, after which nothing more may be fed."""
         if self._parser is None:
@@ -255,5 +259,5 @@ class RequestReader:
 
     def _refuse(self, answer: Answer | None) -> None:
         """Noted, because llhttp turns every exception in a callback into one of its own."""
-        self.refusal = Refusal(answer)
+        self.refusal = Refusal(None if answer is None else self.dressed(answer))
         raise self.refusal

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -379,3 +380,48 @@ async def test_a_fault_while_opening_is_answered(tmp_path: Path, monkeypatch: py
     exchange = scene.send()
     await scene.settle(lambda: exchange in scene.answers)
     assert scene.answers[exchange].status == 500
+
+
+@on_loop
+async def test_only_urls_that_were_called_in_truth_stay_in_memory(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    await scene.warm()
+    wrong = {"x-hub-signature-256": signature(b"another body").encode()}
+    for number in range(20):
+        forged = scene.send(target=f"/webhooks/{CONNECTOR_ID}/00000000-0000-4000-8000-{number:012}", headers=wrong)
+        assert scene.answers[forged].status == 401
+    assert scene.edge._callers == {}
+    first, second = scene.send(), scene.send()
+    assert list(scene.edge._callers) == [f"/webhooks/{CONNECTOR_ID}".encode()]
+    assert first.caller is second.caller
+    scene.memory.snapshots[CONNECTOR_ID] = scene.connector(version=2)
+    await scene.warm()
+    scene.memory.reports[0](None)
+    third = scene.send()
+    assert third.caller.connector.version == 2
+    assert list(scene.edge._callers.values()) == [third.caller]
+
+
+@on_loop
+async def test_a_connector_deleted_while_it_is_opened_is_not_kept(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    snapshot = scene.memory.snapshots[CONNECTOR_ID]
+    opening = asyncio.create_task(scene.keys.open(snapshot))
+    await asyncio.sleep(0)
+    scene.keys.forget(CONNECTOR_ID, TENANT)
+    assert (await opening).snapshot is snapshot, "who waits is served"
+    assert scene.keys.ready(snapshot) is None
+
+
+@on_loop
+async def test_requests_while_the_key_service_is_away_do_not_pile_up_on_its_error(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.service.away = True
+    snapshot = scene.memory.snapshots[CONNECTOR_ID]
+    depths = set[int]()
+    for _ in range(6):
+        with pytest.raises(Unavailable) as caught:
+            await scene.keys.open(snapshot)
+        depths.add(sum(1 for _ in traceback.walk_tb(caught.value.__traceback__)))
+    assert scene.service.calls == 1
+    assert len(depths) <= 2, "the first attempt, and all that share its failure"

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from services.ingest.answers import Answer, render
-from services.ingest.exchange import Exchange
+from services.ingest.exchange import Exchange, Limits
+from services.ingest.protocol import Connection
+from services.ingest.server import Server
 from shared.adapters.receiving_secrets import seal_segredo
 from shared.domain.enums import ConnectorType, SecretUse, WebhookEvent, WebhookStatus
 from shared.domain.records import Certificate, WebhookSnapshot
@@ -17,6 +19,7 @@ from shared.providers.contract import ReceivingSecret
 from shared.providers.webchat import samples
 from tests.on_loop import on_loop
 from tests.unit.services.ingest.test_app import CONNECTOR_ID, NOW_MS, TENANT, Scene
+from tests.unit.services.ingest.wire import FakeTransport
 
 KEY = b"example-session-key-of-forty-bytes-00001"
 SETTINGS = {"dialect": "browser", "widget_ids": [samples.WIDGET_ID], "origins": [samples.ORIGIN]}
@@ -151,3 +154,26 @@ async def test_the_certificates_of_the_snapshot_are_at_hand(tmp_path: Path) -> N
     await scene.warm()
     exchange = scene.post()
     assert dict(exchange.caller.certificates) == {certificate.url: b"-----BEGIN CERTIFICATE-----"}
+
+
+@on_loop
+async def test_a_page_may_also_read_what_ends_its_connection(tmp_path: Path) -> None:
+    scene = Webchat(tmp_path)
+    await scene.warm()
+    now = 1_000.0
+    server = Server(scene.edge, Limits(body_seconds=5), lambda: now, lambda error: pytest.fail(repr(error)))
+
+    def begin(length: int) -> tuple[Connection, FakeTransport]:
+        connection, transport = Connection(server), FakeTransport()
+        connection.connection_made(transport)
+        head = (f"POST /webhooks/{CONNECTOR_ID} HTTP/1.1", "Host: a", f"Origin: {samples.ORIGIN}", f"Content-Length: {length}")
+        connection.data_received("\r\n".join((*head, "", "")).encode())
+        return connection, transport
+
+    _, too_large = begin(70_000)  # too much to read it only to keep the connection
+    _, slow = begin(10)
+    now += 6
+    server.check_deadlines()
+    for transport, status in ((too_large, b"413"), (slow, b"408")):
+        assert transport.written.startswith(b"HTTP/1.1 " + status)
+        assert f"\r\n{ALLOWED[0]}: {ALLOWED[1]}\r\n".encode() in transport.written
