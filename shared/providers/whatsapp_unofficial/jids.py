@@ -14,11 +14,11 @@ from msgspec import Struct
 
 from shared.domain.enums import AliasKind
 from shared.domain.items import Alias, Peer
-from shared.providers.cleaning import MAX_NAME_CHARACTERS, clean_text
+from shared.providers.cleaning import MAX_NAME_CHARACTERS, MAX_PHONE_DIGITS, clean_text
 from shared.providers.phones import canonical_phone, phone_aliases
 
 _JID = re.compile(r"([0-9A-Za-z.-]{1,64})(?:_[0-9]{1,3})?(?::[0-9]{1,5})?@([a-z.]{1,32})")
-_DIGITS = re.compile(r"[0-9]{1,20}")
+_MAX_ADDRESS_CHARACTERS = 128  # more than the pattern takes; what is longer never reaches a cache
 _PHONE_SERVERS = frozenset({"s.whatsapp.net", "c.us"})
 _LID_SERVERS = frozenset({"lid", "hosted.lid"})
 
@@ -37,12 +37,12 @@ class Jid(Struct, frozen=True, gc=False):
     @property
     def is_phone(self) -> bool:
         """A person by phone."""
-        return self.server in _PHONE_SERVERS and _DIGITS.fullmatch(self.user) is not None
+        return self.server in _PHONE_SERVERS and _is_number(self.user)
 
     @property
     def is_lid(self) -> bool:
         """A person by hidden id."""
-        return self.server in _LID_SERVERS and _DIGITS.fullmatch(self.user) is not None
+        return self.server in _LID_SERVERS and _is_number(self.user)
 
     @property
     def is_audience(self) -> bool:
@@ -53,6 +53,10 @@ class Jid(Struct, frozen=True, gc=False):
     def group_id(self) -> str:
         """The group in the one spelling of all dialects."""
         return f"{self.user}@g.us"
+
+
+def _is_number(user: str) -> bool:
+    return user.isdigit() and len(user) <= MAX_PHONE_DIGITS  # ASCII already: nothing else parses
 
 
 def parse_jid(address: str | None) -> Jid | None:
@@ -66,14 +70,23 @@ def aliases_of(*addresses: str | None) -> tuple[Alias, ...]:
     phones: list[Alias] = []
     lids: list[Alias] = []
     for address in addresses:
-        jid = parse_jid(address)
-        if jid is None:
+        if not address or len(address) > _MAX_ADDRESS_CHARACTERS:
             continue
-        if jid.is_phone:
-            phones.extend(alias for alias in phone_aliases(jid.user) if alias not in phones)
-        elif jid.is_lid and (alias := Alias(kind=AliasKind.LID, value=jid.user)) not in lids:
-            lids.append(alias)
+        for alias in _aliases_of_one(address):
+            found = phones if alias.kind is AliasKind.PHONE else lids
+            if alias not in found:
+                found.append(alias)
     return (*phones, *lids)
+
+
+@lru_cache(maxsize=16_384)  # people write more than once, and answers to them come back as several receipts
+def _aliases_of_one(address: str) -> tuple[Alias, ...]:
+    jid = parse_jid(address)
+    if jid is None:
+        return ()
+    if jid.is_phone:
+        return phone_aliases(jid.user)
+    return (Alias(kind=AliasKind.LID, value=jid.user),) if jid.is_lid else ()
 
 
 def peer_of(name: str | None, *addresses: str | None) -> Peer | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from shared.domain.content import Content, Media, Order, Product, Quoted, Referral, Revoke
@@ -50,10 +51,7 @@ class MediaSource(Struct, frozen=True, kw_only=True, gc=False):
     raw_part: str | None = None
 
 
-_NO_SOURCE = MediaSource()
-
-
-def said(message: JsonObject, context: JsonObject, source: MediaSource = _NO_SOURCE, type_: str | None = None) -> Said:
+def said(message: JsonObject, context: JsonObject, type_: str | None = None) -> Said:
     """Read one message object; `context` is the `contextInfo` beside it. Raises Malformed for a field of a wrong type."""
     message, view_once = _unwrapped(message)
     name = next((name for name in message if name in _READERS), None)
@@ -72,19 +70,25 @@ def said(message: JsonObject, context: JsonObject, source: MediaSource = _NO_SOU
     if content is None:
         kind, content = MessageKind.UNSUPPORTED, unsupported(name)
     if content.media is not None:
-        view = view_once or flag(value, "viewOnce")
-        content = replace(
-            content, media=_sourced(content.media, source, voice=name == "audioMessage" and flag(value, "ptt"), view_once=view)
-        )
+        voice, seen_once = name == "audioMessage" and flag(value, "ptt"), view_once or flag(value, "viewOnce")
+        content = replace(content, media=replace(content.media, voice=voice, view_once=seen_once))
     return _with_context(kind, content, context or inner(value, "contextInfo"))
+
+
+def with_source(spoken: Said, source: MediaSource) -> Said:
+    """A media message that says where its bytes are. Never the message's own `url`: what lies there is encrypted."""
+    if spoken.content.media is None:
+        return spoken
+    media = replace(spoken.content.media, provider_media_id=source.provider_media_id, url=source.url, raw_part=source.raw_part)
+    return msgspec.structs.replace(spoken, content=replace(spoken.content, media=media))
 
 
 def _unwrapped(message: JsonObject) -> tuple[JsonObject, bool]:
     view_once = False
     for _ in range(_MAX_WRAPPERS):
-        wrapper = next((name for name in _WRAPPERS if name in message), None)
-        if wrapper is None:
+        if _WRAPPERS.keys().isdisjoint(message):
             break
+        wrapper = next(name for name in _WRAPPERS if name in message)
         view_once = view_once or _WRAPPERS[wrapper]
         message = inner(inner(message, wrapper), "message")
     return message, view_once
@@ -157,18 +161,6 @@ def _media(value: JsonObject) -> Content:
             width_pixels=whole(value.get("width")),
             height_pixels=whole(value.get("height")),
         )
-    )
-
-
-def _sourced(media: Media, source: MediaSource, *, voice: bool, view_once: bool) -> Media:
-    """Never the message's own `url`: what lies there is encrypted."""
-    return replace(
-        media,
-        provider_media_id=source.provider_media_id,
-        url=source.url,
-        raw_part=source.raw_part,
-        voice=voice,
-        view_once=view_once,
     )
 
 

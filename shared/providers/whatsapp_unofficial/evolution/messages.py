@@ -19,7 +19,7 @@ from shared.providers.documents import Malformed, fingerprint
 from shared.providers.whatsapp_unofficial.fields import JsonObject, elements, flag, inner, milliseconds, text
 from shared.providers.whatsapp_unofficial.jids import Jid, aliases_of, parse_jid
 from shared.providers.whatsapp_unofficial.origins import Origin, Written, edited, message, message_id_of, receipt
-from shared.providers.whatsapp_unofficial.proto import MediaSource, is_revoke, said
+from shared.providers.whatsapp_unofficial.proto import MediaSource, is_revoke, said, with_source
 from shared.providers.whatsapp_unofficial.shapes import choice, content_kind
 
 _STATUSES = {
@@ -43,9 +43,11 @@ def message_upserted(origin: Origin, data: JsonObject) -> AnyItem:
     body = inner(data, "message")
     if not body:  # a note that something happened in the chat, or a message whose keys are still on their way
         return origin.left_out("placeholder")
-    spoken = said(body, inner(data, "contextInfo"), _media_source(origin, body, written.message_id), text(data, "messageType"))
+    spoken = said(body, inner(data, "contextInfo"), text(data, "messageType"))
     if spoken.protocol is not None:
         return _protocol(origin, written, body)
+    if spoken.content.media is not None:
+        spoken = with_source(spoken, _media_source(origin, body, written.message_id))
     return message(origin, written, spoken)
 
 
@@ -92,7 +94,10 @@ def message_edited(origin: Origin, data: JsonObject) -> AnyItem:
     target = written.message_id
     edit_id = message_id_of(f"{target}:edit:{moment if moment is not None else fingerprint(body)[:16]}")
     return edited(
-        origin, replace(written, message_id=edit_id, time_ms=moment), target, said(body, {}, _media_source(origin, {}, target))
+        origin,
+        replace(written, message_id=edit_id, time_ms=moment),
+        target,
+        with_source(said(body, {}), _media_source(origin, {}, target)),
     )
 
 
@@ -200,7 +205,7 @@ def _written(key: JsonObject, data: JsonObject) -> Written:
 
 
 def _addresses(fields: JsonObject, names: tuple[str, ...]) -> tuple[str | None, ...]:
-    return tuple(text(fields, name) for name in names if name in fields)
+    return tuple([text(fields, name) for name in names if name in fields])
 
 
 def _media_source(origin: Origin, body: JsonObject, message_id: str) -> MediaSource:

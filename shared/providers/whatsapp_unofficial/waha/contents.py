@@ -103,7 +103,8 @@ def _by_engine(engine: Said | None, in_body: Said | None) -> Said:
 
 
 def _documented(payload: JsonObject, type_: str | None, data: JsonObject, engine: Said | None) -> Said | None:
-    found = _location(inner(payload, "location"), engine)
+    location = inner(payload, "location")
+    found = _location(location, engine) if location else None
     if found is not None:
         return content_kind(MessageKind.LOCATION, found)
     vcards = elements(payload, "vCards")

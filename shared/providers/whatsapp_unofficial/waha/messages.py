@@ -24,6 +24,8 @@ _STATUSES = {
     "PLAYED": DeliveryStatus.PLAYED,
 }
 _NUMBERED = {-1: "ERROR", 0: "PENDING", 1: "SERVER", 2: "DEVICE", 3: "READ", 4: "PLAYED"}  # WAHA's numbers, not Baileys'
+_MEMBER_ADDRESSES = ("participantAlt", "participantPn", "participantLid")
+_CHAT_ADDRESSES = ("remoteJidAlt", "senderPn", "senderLid")
 # Notes of the app itself, and messages whose keys are still on their way (they come again under the same id).
 _PLACEHOLDERS = frozenset({"ciphertext", "e2e_notification", "notification_template", "protocol", "gp2", "notification", "debug"})
 
@@ -34,7 +36,8 @@ def message_posted(origin: Origin, payload: JsonObject) -> AnyItem:
     if written.chat.is_audience:
         return origin.audience(written.chat)
     data = payload.get("_data")
-    if isinstance(data, dict) and data.get("type") in _PLACEHOLDERS:
+    type_ = data.get("type") if isinstance(data, dict) else None
+    if isinstance(type_, str) and type_ in _PLACEHOLDERS:
         return origin.left_out("placeholder")
     if written.from_me and text(payload, "source") == "api":
         return _accepted(origin, written)
@@ -169,11 +172,11 @@ def _engine_addresses(payload: JsonObject, in_group: bool) -> tuple[str | None, 
     if not isinstance(data, dict):
         return ()
     key, info = data.get("key"), data.get("Info")
-    names = ("participantAlt", "participantPn", "participantLid") if in_group else ("remoteJidAlt", "senderPn", "senderLid")
+    names = _MEMBER_ADDRESSES if in_group else _CHAT_ADDRESSES
     found = [key.get(name) for name in names] if isinstance(key, dict) else []
     if isinstance(info, dict):
         found.append(info.get("RecipientAlt" if info.get("IsFromMe") is True else "SenderAlt"))
-    return tuple(address for address in found if isinstance(address, str))
+    return tuple([address for address in found if isinstance(address, str)])
 
 
 def _push_name(payload: JsonObject) -> str | None:

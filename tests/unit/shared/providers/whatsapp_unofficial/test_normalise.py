@@ -212,6 +212,12 @@ class TestPoison:
         assert isinstance(item, PoisonItem)
         assert item.reason == "edit_author_unknown"
 
+    @pytest.mark.parametrize("type_", [[], {}, ["chat"], 5, None])
+    def test_an_engine_may_call_its_type_what_it_likes(self, type_: object) -> None:
+        document = samples.waha_message("M1", "oi")
+        document["payload"]["_data"]["type"] = type_
+        assert isinstance(one("waha", document), MessageItem)
+
     def test_a_list_costs_no_neighbour(self) -> None:
         good = samples.evolution_message("M1", {"conversation": "oi"}, "conversation")["data"]
         first, second, third = items("evolution", samples.evolution("messages.upsert", [good, 5, {**good, "key": {}}]))
