@@ -11,9 +11,10 @@ import structlog
 import uvloop
 from prometheus_client import CollectorRegistry
 
-from services.ingest.app import Edge, EdgeParts
+from services.ingest.app import Edge
 from services.ingest.connector_keys import ConnectorKeys
 from services.ingest.listener import open_sockets
+from services.ingest.parts import EdgeParts
 from services.ingest.server import Server
 from services.ingest.settings import IngestSettings
 from shared.adapters.avro import Codec
@@ -22,10 +23,10 @@ from shared.adapters.durable_producer import DurableProducer
 from shared.adapters.kafka import client_config, full_name
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.snapshots import Directory, SnapshotReader
-from shared.adapters.vault import LocalKeyFiles, Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.records import ConnectorSnapshot
 from shared.domain.topics import Topic
+from shared.runtime.keys import open_vault
 from shared.runtime.lifecycle import on_signals, run
 from shared.runtime.logging import configure_logging
 from shared.runtime.metrics import IngestMetrics
@@ -69,7 +70,7 @@ async def _serve(settings: IngestSettings) -> None:
     sockets = open_sockets(settings.ingest_host, settings.ingest_port)
     codec = Codec(settings.schema_registry_url)
     codec.prepare([Topic.WEBHOOK_RECEIVED, Topic.SYNC_REQUIRED])
-    keys = ConnectorKeys(Vault(LocalKeyFiles(settings.keys_dir, frozenset({KeyPurpose.INGEST}))), loop.time)
+    keys = ConnectorKeys(open_vault(settings, {KeyPurpose.INGEST}, registry), loop.time)
 
     def changed(connector_id: str, snapshot: ConnectorSnapshot | None) -> None:
         if snapshot is None:
@@ -94,6 +95,7 @@ async def _serve(settings: IngestSettings) -> None:
             metrics=metrics,
             inflight_requests=settings.ingest_inflight_requests,
             slow_seconds=settings.ingest_slow_seconds,
+            addresses=settings.addresses(),
         )
     )
 

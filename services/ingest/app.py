@@ -5,82 +5,34 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from services.ingest import decide
 from services.ingest.answers import FAILED, Answer, Outcome
 from services.ingest.asking import Asking
-from services.ingest.connector_keys import ConnectorKeys, OpenedConnector
+from services.ingest.connector_keys import OpenedConnector
 from services.ingest.decide import Caller
 from services.ingest.exchange import Exchange
+from services.ingest.parts import EdgeParts
 from services.ingest.rate_limits import RateLimits
 from services.ingest.refusals import RefusalLog
 from services.ingest.trace import trace_of
-from shared.adapters.avro import Codec
-from shared.adapters.clock import Clock, new_uuid7
-from shared.adapters.durable_producer import Delivered
+from shared.adapters.clock import new_uuid7
 from shared.adapters.kafka import with_event
 from shared.adapters.raw_body import LARGE_BODY_BYTES, body_aad, body_reference
 from shared.adapters.webhook_record import WebhookRecords
 from shared.domain.errors import ChannelsError, Unavailable
-from shared.domain.records import BodyReference, ConnectorSnapshot
+from shared.domain.records import BodyReference
 from shared.domain.topics import Topic
-from shared.providers.contract import Refused, Request, Undecided, Verdict, Verified
+from shared.providers.contract import RateLimit, Refused, Request, Undecided, Verdict, Verified
 from shared.providers.receiving import receiving_of
-from shared.runtime.metrics import IngestMetrics
 
 _KNOWN_URLS = 10_000
 _HANDSHAKES = ("GET", "OPTIONS")  # the methods that never carry a webhook
 _ACCEPTED, _HANDSHAKE = Outcome.ACCEPTED, Outcome.HANDSHAKE  # the way to a member of an enumeration is long
-
-
-class Connectors(Protocol):
-    """What the edge knows of the configuration."""
-
-    @property
-    def ready(self) -> bool:
-        """True once all snapshots were read."""
-        ...
-
-    def connector(self, connector_id: str) -> ConnectorSnapshot | None:
-        """The snapshot of one connector."""
-        ...
-
-
-class Log(Protocol):
-    """Where raw records go (`DurableProducer`)."""
-
-    def produce(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]], delivered: Delivered) -> None:
-        """Write one record; `delivered` is called once Kafka has it, or refuses."""
-        ...
-
-
-class Objects(Protocol):
-    """Where large bodies go (`ObjectStore`)."""
-
-    async def put_async(self, key: str, data: bytes) -> None:
-        """Store one object."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EdgeParts:
-    """What the edge is made of. `topic`: full name of the raw topic."""
-
-    topic: str
-    connectors: Connectors
-    keys: ConnectorKeys
-    codec: Codec
-    log: Log
-    objects: Objects
-    clock: Clock
-    metrics: IngestMetrics
-    inflight_requests: int
-    slow_seconds: float
 
 
 class Edge:
@@ -124,7 +76,7 @@ class Edge:
         if refusal is None and self.inflight >= self._parts.inflight_requests:
             refusal = decide.answer(caller.receiving, "busy", "inflight")
         exchange.caller = caller
-        if caller.particular and caller.receiving.answer_headers is not None:
+        if caller.receiving.answer_headers is not None:
             exchange.answer_headers = caller.receiving.answer_headers(decide.request_of(exchange, 0))
         return refusal or caller.receiving.max_body_bytes
 
@@ -134,7 +86,8 @@ class Edge:
 
     def handle(self, exchange: Exchange) -> None:
         """A whole request: at once if its connector is open and its body small."""
-        if exchange.caller.particular and self._limit(exchange):
+        limits = exchange.caller.receiving.rate_limits
+        if limits and exchange.method not in _HANDSHAKES and self._limit(exchange, limits):
             return
         opened = self._parts.keys.ready(exchange.caller.connector)
         if opened is None or len(exchange.body) > LARGE_BODY_BYTES:
@@ -170,14 +123,12 @@ class Edge:
 
     # --- the flow
 
-    def _limit(self, exchange: Exchange) -> bool:
+    def _limit(self, exchange: Exchange, limits: tuple[RateLimit, ...]) -> bool:
         """True if the request was one too many of its kind, and is answered."""
-        caller = exchange.caller
-        limit = caller.receiving.rate_limit
-        if limit is None or exchange.method in _HANDSHAKES:
-            return False
-        key = limit.key(decide.request_of(exchange, self._parts.clock.now_ms()))
-        wait = 0 if key is None else self._limits.take(caller.connector.connector_id, key, limit)
+        caller, parts = exchange.caller, self._parts
+        address = parts.addresses.of(exchange.owner.peer, exchange.headers)
+        request = decide.request_of(exchange, parts.clock.now_ms(), address)
+        wait = self._limits.wait_seconds(caller.connector.connector_id, limits, request)
         if wait:
             exchange.respond(decide.rate_limited(caller.receiving, wait))
         return wait > 0
@@ -193,6 +144,9 @@ class Edge:
         verdict = decide.judge(caller, request, opened.secrets, now_ms)
         if not isinstance(verdict, Verified):
             exchange.respond(self._not_verified(caller, verdict, now_ms))
+            return
+        limits = caller.receiving.verified_rate_limits
+        if limits and self._limit(exchange, limits):
             return
         if self._callers.get(exchange.target) is not caller:
             self._remember(exchange.target, caller)

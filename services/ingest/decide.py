@@ -65,7 +65,6 @@ class Caller:
     settings: Mapping[str, Any] = field(init=False)
     certificates: Mapping[str, bytes] = field(init=False)
     methods: frozenset[str] = field(init=False)
-    particular: bool = field(init=False)  # this provider limits rates or wants headers on every answer; most do not
     record_key: bytes = field(init=False)
     record_origin: bytes = field(init=False)
     record_headers: tuple[tuple[str, bytes], ...] = field(init=False)
@@ -76,7 +75,6 @@ class Caller:
             receiving = replace(self.receiving, answers=self.receiving.answers_for(settings))
             object.__setattr__(self, "receiving", receiving)
         receiving = self.receiving
-        particular = receiving.rate_limit is not None or receiving.answer_headers is not None
         origin = origin_of(connector.tenant_id, connector.connector_id, self.target.account_id)
         headers = fixed_event_headers(
             event_type=Topic.WEBHOOK_RECEIVED.value, source="/channels/ingest", subject=connector.connector_id
@@ -85,7 +83,6 @@ class Caller:
         object.__setattr__(self, "settings", settings)
         object.__setattr__(self, "certificates", _certificates_of(connector))
         object.__setattr__(self, "methods", receiving.methods | ({"GET"} if receiving.handshake is not None else set()))
-        object.__setattr__(self, "particular", particular)
         object.__setattr__(self, "record_key", connector.connector_id.encode())
         object.__setattr__(self, "record_origin", origin)
         object.__setattr__(self, "record_headers", headers)
@@ -152,7 +149,7 @@ def answer(receiving: Receiving, situation: Situation, reason: str = "") -> Answ
     )
 
 
-def request_of(exchange: Exchange, now_ms: int) -> Request:
+def request_of(exchange: Exchange, now_ms: int, client_address: str | None = None) -> Request:
     """What verification may look at; `exchange.caller` is known."""
     caller: Caller = exchange.caller
     return Request(
@@ -164,6 +161,7 @@ def request_of(exchange: Exchange, now_ms: int) -> Request:
         received_at_ms=now_ms,
         settings=caller.settings,
         certificates=caller.certificates,
+        client_address=client_address,
     )
 
 

@@ -77,6 +77,11 @@ class Exchange:
 class Responder(Protocol):
     """Where an exchange's answer goes: its connection."""
 
+    @property
+    def peer(self) -> str | None:
+        """Address of the socket's other end; None once it is gone."""
+        ...
+
     def respond(self, exchange: Exchange, answer: Answer) -> None:
         """Take the answer of `exchange`."""
         ...

@@ -118,7 +118,12 @@ class Connection(asyncio.Protocol):
         self._dispatch()
         return not self._last
 
-    # --- the service calls this
+    # --- the service calls these
+
+    @property
+    def peer(self) -> str | None:
+        """Address of the socket's other end; None once it is gone."""
+        return None if self._transport is None else str((self._transport.get_extra_info("peername") or ("",))[0])
 
     def respond(self, exchange: Exchange, answer: Answer) -> None:
         """Send the answer of the request in work; late and second answers are dropped."""

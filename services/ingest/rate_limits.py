@@ -1,4 +1,4 @@
-"""Token buckets in front of verification, for providers that ask for them (`Receiving.rate_limit`).
+"""Token buckets in front of verification and behind it, for providers that ask for them (`Receiving.rate_limits`).
 
 Kept in this process: with several edges behind one address a client gets as many buckets. Memory is bounded: a bucket
 that is full again says nothing and may go, and when too many are alive the one longest unused is forgotten.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from shared.providers.contract import RateLimit
+from shared.providers.contract import RateLimit, Request
 
 MAX_BUCKETS = 50_000  # some 250 bytes each
-_MAX_KEY_CHARACTERS = 128
+_MAX_KEY_CHARACTERS = 160
 _SWEPT_PER_CALL = 2  # more than are made per call, so the full ones at the old end go before they pile up
 
 
@@ -28,6 +28,15 @@ class RateLimits:
 
     def __len__(self) -> int:
         return len(self._buckets)
+
+    def wait_seconds(self, connector_id: str, limits: Sequence[RateLimit], request: Request) -> int:
+        """Take one token of each limit that holds for the request: 0, or after how many whole seconds it may come again."""
+        for limit in limits:
+            key = limit.key(request)
+            wait = 0 if key is None else self.take(connector_id, key, limit)
+            if wait:
+                return wait
+        return 0
 
     def take(self, connector_id: str, key: str, limit: RateLimit) -> int:
         """Take one token: 0 if there was one, else after how many whole seconds there will be."""

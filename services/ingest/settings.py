@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from services.ingest.client_address import ClientAddresses, networks_in
 from services.ingest.exchange import Limits
 from shared.runtime.settings import KafkaSettings, LogSettings, ObjectStoreSettings, VaultSettings
 
@@ -30,6 +31,17 @@ class IngestSettings(KafkaSettings, VaultSettings, ObjectStoreSettings, LogSetti
     ingest_idle_seconds: float = Field(default=75.0, gt=0)
     ingest_drain_grace_seconds: float = Field(default=1.0, ge=0)
     ingest_drain_seconds: float = Field(default=20.0, gt=0)
+    ingest_proxies: str = ""  # networks of the proxies in front, with commas between; they alone are believed about clients
+    ingest_client_header: str = Field(default="x-forwarded-for", pattern=r"^[A-Za-z0-9-]{1,64}$")
+
+    @field_validator("ingest_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        return ",".join(networks_in(value))
+
+    def addresses(self) -> ClientAddresses:
+        """How the address of a client is found."""
+        return ClientAddresses(networks_in(self.ingest_proxies), self.ingest_client_header.lower())
 
     def limits(self, open_files: int) -> Limits:
         """What one client, and all together, may take; never more connections than `open_files` allows."""

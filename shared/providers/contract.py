@@ -63,8 +63,8 @@ class Request(msgspec.Struct, kw_only=True, gc=False):
     """What verification may look at; built once per request. Header names are lower-case; values and path as received.
 
     `received_at_ms` is the edge's clock (a scheme with a timestamp fails closed at 0). `settings` is the connector's
-    parsed config, which holds no secret. `certificates`: URL → PEM, of the connector's snapshot. Its repr tells no
-    header and no body: both may carry a credential.
+    parsed config, which holds no secret. `certificates`: URL → PEM, of the connector's snapshot. `client_address`: only
+    for rate limits, None where nobody can tell. Its repr tells no header and no body: both may carry a credential.
     """
 
     method: str
@@ -75,6 +75,7 @@ class Request(msgspec.Struct, kw_only=True, gc=False):
     received_at_ms: int = 0
     settings: Mapping[str, Any] = NOTHING
     certificates: Mapping[str, bytes] = NOTHING
+    client_address: str | None = None  # an IPv4 address, or the /64 of an IPv6 one
 
     def __repr__(self) -> str:
         return f"Request(method={self.method!r}, headers={sorted(self.headers)!r}, body=<{len(self.body)} bytes>)"
@@ -144,7 +145,10 @@ class Answers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """A bucket per `key` (None: not limited), kept by the edge before verification: refilled at `per_minute`."""
+    """A bucket per `key` (None: not limited), kept by the edge: refilled at `per_minute`.
+
+    The limits of one provider share the space of keys, so each begins its keys with a word of its own.
+    """
 
     key: Callable[[Request], str | None]
     per_minute: int
@@ -161,7 +165,8 @@ class Receiving:
 
     `handshake` answers GET (and OPTIONS where `methods` has it) with the secrets of use `handshake`. `dialects`: answers by
     the value of the connector's setting `dialect`, for those that differ from `answers`. `answer_headers` gives
-    headers for every answer to one request, also a refusal (CORS); it must not trust the request.
+    headers for every answer to one request, also a refusal (CORS); it must not trust the request. `rate_limits` hold before
+    verification, so by what nobody can take from others; `verified_rate_limits` after it, by what the request has proven.
     """
 
     tipo: ConnectorType
@@ -171,7 +176,8 @@ class Receiving:
     kept_headers: frozenset[str]  # allow-list of what the raw record keeps
     max_body_bytes: int
     methods: frozenset[str] = frozenset({"POST"})  # those that carry a webhook; GET comes with a handshake
-    rate_limit: RateLimit | None = None
+    rate_limits: tuple[RateLimit, ...] = ()
+    verified_rate_limits: tuple[RateLimit, ...] = ()
     dialects: Mapping[str, Answers] = field(default_factory=lambda: MappingProxyType({}))
     answer_headers: Callable[[Request], tuple[tuple[str, str], ...]] | None = None
 

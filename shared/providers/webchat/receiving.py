@@ -24,8 +24,10 @@ from shared.providers.contract import (
     ReceivingSecret,
     Refused,
     Request,
+    UnparseableBody,
     Verified,
 )
+from shared.providers.documents import decode_object
 from shared.providers.webchat.session_tokens import Claims, open_token, times_hold
 from shared.providers.webchat.standard_webhooks import verify_signed
 
@@ -93,6 +95,10 @@ def _names_in(body: bytes) -> _Names | None:
     try:
         return _decode_names(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:  # half an emoji, as a browser cuts it, must not cost the message: read again as the normaliser will
+        return msgspec.convert(decode_object(body), _Names)
+    except (UnparseableBody, msgspec.ValidationError):
         return None
 
 
@@ -130,12 +136,25 @@ def handshake(request: Request, secrets: Sequence[ReceivingSecret]) -> Handshake
     return HandshakeAnswer(status=200, body=b"", headers=leave)
 
 
-def _rate_key(request: Request) -> str | None:
+def _address_key(request: Request) -> str | None:
+    """One bucket per client: wide, because an office has one address, but whoever makes up tokens or visitors has few."""
+    return None if request.client_address is None or _is_server(request) else f"address:{request.client_address}"
+
+
+def _token_key(request: Request) -> str | None:
     """One bucket per session token. By its hash, unverified: nobody can empty the bucket of a token they do not have."""
     given = request.headers.get("authorization")
-    if request.settings.get("dialect") == _SERVER or not given:
-        return None
-    return hashlib.sha256(given).hexdigest()[:32]
+    return None if not given or _is_server(request) else f"token:{hashlib.sha256(given).hexdigest()[:32]}"
+
+
+def _visitor_key(request: Request) -> str | None:
+    """One bucket per visitor, once the token has proven it: a token that was renewed brings no new one."""
+    names = None if _is_server(request) else _names_in(request.body)
+    return None if names is None else f"visitor:{names.visitor_id}"
+
+
+def _is_server(request: Request) -> bool:
+    return bool(request.settings.get("dialect") == _SERVER)
 
 
 _REPEATED_BY_WIDGET = "the widget keeps the event and posts it again after 1 s, doubled up to 60 s, while the page is open"
@@ -187,7 +206,11 @@ RECEIVING = Receiving(
     kept_headers=frozenset({"content-type", "user-agent", "origin", "webhook-id"}),
     max_body_bytes=MAX_BODY_BYTES,
     methods=frozenset({"POST", "OPTIONS"}),
-    rate_limit=RateLimit(key=_rate_key, per_minute=20, burst=5),
+    rate_limits=(
+        RateLimit(key=_address_key, per_minute=300, burst=60),
+        RateLimit(key=_token_key, per_minute=20, burst=5),
+    ),
+    verified_rate_limits=(RateLimit(key=_visitor_key, per_minute=20, burst=5),),
     dialects=MappingProxyType({_SERVER: SERVER_ANSWERS}),
     answer_headers=answer_headers,
 )

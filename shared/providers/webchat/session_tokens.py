@@ -26,6 +26,8 @@ MAX_LIFE_SECONDS = 86_400
 LEEWAY_SECONDS = 60  # between the clock of who issued it and ours
 
 _PUBLIC_KEY = b"-----BEGIN PUBLIC KEY-----"
+# Everybody knows a public key: taken for a shared secret, it would let everybody sign HS256 (RFC 8725 §2.1).
+_NO_SHARED_KEY = re.compile(rb"-----BEGIN |\A\s*(?:ssh-|ecdsa-|\{)")
 _TOKEN = re.compile(rb"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _SIGNATURE_BYTES = 64
 
@@ -92,9 +94,9 @@ def _algorithm_in(part: bytes) -> str | None:
 
 
 def _algorithm_of(value: bytes) -> str | None:
-    if value.startswith(_PUBLIC_KEY):
+    if value.lstrip().startswith(_PUBLIC_KEY):
         return "EdDSA"
-    return "HS256" if len(value) >= MIN_KEY_BYTES else None
+    return "HS256" if len(value) >= MIN_KEY_BYTES and _NO_SHARED_KEY.search(value) is None else None
 
 
 def _hs256(value: bytes, signed: bytes, signature: bytes) -> bool:

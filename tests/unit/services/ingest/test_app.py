@@ -13,9 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from services.ingest.answers import Answer
-from services.ingest.app import Edge, EdgeParts
+from services.ingest.app import Edge
 from services.ingest.connector_keys import ConnectorKeys, open_connector
 from services.ingest.exchange import Exchange
+from services.ingest.parts import EdgeParts
 from shared.adapters.avro import Codec
 from shared.adapters.durable_producer import Delivered
 from shared.adapters.raw_body import LARGE_BODY_BYTES, body_aad
@@ -85,7 +86,9 @@ class Memory:
 
 
 class Scene:
-    """One edge with one connector."""
+    """One edge with one connector, and whoever calls it."""
+
+    peer = "198.51.100.7"
 
     def __init__(self, directory: Path) -> None:
         LocalKeyFiles.create(directory)

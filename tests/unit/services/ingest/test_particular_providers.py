@@ -40,8 +40,14 @@ class Webchat(Scene):
             known, tipo=ConnectorType.WEBCHAT, config=config, webhooks=(webhook,)
         )
 
-    def post(self, session: str = samples.SESSION_ID, origin: str = samples.ORIGIN, body: bytes = BODY) -> Exchange:
-        said = samples.claims(session_id=session, issued_at=NOW_MS // 1000 - 60)
+    def post(
+        self,
+        session: str = samples.SESSION_ID,
+        origin: str = samples.ORIGIN,
+        body: bytes = BODY,
+        issued_at: int = NOW_MS // 1000 - 60,
+    ) -> Exchange:
+        said = samples.claims(session_id=session, issued_at=issued_at)
         headers = {"authorization": f"Bearer {samples.session_token(said, KEY)}".encode(), "origin": origin.encode()}
         return self.send(body, headers=headers)
 
@@ -177,3 +183,32 @@ async def test_a_page_may_also_read_what_ends_its_connection(tmp_path: Path) -> 
     for transport, status in ((too_large, b"413"), (slow, b"408")):
         assert transport.written.startswith(b"HTTP/1.1 " + status)
         assert f"\r\n{ALLOWED[0]}: {ALLOWED[1]}\r\n".encode() in transport.written
+
+
+@on_loop
+async def test_a_renewed_token_brings_no_new_bucket_to_its_visitor(tmp_path: Path) -> None:
+    scene = Webchat(tmp_path)
+    await scene.warm()
+    statuses = []
+    for age in range(7):  # seven tokens of one visitor
+        exchange = scene.post(issued_at=NOW_MS // 1000 - age)
+        scene.settle_all()
+        statuses.append(scene.answers[exchange].status)
+    assert statuses == [200] * 5 + [429] * 2
+    forged = scene.post(session="ses_2")
+    assert scene.answers[forged].status == 401, "what is not proven takes nothing from the visitor, and learns nothing"
+
+
+@on_loop
+async def test_a_client_that_makes_up_tokens_meets_the_limit_of_its_address(tmp_path: Path) -> None:
+    scene = Webchat(tmp_path)
+    await scene.warm()
+
+    def statuses(times: int) -> list[int]:
+        return [scene.answers[scene.post(session=f"ses_{number}")].status for number in range(times)]
+
+    assert statuses(70) == [401] * 60 + [429] * 10
+    scene.peer = "198.51.100.8"
+    assert statuses(1) == [401], "another client is not met"
+    scene.peer = "127.0.0.1"  # a proxy that the settings do not name: nobody can be told apart
+    assert statuses(70) == [401] * 70

@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from services.ingest.decide import live
 from shared.domain.enums import SecretUse
+from shared.domain.items import MessageItem
 from shared.providers.contract import ReceivingSecret, Refused, Request, Verified
 from shared.providers.receiving import receiving_of
 from shared.providers.webchat import receiving, samples, session_tokens, standard_webhooks
+from shared.providers.webchat.normalise import normalise
 
 MUTATIONS = int(os.environ.get("CHANNELS_TEST_MUTATIONS", "10000"))
 NOW_MS = (samples.TIMESTAMP + 60) * 1000
@@ -28,6 +30,10 @@ SERVER = {"dialect": "server", "widget_ids": [samples.WIDGET_ID]}
 BODY = samples.encode(samples.text_message(message_id="m-1"))
 ED = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PEM = ED.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+RSA_CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nMIIBexample0000000000000000000000000000\n-----END CERTIFICATE-----\n"
+SSH_KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample00000000000000000000000000000000000 example"
+JWK = b'{"kty":"OKP","crv":"Ed25519","x":"example0000000000000000000000000000000000000"}'
 
 
 def secret(value: bytes, number: int = 0, **window: int) -> ReceivingSecret:
@@ -166,6 +172,33 @@ class TestSessions:
         broken = PEM.replace(b"MCow", b"MCox")
         for pem in (rsa, broken, b"-----BEGIN PUBLIC KEY-----"):
             assert receiving.verify(post(b"Bearer " + eddsa()), [secret(pem)]) == Refused(reason="signature_wrong")
+
+    @pytest.mark.parametrize("public", [b"\n" + PEM, RSA_CERTIFICATE, SSH_KEY, JWK], ids=["blank", "certificate", "ssh", "jwk"])
+    def test_a_public_key_is_never_taken_for_a_shared_secret(self, public: bytes) -> None:
+        forged = post(b"Bearer " + token(public))
+        assert isinstance(receiving.verify(forged, [secret(public)]), Refused)
+        assert isinstance(receiving.verify(forged, [secret(public), secret(KEY, 1)]), Refused)
+
+    def test_blanks_before_a_public_key_do_not_matter(self) -> None:
+        assert isinstance(receiving.verify(post(b"Bearer " + eddsa()), [secret(b"\r\n" + PEM)]), Verified)
+
+    def test_half_an_emoji_does_not_cost_the_message(self) -> None:
+        """`JSON.stringify` writes what a text field cut in two as an escape that msgspec refuses, wherever it stands."""
+        body = samples.encode(samples.text_message(message_id="m-1", text="cut: @")).replace(b"@", b"\\ud83d")
+        assert isinstance(receiving.verify(post(body=body), LIVE), Verified)
+        other = body.replace(samples.VISITOR_ID.encode(), b"vis_another1")
+        assert receiving.verify(post(body=other), LIVE) == Refused(reason="body_of_another_session")
+
+    @pytest.mark.parametrize(
+        "second",
+        [b'"visitor_id":"vis_another1"', b'"visitor\\u005fid":"vis_another1"', b'"x":"\\ud83d","visitor_id":"vis_another1"'],
+    )
+    def test_a_name_that_is_said_twice_is_read_as_the_normaliser_reads_it(self, second: bytes) -> None:
+        body = BODY.removesuffix(b"}") + b"," + second + b"}"
+        (item,) = normalise(body, {}, BROWSER)
+        assert isinstance(item, MessageItem)
+        assert item.chat_scope == "vis_another1"
+        assert receiving.verify(post(body=body), LIVE) == Refused(reason="body_of_another_session")
 
     def test_every_secret_is_compared_also_after_a_match(self, monkeypatch: pytest.MonkeyPatch) -> None:
         compared, compare = [], session_tokens.hmac.compare_digest
@@ -358,8 +391,7 @@ class TestAnswers:
         assert receiving.answer_headers(self.ask(settings=SERVER)) == ()
 
     def test_a_bucket_belongs_to_a_token(self) -> None:
-        limit = receiving.RECEIVING.rate_limit
-        assert limit is not None
+        _, limit = receiving.RECEIVING.rate_limits
         keys = {limit.key(post(b"Bearer " + token(sid=f"s{number}"))) for number in range(5)}
         assert len(keys) == 5
         assert None not in keys
@@ -367,6 +399,19 @@ class TestAnswers:
         assert limit.key(post(None)) is None
         assert limit.key(signed()) is None
         assert token().decode() not in str(limit.key(post()))
+
+    def test_another_to_an_address_and_one_to_a_proven_visitor(self) -> None:
+        by_address, by_token = receiving.RECEIVING.rate_limits
+        (by_visitor,) = receiving.RECEIVING.verified_rate_limits
+        known, server = post(), signed()
+        known.client_address = server.client_address = "198.51.100.7"
+        assert (by_address.key(known), by_address.key(post())) == ("address:198.51.100.7", None)
+        assert by_visitor.key(known) == f"visitor:{samples.VISITOR_ID}"
+        renewed = post(b"Bearer " + token(iat=T + 1))
+        assert by_token.key(renewed) != by_token.key(known)
+        assert by_visitor.key(renewed) == by_visitor.key(known)
+        assert [limit.key(server) for limit in (by_address, by_token, by_visitor)] == [None] * 3
+        assert by_address.burst > by_visitor.burst, "an office has one address"
 
     def test_it_is_found_by_type_and_a_dialect_has_its_own_answers(self) -> None:
         assert receiving_of(receiving.RECEIVING.tipo) is receiving.RECEIVING
