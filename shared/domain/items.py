@@ -84,8 +84,8 @@ class Alias:
 class Peer:
     """The person at the other end: every alias the payload names (at least one), and the display name if given.
 
-    In a group it is the member who wrote; an echo into a group has the alias of the group itself. `username` can pass
-    to somebody else, so it is shown and never used to find a person.
+    In a group it is the member who wrote; an echo into a group, and a message of a member whom nobody names, has the alias
+    of the group itself. `username` can pass to somebody else, so it is shown and never used to find a person.
     """
 
     aliases: tuple[Alias, ...]

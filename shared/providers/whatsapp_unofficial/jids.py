@@ -96,7 +96,7 @@ def peer_of(name: str | None, *addresses: str | None) -> Peer | None:
 
 
 def group_peer(group: Jid) -> Peer:
-    """Stands for all members where no single one is meant: the company wrote into the group."""
+    """Stands for all members where no single one is meant (the company wrote into the group) or named."""
     return Peer(aliases=(Alias(kind=AliasKind.GROUP, value=group.group_id),))
 
 

@@ -140,7 +140,10 @@ def _peer(written: Written) -> Peer | None:
     if written.from_me and written.chat.is_group:
         return group_peer(written.chat)
     # the name on an own message is the company's ("Você"), not the peer's
-    return peer_of(None if written.from_me else written.name, *written.addresses)
+    peer = peer_of(None if written.from_me else written.name, *written.addresses)
+    if peer is None and written.chat.is_group:  # a member whom nobody names: the message is the group's all the same
+        return group_peer(written.chat)
+    return peer
 
 
 def edited(origin: Origin, written: Written, target: str | None, spoken: Said) -> MessageItem:

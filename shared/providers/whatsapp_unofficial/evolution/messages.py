@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from shared.domain.content import Revoke
-from shared.domain.enums import AliasKind, DeliveryStatus, MessageKind, WebhookEvent
+from shared.domain.enums import DeliveryStatus, MessageKind, WebhookEvent
 from shared.domain.items import AnyItem, Content
 from shared.providers.cleaning import MAX_URL_CHARACTERS, exact_text
 from shared.providers.documents import Malformed, fingerprint
@@ -30,6 +30,7 @@ _STATUSES = {
     "READ": DeliveryStatus.READ,
     "PLAYED": DeliveryStatus.PLAYED,
 }
+OWN_EDIT = "send.message.update"  # ordered by a call to this API
 _NUMBERED = ("ERROR", "PENDING", "SERVER_ACK", "DELIVERY_ACK", "READ", "PLAYED")  # Baileys' own numbers, from 0
 _CHAT_ADDRESSES = ("remoteJid", "remoteJidAlt", "senderPn", "senderLid", "previousRemoteJid")
 _MEMBER_ADDRESSES = ("participant", "participantAlt", "participantPn", "participantLid")
@@ -86,7 +87,9 @@ def message_edited(origin: Origin, data: JsonObject) -> AnyItem:
     if not body:
         return origin.left_out("revoke_follows" if is_revoke(note.get("type", -1)) else "protocol")
     key = inner(note, "key")
-    written = _by_its_author(origin, _written(key, data), text(key, "participant"))
+    written = _written(key, data)
+    if origin.event != OWN_EDIT:
+        written = _by_its_author(origin, written, text(key, "participant"))
     if written.chat.is_audience:
         return origin.audience(written.chat)
     stamp = note.get("timestampMs") or data.get("messageTimestamp")
@@ -105,19 +108,16 @@ def _by_its_author(origin: Origin, written: Written, participant: str | None) ->
     """Who edited. Baileys hands the note's key on as its author wrote it, so `fromMe` is true for everybody's edits.
 
     Then a chat that is our own number means that somebody edited, and the key does not say who; in a group the participant
-    tells. Raises Malformed (`edit_author_unknown`): the dead letter waits for a release of Evolution or ours that knows.
+    tells, if there is one. What the key does not tell nobody guesses: such an edit stays with the address that it gives
+    (our number, the group, a hidden id that may be ours), and `edit` names the message and thereby the true talk.
+    Source: https://github.com/EvolutionAPI/evolution-api/issues/1647
     """
     if not written.from_me or written.chat.is_audience:
         return written
     own = set(aliases_of(origin.own_address))
     if written.chat.is_group:
-        if participant is None:
-            raise Malformed("edit_author_unknown")
         return replace(written, from_me=bool(own & set(aliases_of(participant))))
-    peer = set(aliases_of(*written.addresses))
-    if own & peer or not any(alias.kind is AliasKind.PHONE for alias in peer):  # our own LID stands nowhere
-        raise Malformed("edit_author_unknown")
-    return written
+    return replace(written, from_me=not own & set(aliases_of(*written.addresses)))
 
 
 def message_deleted(origin: Origin, data: JsonObject) -> AnyItem:
@@ -131,7 +131,7 @@ def message_deleted(origin: Origin, data: JsonObject) -> AnyItem:
 
 
 def message_updated(origin: Origin, data: JsonObject) -> AnyItem:
-    """`messages.update`: a receipt, a deletion, or the votes of a poll. Raises Malformed."""
+    """`messages.update`: a receipt, a deletion, an edit, or the votes of a poll. Raises Malformed."""
     key = inner(data, "key")
     message_id = message_id_of(text(data, "keyId") or text(key, "id"))
     fields = {**key, **{name: value for name, value in data.items() if name != "key"}, "id": message_id}
@@ -140,12 +140,20 @@ def message_updated(origin: Origin, data: JsonObject) -> AnyItem:
         return origin.audience(chat)
     if data.get("pollUpdates"):
         return _votes(origin, fields)
-    name = _status_name(data.get("status"))
+    if inner(inner(data, "message"), "editedMessage"):
+        return _edited_by_update(origin, fields)
+    return _status(origin, fields, message_id)
+
+
+def _status(origin: Origin, fields: JsonObject, message_id: str) -> AnyItem:
+    if fields.get("status") is None:  # an edit's second event, whose content is in the first
+        return origin.left_out("no_status", WebhookEvent.MESSAGE_STATUS)
+    name = _status_name(fields["status"])
     if name == "DELETED":
         return message_deleted(origin, fields)
     status = _STATUSES.get(name or "")
     if status is None:
-        raise Malformed("status_unknown" if name else "status_missing")
+        raise Malformed("status_unknown")
     if not flag(fields, "fromMe"):
         return origin.left_out("of_a_message_of_the_peer", WebhookEvent.MESSAGE_STATUS)  # read by us on another device
     return receipt(
@@ -155,6 +163,23 @@ def message_updated(origin: Origin, data: JsonObject) -> AnyItem:
         chat=text(fields, "remoteJid"),
         others=_addresses(fields, _CHAT_ADDRESSES[1:]),
         participant=text(fields, "participant"),
+    )
+
+
+def _edited_by_update(origin: Origin, fields: JsonObject) -> AnyItem:
+    """Releases after 2.3.6 tell an edit here, too, with its true author: news where `messages.edited` cannot name the peer.
+
+    It carries no time, so its content tells it from another edit of the same message.
+    """
+    written, body = _written(fields, fields), inner(fields, "message")
+    if written.from_me or written.chat.is_group:
+        return origin.left_out("told_by_messages_edited")
+    edit_id = message_id_of(f"{written.message_id}:edit:{fingerprint(body)[:16]}")
+    return edited(
+        origin,
+        replace(written, message_id=edit_id),
+        written.message_id,
+        with_source(said(body, {}), _media_source(origin, {}, written.message_id)),
     )
 
 

@@ -25,6 +25,7 @@ from shared.providers.whatsapp_unofficial.evolution.connection import (
     status_instance,
 )
 from shared.providers.whatsapp_unofficial.evolution.messages import (
+    OWN_EDIT,
     message_deleted,
     message_edited,
     message_updated,
@@ -43,7 +44,7 @@ _READ: dict[str, tuple[Read, WebhookEvent]] = {
     "messages.edited": (message_edited, WebhookEvent.MESSAGE_IN),
     "messages.delete": (message_deleted, WebhookEvent.MESSAGE_IN),
     "send.message": (own_message_sent, WebhookEvent.MESSAGE_STATUS),
-    "send.message.update": (message_edited, WebhookEvent.MESSAGE_IN),
+    OWN_EDIT: (message_edited, WebhookEvent.MESSAGE_IN),
     "messages.update": (message_updated, WebhookEvent.MESSAGE_STATUS),
     "connection.update": (connection_update, WebhookEvent.FALLBACK),
     "status.instance": (status_instance, WebhookEvent.FALLBACK),

@@ -1,9 +1,9 @@
 """Splits one body of Z-API into items: the body itself is the element; a status names several messages in `ids`.
 
 Source: https://developer.z-api.io/webhooks/introduction. `momment` is in milliseconds, in the example of a disconnection in
-seconds. What the pages leave open and public integrations agree on: an edit has the original's id in `messageId` and its own in
-`editMessageId`; a revocation (`notification: "REVOKE"`) comes under the id of the message that is gone, or names it in
-`referenceMessageId`.
+seconds. Taken for granted, neither documented nor seen from a live instance: an edit has the original's id in `messageId` and
+its own in `editMessageId`; a revocation (`notification: "REVOKE"`) names the message that is gone in `referenceMessageId`, else
+comes under that message's id (as the few public integrations that read it at all do; nobody has shown a body).
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ class TestPoison:
             ("evolution", {"key": "M1"}, "wrong_type"),
             ("evolution", {"key": {"id": "M1"}}, "chat_missing"),
             ("evolution", {"key": {"id": "x" * 513, "remoteJid": "1@c.us"}}, "id_malformed"),
-            ("evolution", {"key": {"id": "M1", "remoteJid": "120363@g.us"}}, "peer_missing"),
+            ("evolution", {"key": {"id": "M1", "remoteJid": "120363@bot"}}, "peer_missing"),
             ("evolution", {"message": []}, "wrong_type"),
             ("evolution", {"message": {"conversation": 5}}, "wrong_type"),
             ("evolution", {"message": {"imageMessage": "x"}}, "wrong_type"),
@@ -203,15 +203,6 @@ class TestPoison:
         assert isinstance(item, PoisonItem)
         assert item.reason == reason
 
-    @pytest.mark.parametrize(
-        "chat", [f"{samples.OWN_NUMBER}@s.whatsapp.net", f"{samples.OWN_NUMBER}:3@c.us", "99000000000009@lid", "120363@g.us"]
-    )
-    def test_an_edit_by_somebody_unknown_is_not_given_to_us_ourselves(self, chat: str) -> None:
-        key = {"remoteJid": chat, "fromMe": True, "id": "T1"}
-        item = one("evolution", samples.evolution("messages.edited", {"key": key, "editedMessage": {"conversation": "x"}}))
-        assert isinstance(item, PoisonItem)
-        assert item.reason == "edit_author_unknown"
-
     @pytest.mark.parametrize("type_", [[], {}, ["chat"], 5, None])
     def test_an_engine_may_call_its_type_what_it_likes(self, type_: object) -> None:
         document = samples.waha_message("M1", "oi")
@@ -230,6 +221,58 @@ class TestPoison:
         body = samples.zapi("MessageStatusCallback", status="READ", ids=["A", 5, "B"], phone=samples.SENDER)
         found = items("zapi", body)
         assert [type(item) for item in found] == [ReceiptItem, PoisonItem, ReceiptItem]
+
+
+class TestAuthors:
+    """Who wrote it cannot always be told; the message is kept all the same, and given to nobody else."""
+
+    @pytest.mark.parametrize(
+        ("chat", "peer", "direction"),
+        [
+            (f"{samples.OWN_NUMBER}@s.whatsapp.net", f"phone:{samples.OWN_NUMBER}", "inbound"),
+            (f"{samples.OWN_NUMBER}:3@c.us", f"phone:{samples.OWN_NUMBER}", "inbound"),
+            ("99000000000009@lid", "lid:99000000000009", "echo"),
+            ("120363@g.us", "group:120363@g.us", "inbound"),
+        ],
+    )
+    def test_an_edit_by_somebody_stays_with_the_address_of_its_key(self, chat: str, peer: str, direction: str) -> None:
+        key = {"remoteJid": chat, "fromMe": True, "id": "T1"}
+        item = one("evolution", samples.evolution("messages.edited", {"key": key, "editedMessage": {"conversation": "x"}}))
+        assert isinstance(item, MessageItem)
+        assert (item.kind, item.direction, item.content.text) == ("edit", direction, "x")
+        assert item.content.edit is not None
+        assert item.content.edit.target_provider_message_id == "T1"
+        assert [alias.key for alias in item.peer.aliases] == [peer]
+
+    def test_an_edit_ordered_by_a_call_is_ours_whatever_its_address(self) -> None:
+        key = {"remoteJid": f"{samples.OWN_NUMBER}@s.whatsapp.net", "fromMe": True, "id": "T1"}
+        told = {"key": key, "editedMessage": {"conversation": "x"}}
+        item = one("evolution", samples.evolution("send.message.update", told))
+        assert isinstance(item, MessageItem)
+        assert item.direction == "echo"
+
+    @pytest.mark.parametrize("fields", [{"fromMe": True}, {"remoteJid": "120363@g.us", "participant": "99000000000001@lid"}])
+    def test_an_edit_is_not_told_twice_where_the_first_event_knows_its_author(self, fields: dict[str, Any]) -> None:
+        note = {"editedMessage": {"message": {"conversation": "x"}}}
+        data = {"keyId": "T1", "remoteJid": "5511900000001@s.whatsapp.net", "fromMe": False, "message": note, **fields}
+        item = one("evolution", samples.evolution("messages.update", data))
+        assert isinstance(item, ConnectorEventItem)
+        assert item.name is ConnectorEventName.NOTHING
+
+    @pytest.mark.parametrize(
+        ("dialect", "fields"),
+        [
+            ("evolution", {"key": {"id": "M1", "remoteJid": "120363@g.us", "fromMe": False}}),
+            ("evolution", {"key": {"id": "M1", "remoteJid": "120363@g.us", "fromMe": False, "participant": "7@bot"}}),
+            ("waha", {"id": "false_120363@g.us_M1"}),
+            ("zapi", {"phone": "120363-group", "isGroup": True, "chatLid": None}),
+        ],
+    )
+    def test_a_member_whom_nobody_names_does_not_cost_the_message(self, dialect: str, fields: dict[str, Any]) -> None:
+        item = one(dialect, changed(dialect, **fields))
+        assert isinstance(item, MessageItem)
+        assert (item.direction, item.group_id, item.content.text) == ("inbound", "120363@g.us", "oi")
+        assert [alias.key for alias in item.peer.aliases] == ["group:120363@g.us"]
 
 
 class TestReceipts:
