@@ -12,13 +12,13 @@ from pathlib import Path
 import click
 
 from shared.adapters.database import create_engine_for, unit_of_work
-from shared.adapters.local_keys import LocalKeyFiles
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.management.manifest_apply import apply_text
 from shared.management.manifest_check import SecretSources
 from shared.management.manifest_pass import Applier, Report
 from shared.management.rules import rules_enforced
+from shared.runtime.keys import key_provider
 from shared.runtime.settings import DatabaseSettings, Section, VaultSettings, load, require
 
 _EXAMPLES = """
@@ -58,7 +58,7 @@ def apply(path: Path, dry_run: bool, as_json: bool) -> None:
     """Create connectors, accounts and webhooks from a file. All or nothing; a second run changes nothing."""
     database_url = require(load(DatabaseSettings).database_api_url, "CHANNELS_DATABASE_API_URL")
     applier = Applier(
-        vault=Vault(LocalKeyFiles(load(VaultSettings).keys_dir, frozenset(KeyPurpose))),
+        vault=Vault(key_provider(load(VaultSettings), tuple(KeyPurpose))),
         sources=SecretSources(environ=os.environ, directory=path.parent),  # what the file itself refers to, not settings
         public_url=load(EdgeSettings).address,
         actor=f"cli:{getpass.getuser()}",

@@ -23,10 +23,11 @@ from shared.adapters.durable_producer import DurableProducer
 from shared.adapters.kafka import client_config, full_name
 from shared.adapters.mailbox_positions import MailboxPositions
 from shared.adapters.object_store import ObjectStore
-from shared.adapters.vault import LocalKeyFiles, Vault
+from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import ConfigError
 from shared.domain.topics import Topic
+from shared.runtime.keys import open_vault
 from shared.runtime.lifecycle import StopRequest, on_signals, run
 from shared.runtime.logging import configure_logging
 from shared.runtime.metrics import MailboxMetrics
@@ -54,7 +55,8 @@ async def _serve(settings: MailboxSettings) -> None:
         watched_topic=full_name(settings.topic_prefix, Topic.WEBHOOK_RECEIVED),
         delivery_seconds=settings.mailbox_delivery_seconds,
     )
-    parts = _reader_parts(settings, MailboxMetrics(registry), codec, producer, loop)
+    vault = open_vault(settings, {KeyPurpose.INGEST, KeyPurpose.CREDENTIAL}, registry)
+    parts = _reader_parts(settings, vault, MailboxMetrics(registry), codec, producer, loop)
     service = Mailboxes(
         parts,
         lease_seconds=settings.mailbox_lease_seconds,
@@ -78,12 +80,12 @@ async def _serve(settings: MailboxSettings) -> None:
 
 def _reader_parts(
     settings: MailboxSettings,
+    vault: Vault,
     metrics: MailboxMetrics,
     codec: Codec,
     producer: DurableProducer,
     loop: asyncio.AbstractEventLoop,
 ) -> ReaderParts:
-    vault = Vault(LocalKeyFiles(settings.keys_dir, frozenset({KeyPurpose.INGEST, KeyPurpose.CREDENTIAL})))
     worker = create_engine_for(
         require(settings.database_worker_url, "CHANNELS_DATABASE_WORKER_URL"), application_name="channels-mailbox"
     )

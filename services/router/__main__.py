@@ -16,11 +16,12 @@ from shared.adapters.kafka_transactions import TransactionalWorker, WorkerIdenti
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.router_store import DatabaseBroken, RouterStore
 from shared.adapters.snapshots import SnapshotReader
-from shared.adapters.vault import LocalKeyFiles, Vault
+from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import ConfigError, Fenced
 from shared.domain.topics import Topic
 from shared.providers import PROVIDERS
+from shared.runtime.keys import open_vault
 from shared.runtime.lifecycle import StopRequest, on_signals, run
 from shared.runtime.logging import configure_logging
 from shared.runtime.metrics import RouterMetrics
@@ -38,7 +39,8 @@ def main() -> None:
     codec, clock = Codec(settings.schema_registry_url), SystemClock()
     snapshots = SnapshotReader(settings.kafka_bootstrap, settings.topic_prefix, codec)
     snapshots.start()
-    router = _build(settings, codec, clock, snapshots, RouterMetrics(registry))
+    vault = open_vault(settings, {KeyPurpose.INGEST}, registry)
+    router = _build(settings, codec, clock, snapshots, vault, RouterMetrics(registry))
     operations = OperationsServer(
         settings.router_operations_host, settings.router_operations_port, registry, lambda: router.ready
     )
@@ -67,7 +69,12 @@ def main() -> None:
 
 
 def _build(
-    settings: RouterSettings, codec: Codec, clock: SystemClock, snapshots: SnapshotReader, metrics: RouterMetrics
+    settings: RouterSettings,
+    codec: Codec,
+    clock: SystemClock,
+    snapshots: SnapshotReader,
+    vault: Vault,
+    metrics: RouterMetrics,
 ) -> Router:
     identity = WorkerIdentity(
         bootstrap=settings.kafka_bootstrap,
@@ -76,7 +83,6 @@ def _build(
         session_timeout_ms=settings.router_session_timeout_ms,
         transaction_timeout_ms=settings.router_transaction_timeout_ms,
     )
-    vault = Vault(LocalKeyFiles(settings.keys_dir, frozenset({KeyPurpose.INGEST})))
     objects = ObjectStore(settings.object_store_url)
     return Router(
         RouterParts(

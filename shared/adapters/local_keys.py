@@ -1,13 +1,17 @@
 """Key-encryption keys in local files, one per purpose, readable by their owner only. For development; production has a KMS.
 
-A file holds one line: 32 random bytes in base64url. A wrapped data key reads `1|<key file's fingerprint>|<nonce>|<ciphertext>`.
+A line of a file is one generation: 32 random bytes in base64url, the newest first. The first wraps, any unwraps, so that both
+hold while data keys are rewrapped. A wrapped data key reads `1|<fingerprint of the generation>|<nonce>|<ciphertext>`.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -15,13 +19,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.adapters.sealing import DATA_KEY_BYTES, FORMAT_VERSION, NONCE_BYTES, decode64, encode64
 from shared.domain.enums import KeyPurpose
-from shared.domain.errors import ConfigError, SealBroken
+from shared.domain.errors import ConfigError, KeyRefused, SealBroken
 
 _CREATE = "run `channels keys create`"
+_MAX_GENERATIONS = 64
 
 
 class LocalKeyFiles:
-    """Key provider over `<directory>/<purpose>.key`. Reads the files of `purposes` at once; raises ConfigError."""
+    """Key provider over `<directory>/<purpose>.key`. Reads the files of `purposes` at once; raises ConfigError.
+
+    A generation that was added since is found when the first data key that it wrapped comes by.
+    """
 
     def __init__(self, directory: Path, purposes: frozenset[KeyPurpose]) -> None:
         self._directory = directory
@@ -34,29 +42,54 @@ class LocalKeyFiles:
         paths = [directory / file_name(purpose) for purpose in KeyPurpose]
         return tuple(path for path in paths if _create_file(path))
 
+    @staticmethod
+    def add_generation(directory: Path) -> tuple[Path, ...]:
+        """Put a new key in front of those of each file, at one instant for readers. Returns the files; raises ConfigError."""
+        with _alone(directory):
+            paths = tuple(directory / file_name(purpose) for purpose in KeyPurpose)
+            kept = [_read_lines(path) for path in paths]  # all files are sound before the first is touched
+            for path, lines in zip(paths, kept, strict=True):
+                os.replace(_write_draft(path, [_new_line(), *lines]), path)
+        return paths
+
+    @staticmethod
+    def drop_old_generations(directory: Path) -> tuple[Path, ...]:
+        """Leave only the newest key in each file; what an older one wrapped never opens again. Returns the files it changed."""
+        with _alone(directory):
+            paths = tuple(directory / file_name(purpose) for purpose in KeyPurpose)
+            several = [(path, lines) for path in paths if len(lines := _read_lines(path)) > 1]
+            for path, lines in several:
+                os.replace(_write_draft(path, lines[:1]), path)
+        return tuple(path for path, _ in several)
+
     def wrap(self, purpose: KeyPurpose, tenant_id: str, key: bytes, *, key_id: str) -> str:
-        """Encrypt one data key."""
-        held = self._held(purpose)
+        """Encrypt one data key under the newest generation."""
+        newest = self._held(purpose).newest
         nonce = os.urandom(NONCE_BYTES)
-        sealed = held.cipher.encrypt(nonce, key, _wrap_aad(purpose, tenant_id, key_id))
-        return f"{FORMAT_VERSION}|{held.fingerprint}|{encode64(nonce)}|{encode64(sealed)}"
+        sealed = newest.cipher.encrypt(nonce, key, _wrap_aad(purpose, tenant_id, key_id))
+        return f"{FORMAT_VERSION}|{newest.fingerprint}|{encode64(nonce)}|{encode64(sealed)}"
 
     def unwrap(self, purpose: KeyPurpose, tenant_id: str, wrapped: str, *, key_id: str) -> bytes:
-        """Decrypt one data key. Raises SealBroken, or ConfigError for a purpose whose key file this process does not hold."""
+        """Decrypt one data key. Raises SealBroken, KeyRefused, and ConfigError for a purpose whose file is not held here."""
         held = self._held(purpose)
         try:
             version, fingerprint, nonce, sealed = wrapped.split("|")
             parts = decode64(nonce), decode64(sealed)
         except ValueError:
-            raise SealBroken(f"data key {key_id} is not a wrapped key") from None
+            raise SealBroken(f"data key {key_id} is not a key wrapped by a key file") from None
         if version != str(FORMAT_VERSION) or len(parts[0]) != NONCE_BYTES:
             raise SealBroken(f"data key {key_id} is not wrapped in format {FORMAT_VERSION}")
-        if fingerprint != held.fingerprint:
-            raise SealBroken(f"data key {key_id} was wrapped by key file {fingerprint}, not by {held.path} ({held.fingerprint})")
+        generation = held.generation(fingerprint)
+        if generation is None:
+            raise KeyRefused(f"data key {key_id} was wrapped by another key file than {held.path}", reason="not_configured")
         try:
-            return held.cipher.decrypt(*parts, _wrap_aad(purpose, tenant_id, key_id))
+            return generation.cipher.decrypt(*parts, _wrap_aad(purpose, tenant_id, key_id))
         except InvalidTag as error:
             raise SealBroken(f"data key {key_id} was altered, or belongs to another tenant or purpose") from error
+
+    def is_newest(self, purpose: KeyPurpose, wrapped: str) -> bool:
+        """Whether the newest generation wrapped it."""
+        return wrapped.split("|")[1:2] == [self._held(purpose).newest.fingerprint]
 
     def _held(self, purpose: KeyPurpose) -> _KeyFile:
         held = self._keys.get(purpose)
@@ -73,26 +106,53 @@ def file_name(purpose: KeyPurpose) -> str:
     return f"{purpose.value}.key"
 
 
-class _KeyFile:
-    """One key file, read and checked. `fingerprint` names the key without telling anything about it."""
+class _Generation:
+    """One key. `fingerprint` names it without telling anything about it."""
 
-    __slots__ = ("cipher", "fingerprint", "path")
+    __slots__ = ("cipher", "fingerprint")
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        key = _read_key(path)
+    def __init__(self, key: bytes) -> None:
         self.cipher = AESGCM(key)
         self.fingerprint = hashlib.sha256(b"channels key file" + key).hexdigest()[:16]
 
     def __repr__(self) -> str:
-        return f"_KeyFile({self.fingerprint})"
+        return f"_Generation({self.fingerprint})"
 
 
-def _read_key(path: Path) -> bytes:
+class _KeyFile:
+    """One key file, read and checked."""
+
+    __slots__ = ("_generations", "path")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._generations = _read_generations(path)
+
+    @property
+    def newest(self) -> _Generation:
+        """The key that wraps."""
+        return next(iter(self._generations.values()))
+
+    def generation(self, fingerprint: str) -> _Generation | None:
+        """The key of this fingerprint; the file is read anew for one that it did not have."""
+        if fingerprint not in self._generations:
+            self._generations = _read_generations(self.path)
+        return self._generations.get(fingerprint)
+
+    def __repr__(self) -> str:
+        return f"_KeyFile({', '.join(self._generations)})"
+
+
+def _read_generations(path: Path) -> dict[str, _Generation]:
+    generations = [_Generation(decode64(line)) for line in _read_lines(path)]
+    return {one.fingerprint: one for one in generations}
+
+
+def _read_lines(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(200)
+            text = file.read(_MAX_GENERATIONS * 64)
     except FileNotFoundError as error:
         raise ConfigError(f"key file {path} does not exist; {_CREATE}, or set CHANNELS_KEYS_DIR") from error
     except OSError as error:
@@ -102,32 +162,59 @@ def _read_key(path: Path) -> bytes:
             f"key file {path} is open to others (mode {mode:04o}); `chmod 600 {path}`, and think of the key as seen"
         )
     try:
-        key = decode64(text.decode("ascii").strip())
+        lines = text.decode("ascii").split()
+        sound = bool(lines) and all(len(decode64(line)) == DATA_KEY_BYTES for line in lines)
     except ValueError:
-        key = b""
-    if len(key) != DATA_KEY_BYTES:
+        sound = False
+    if not sound:
         # No cause: the message of a decoding error may quote the file.
-        raise ConfigError(f"key file {path} is damaged: it must hold {DATA_KEY_BYTES} bytes in base64url") from None
-    return key
+        raise ConfigError(f"key file {path} is damaged: each line must hold {DATA_KEY_BYTES} bytes in base64url") from None
+    return lines
+
+
+def _new_line() -> str:
+    return encode64(os.urandom(DATA_KEY_BYTES))
 
 
 def _create_file(path: Path) -> bool:
     """Write beside, then link: a crash leaves no half key behind, and an existing file is never touched."""
     if path.exists():
         return False
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = _write_draft(path, [_new_line()])
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(encode64(os.urandom(DATA_KEY_BYTES)).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         return False
     finally:
         draft.unlink()
     return True
+
+
+def _write_draft(path: Path, lines: list[str]) -> Path:
+    """A file beside `path`, on the disk for sure, that takes its place in one step."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Two commands at once would each lose the other's new key."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise ConfigError(f"{directory} cannot be opened: {error.strerror}; {_CREATE}, or set CHANNELS_KEYS_DIR") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _wrap_aad(purpose: KeyPurpose, tenant_id: str, key_id: str) -> bytes:

@@ -7,6 +7,7 @@ ChannelsError            code, retryable
 ├── Unauthenticated      the caller did not prove who it is
 ├── Forbidden            the caller is known, but may not do this
 ├── Unavailable          a part we depend on does not answer; try again (retryable)
+│   └── KeyRefused       a key-encryption key may not be used: disabled, deleted, denied, or not ours (a person can heal it)
 ├── CorruptData          stored or received bytes do not decode
 ├── SealBroken           sealed text was altered, moved to another place, or sealed under another key
 │   └── UnknownKey       it names a data key that is not in the ring (yet: a newer snapshot may bring it)
@@ -74,6 +75,20 @@ class Unavailable(ChannelsError):
 
     code = "unavailable"
     retryable = True
+
+
+class KeyRefused(Unavailable):
+    """Raised when the key service answers and refuses: nothing new opens until a person gives the key back.
+
+    `reason` is one of REASONS. It is no SealBroken: what is sealed under the key is sound, and must not be set aside as broken.
+    """
+
+    code = "key_refused"
+    REASONS: ClassVar[frozenset[str]] = frozenset({"disabled", "deleted", "not_found", "denied", "not_configured", "unfit"})
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class CorruptData(ChannelsError):

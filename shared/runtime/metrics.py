@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from shared.domain.enums import KeyPurpose
 from shared.runtime.tally import Count, Times
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -84,6 +89,51 @@ class MailboxMetrics:
         self.leases_lost = Counter("channels_mailbox_leases_lost", "Leases that another process took.", registry=registry)
         # state: reading, trouble, starting (ours); elsewhere (another process has them, or nobody yet); unreadable (config)
         self.mailboxes = Gauge("channels_mailbox_mailboxes", "Mailboxes configured, by state.", ["state"], registry=registry)
+
+
+class VaultMetrics:
+    """What every process that opens keys counts."""
+
+    _RECENT_SECONDS = 300.0  # traffic asks again at least once a second for a key that it needs
+
+    def __init__(self, registry: CollectorRegistry, now_seconds: Callable[[], float] = time.monotonic) -> None:
+        self._now = now_seconds
+        self._refused: dict[tuple[KeyPurpose, str], float] = {}
+        # operation: wrap, unwrap; purpose: ingest, credential; outcome: ok, refused (disabled, denied, deleted, not ours),
+        # broken, unavailable, failed
+        self._calls = Counter(
+            "channels_vault_key_calls", "Data keys wrapped and unwrapped.", ["operation", "purpose", "outcome"], registry=registry
+        )
+        # Alert above 0: their webhooks are answered 503 and their credentials stay closed until the key is given back.
+        refused = Gauge(
+            "channels_vault_refused_tenants", "Tenants whose key was refused of late.", ["purpose"], registry=registry
+        )
+        for purpose in KeyPurpose:
+            refused.labels(purpose.value).set_function(partial(self._refused_tenants, purpose))
+
+    def ended(self, operation: str, purpose: KeyPurpose, tenant_id: str, outcome: str) -> None:
+        """One call to the key provider came to an end."""
+        self._calls.labels(operation, purpose.value, outcome).inc()
+        if outcome == "refused":
+            self._refused[purpose, tenant_id] = self._now()
+        elif outcome == "ok":
+            self._refused.pop((purpose, tenant_id), None)
+
+    def _refused_tenants(self, wanted: KeyPurpose) -> int:
+        since = self._now() - self._RECENT_SECONDS
+        return sum(1 for (purpose, _), at in list(self._refused.items()) if purpose is wanted and at > since)
+
+
+class ControlMetrics:
+    """What the management API counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # route: the template of the path, such as /v1/connectors/{connector_id}
+        self.requests = Counter("channels_control_requests", "Calls answered.", ["method", "route", "status"], registry=registry)
+        # kind: read, write
+        self.seconds = Histogram(
+            "channels_control_answer_seconds", "Time to answer a call.", ["kind"], buckets=_SECONDS, registry=registry
+        )
 
 
 class SnapshotMetrics:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -94,9 +94,15 @@ class DatabaseSettings(Section):
 
 
 class VaultSettings(Section):
-    """Key-encryption keys: a directory of local key files, one per purpose (development only)."""
+    """Key-encryption keys: local key files (development only), or AWS KMS. The edge and the router need no credential key."""
 
-    keys_dir: Path = Path(".channels/keys")
+    key_provider: Literal["local", "aws_kms"] = "local"
+    keys_dir: Path = Path(".channels/keys")  # local: one file per purpose
+    # aws_kms: ARNs with commas between, the newest first: it wraps, all of them unwrap (docs/KEYS.md)
+    aws_kms_ingest_keys: str = ""
+    aws_kms_credential_keys: str = ""
+    aws_kms_endpoint_url: str | None = None  # another address than the region's own, such as a VPC endpoint
+    aws_kms_seconds: float = Field(default=2.0, gt=0, le=30)  # for each of at most three attempts
 
 
 class ObjectStoreSettings(Section):

@@ -8,7 +8,7 @@ import pytest
 
 from shared.adapters.vault import Aad, LocalKeyFiles, Vault
 from shared.domain.enums import KeyPurpose
-from shared.domain.errors import ConfigError, SealBroken
+from shared.domain.errors import ConfigError, KeyRefused, SealBroken
 from shared.domain.records import WrappedDataKey
 
 INGEST, CREDENTIAL = KeyPurpose.INGEST, KeyPurpose.CREDENTIAL
@@ -58,6 +58,30 @@ def test_a_damaged_key_file_is_refused_without_quoting_it(keys: Path, content: b
     assert caught.value.__cause__ is None
 
 
+def test_a_new_generation_wraps_and_running_processes_find_it(keys: Path) -> None:
+    running = LocalKeyFiles(keys, frozenset({INGEST}))
+    old = running.wrap(INGEST, "t1", b"k" * 32, key_id="k1")
+    assert {path.name for path in LocalKeyFiles.add_generation(keys)} == {"ingest.key", "credential.key"}
+    new = LocalKeyFiles(keys, frozenset({INGEST})).wrap(INGEST, "t1", b"k" * 32, key_id="k1")
+    assert not running.is_newest(INGEST, new)
+    assert [running.unwrap(INGEST, "t1", one, key_id="k1") for one in (new, old)] == [b"k" * 32] * 2
+    assert running.is_newest(INGEST, new)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()] == [0o600, 0o600]
+    assert len(LocalKeyFiles.drop_old_generations(keys)) == 2
+    assert LocalKeyFiles.drop_old_generations(keys) == ()
+    with pytest.raises(KeyRefused):
+        LocalKeyFiles(keys, frozenset({INGEST})).unwrap(INGEST, "t1", old, key_id="k1")
+
+
+def test_generations_of_a_damaged_or_missing_directory_are_refused(keys: Path, tmp_path: Path) -> None:
+    before = (keys / "credential.key").read_bytes()
+    (keys / "ingest.key").write_bytes(b"short")
+    for directory in (keys, tmp_path / "none"):
+        with pytest.raises(ConfigError):
+            LocalKeyFiles.add_generation(directory)
+    assert (keys / "credential.key").read_bytes() == before
+
+
 def test_a_ring_opens_what_another_process_with_the_same_key_file_sealed(keys: Path) -> None:
     writer, reader = vault_of(keys, INGEST), vault_of(keys, INGEST)
     wrapped = writer.new_data_key(INGEST, "t1")
@@ -72,7 +96,7 @@ def test_the_holder_of_the_ingest_key_opens_no_credential_key(keys: Path) -> Non
         edge.ring(CREDENTIAL, "t1", [wrapped]).warm()
     with pytest.raises(ConfigError, match=r"credential\.key"):
         edge.new_data_key(CREDENTIAL, "t1")
-    with pytest.raises(SealBroken):
+    with pytest.raises(KeyRefused):
         edge.ring(INGEST, "t1", [wrapped]).warm()
 
 
@@ -82,15 +106,15 @@ def test_a_wrapped_key_moved_altered_or_of_another_key_file_is_refused(keys: Pat
     wrapped = vault.new_data_key(INGEST, "t1")
     vault.ring(INGEST, "t1", [wrapped]).warm()
     other_id = vault.new_data_key(INGEST, "t1").key_id
-    for purpose, tenant, key in (
-        (INGEST, "t2", wrapped),
-        (CREDENTIAL, "t1", wrapped),
-        (INGEST, "t1", replace(wrapped, key_id=other_id)),
+    for purpose, tenant, key, expected in (
+        (INGEST, "t2", wrapped, SealBroken),
+        (CREDENTIAL, "t1", wrapped, KeyRefused),
+        (INGEST, "t1", replace(wrapped, key_id=other_id), SealBroken),
     ):
-        with pytest.raises(SealBroken):
+        with pytest.raises(expected):
             vault.ring(purpose, tenant, [key]).warm()
     LocalKeyFiles.create(tmp_path / "other")
-    with pytest.raises(SealBroken, match="key file"):
+    with pytest.raises(KeyRefused, match="key file"):  # a wrong setting of ours: nothing of the tenant's is broken
         vault_of(tmp_path / "other", INGEST).ring(INGEST, "t1", [wrapped]).warm()
 
 
@@ -99,12 +123,14 @@ def test_every_flipped_bit_of_a_wrapped_key_is_refused(keys: Path) -> None:
     vault = vault_of(keys, INGEST)
     wrapped = vault.new_data_key(INGEST, "t1")
     text = wrapped.wrapped.encode()
+    name = range(text.index(b"|") + 1, text.index(b"|", 2))  # which key file: another one, not a broken key
     for bit in range(len(text) * 8):
         altered = bytearray(text)
         altered[bit // 8] ^= 1 << (bit % 8)
-        with pytest.raises(SealBroken):
+        renamed = bit // 8 in name and altered[bit // 8] != ord("|")
+        with pytest.raises(KeyRefused if renamed else SealBroken):
             vault.ring(INGEST, "t1", [replace(wrapped, wrapped=altered.decode("latin-1"))]).warm()
-    for foreign in ("", "1|a|b", "1|||"):
+    for foreign in ("", "1|a|b", "1|||", "1|344e4602f30e9268||"):
         with pytest.raises(SealBroken):
             vault.ring(INGEST, "t1", [replace(wrapped, wrapped=foreign)]).warm()
 
