@@ -27,7 +27,6 @@ from shared.domain.enums import KeyPurpose
 from shared.domain.records import ConnectorSnapshot
 from shared.domain.topics import Topic
 from shared.runtime.keys import open_vault
-from shared.runtime.keys import open_vault
 from shared.runtime.lifecycle import on_signals, run
 from shared.runtime.logging import configure_logging
 from shared.runtime.metrics import IngestMetrics
