@@ -104,7 +104,7 @@ def _file(name: str, field: Field, ids: Mapping[str, str]) -> Media:
     return Media(
         mime_type=field.head.content_type("application/octet-stream"),
         filename=harmless_filename(field.filename),
-        size_bytes=field.end - field.start,
+        size_bytes=field.size_bytes,
         raw_part=name,
         content_id=identity,
         inline=identity is not None,

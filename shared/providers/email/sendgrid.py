@@ -108,7 +108,7 @@ def _file(name: str, field: Field, told: Any) -> Media:
     return Media(
         mime_type=field.head.content_type(text(info, "type") or "application/octet-stream"),
         filename=harmless_filename(text(info, "filename") or field.filename),
-        size_bytes=field.end - field.start,
+        size_bytes=field.size_bytes,
         raw_part=name,
         content_id=content_id,
         inline=content_id is not None,

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from shared.domain.enums import SecretUse
 from shared.providers.contract import ReceivingSecret, Refused, Request, Undecided, Verified
+from shared.providers.email.normalise import normalise
 from shared.providers.email.receiving import DIALECT_ANSWERS, RECEIVING, SCHEMES, verify
-from shared.providers.email.signed_fields import MAX_PARTS
+from shared.providers.email.signed_fields import MAX_PARTS, mailgun_fields
 from shared.providers.email.sns import is_certificate_url
 from tests.certificate_authority import TOPIC, URL, Authority, SnsSigner
 
@@ -338,3 +339,49 @@ class TestTheRest:
     def test_secrets_of_another_use_prove_nothing(self) -> None:
         handshake = dataclasses.replace(secret(), use=SecretUse.HANDSHAKE)
         assert reason(asked(urlencode(triple()).encode(), {"content-type": FORM}), handshake) == "secret_missing"
+
+
+EVIL = "evil" * 12 + "ev"
+OTHER_READINGS = {  # forms in which a careless second reader finds another token than the one that was proven
+    "a head beyond 2 KB": f'--b\r\nX-Long: {"x" * 3000}\r\nContent-Disposition: form-data; name="token"\r\n\r\n{EVIL}\r\n',
+    "behind a boundary's line": (
+        '--b Content-Disposition: form-data; name="x"\r\nContent-Disposition: form-data; name="token"\r\n\r\n' + EVIL + "\r\n"
+    ),
+    "two dispositions": (
+        '--b\r\nContent-Disposition: FORM-DATA; name="x"\r\nContent-Disposition: form-data; name="token"\r\n\r\n' + EVIL + "\r\n"
+    ),
+    "an empty head first": f'--b\r\n\r\nContent-Disposition: form-data; name="token"\r\n\r\n{EVIL}\r\n',
+    "not at a line's begin": (
+        '--b\r\nContent-Disposition: form-data; name="y"\r\n\r\nx--b\r\n'
+        f'Content-Disposition: form-data; name="token"\r\n\r\n{EVIL}\r\n'
+    ),
+}
+
+
+@pytest.mark.req(13)
+@pytest.mark.parametrize("trick", OTHER_READINGS)
+def test_the_token_of_the_item_is_the_one_that_was_proven(trick: str) -> None:
+    mail = "From: lia@cliente.example\r\nTo: loja@nos.example\r\nMessage-ID: <1@cliente.example>\r\n\r\nOi"
+    kind = "multipart/form-data; boundary=b"
+    for tail in (f"{TOKEN}\r\nmore", TOKEN):
+        fields = [("body-mime", mail), triple()[0], ("token", tail), triple()[2]]
+        body = (OTHER_READINGS[trick] + multipart(fields).decode()).encode()
+        if reason(asked(body, {"content-type": kind.encode()})) == "verified":
+            (item,) = normalise(body, {"content-type": kind}, {"dialect": "mailgun"})
+            assert item.dedup_key == f"token:{TOKEN}"
+
+
+@pytest.mark.req(13)
+def test_names_and_values_of_an_encoded_form_are_read_once_and_the_same_way() -> None:
+    mail = "From: lia@cliente.example\r\nMessage-ID: <1@cliente.example>\r\n\r\nOi"
+    for first in ("%74oken=" + EVIL, "token=" + EVIL, "token=" + "%65" * 300):
+        body = f"{first}&{urlencode([('body-mime', mail), *triple()])}".encode()
+        assert reason(asked(body, {"content-type": FORM})) == "field_repeated"
+    body = urlencode([("body-mime", mail), *triple()]).encode()
+    assert reason(asked(body.replace(b"token=", b"%74oken="), {"content-type": FORM})) == "verified"
+
+
+@pytest.mark.req(14)
+def test_signed_fields_do_not_show_themselves() -> None:
+    fields = mailgun_fields(urlencode(triple()).encode(), FORM)
+    assert TOKEN not in repr(fields)
