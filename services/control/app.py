@@ -1,0 +1,81 @@
+"""The application: routes under `/v1`, refusals as problem documents, its own description as OpenAPI 3.1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from services.control import problems
+from services.control.call import Parts
+from services.control.measuring import Measured
+from services.control.openapi import PROBLEMS, describe
+from services.control.routes import accounts, connectors
+from shared.adapters.bearer_tokens import Verifier
+from shared.adapters.database import DatabaseFault, classify
+from shared.domain.errors import ChannelsError, Unavailable
+from shared.runtime.metrics import ControlMetrics
+
+ROUTERS = (connectors.router, accounts.router)
+_MAX_BODY_BYTES = 1_048_576
+_CODES = {400: "body_malformed", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
+
+def create_app(
+    parts: Parts, verifier: Verifier, metrics: ControlMetrics | None = None, *, body_bytes: int = _MAX_BODY_BYTES
+) -> Any:
+    """The ASGI application. Opens nothing; `parts.engine` connects at the first request."""
+    app = FastAPI(title="Channels management API", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.state.parts, app.state.verifier = parts, verifier
+    for router in ROUTERS:
+        app.include_router(router, prefix="/v1", responses=PROBLEMS)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
+    app.add_exception_handler(ChannelsError, _expected)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolTimeout, _busy)
+    app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(Measured, metrics=metrics, body_bytes=body_bytes)
+    return app
+
+
+def _expected(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ChannelsError)  # noqa: S101  registered for it alone
+    response = problems.of_error(error)
+    if response.status_code >= 500:
+        structlog.get_logger().error("call_failed", code=error.code, error=str(error))
+    return response
+
+
+def _malformed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it alone
+    return problems.of_validation(error)
+
+
+def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for it alone
+    code = _CODES.get(error.status_code, "http_error")
+    return problems.answer(error.status_code, code, str(error.detail), headers=dict(error.headers or {}))
+
+
+def _busy(_: Request, error: Exception) -> JSONResponse:
+    return problems.of_error(Unavailable(str(error)))
+
+
+def _database(_: Request, error: Exception) -> JSONResponse:
+    if classify(error) is DatabaseFault.BAD_DATA:
+        return problems.answer(422, "value_invalid", "a value is not one that can be stored")
+    return _unexpected(_, error)
+
+
+def _unexpected(_: Request, error: Exception) -> JSONResponse:
+    # Without the message: a driver's may repeat the values of a statement.
+    structlog.get_logger().error("call_raised", error=type(error.__cause__ or error).__name__)
+    return problems.answer(500, "internal_error", "this should not happen; the log has more")

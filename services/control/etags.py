@@ -1,0 +1,25 @@
+"""Entity tags and `If-Match` (RFC 9110 section 13): nobody overwrites what he has not seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from services.control.problems import Refusal
+from services.control.views import View
+
+
+def tag_of(view: View) -> str:
+    """A strong tag of what people can change; times that move with the traffic are left out of it."""
+    seen = view.model_dump(mode="json", exclude=set(view.VOLATILE))
+    digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+    return f'"{digest[:32]}"'
+
+
+def require_match(if_match: str | None, current: View) -> None:
+    """Raise Refusal: 428 without the header, 412 if it names another state. `*` stands for whatever there is."""
+    if if_match is None:
+        raise Refusal(428, "precondition_required", "give the ETag that you read in If-Match", parameter="If-Match")
+    tags = {tag.strip() for tag in if_match.split(",")}
+    if "*" not in tags and tag_of(current) not in tags:
+        raise Refusal(412, "precondition_failed", "it was changed meanwhile; read it again", parameter="If-Match")

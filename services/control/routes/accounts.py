@@ -1,0 +1,101 @@
+"""`/v1/accounts` and `/v1/connectors/{id}/accounts`: register, route, turn on and off."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from services.control.bodies import AccountBody, AccountPatch, Name, given
+from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
+from services.control.views import AccountView, PageView
+from shared.adapters.tables import ChannelAccount, ChannelConnector
+from shared.domain.enums import AccountStatus
+from shared.management.accounts import NewAccount, change_account_status, create_account, update_account
+from shared.management.lists import ACCOUNTS, AccountFilter, list_accounts
+from shared.management.ownership import owned
+from shared.management.removal import delete_account
+
+router = APIRouter(tags=["accounts"])
+
+
+@router.get("/accounts")
+def list_all(
+    call: Reader,
+    pages: Pages,
+    connector_id: UUID | None = None,
+    status: AccountStatus | None = None,
+    identidade: Annotated[Name | None, Query()] = None,
+    org_unit_id: UUID | None = None,
+    intake_flow_id: UUID | None = None,
+) -> PageView[AccountView]:
+    """Accounts of the tenant, by connector, oldest first."""
+    wanted = AccountFilter(
+        connector_id=_text(connector_id),
+        status=status,
+        identidade=identidade,
+        org_unit_id=_text(org_unit_id),
+        intake_flow_id=_text(intake_flow_id),
+    )
+    return _listed(call, pages, wanted)
+
+
+@router.get("/connectors/{connector_id}/accounts")
+def list_of_connector(
+    call: Reader, pages: Pages, connector_id: UUID, status: AccountStatus | None = None
+) -> PageView[AccountView]:
+    """Accounts of one connector, oldest first."""
+    return _listed(call, pages, AccountFilter(connector_id=str(connector_id), status=status))
+
+
+@router.post("/connectors/{connector_id}/accounts", status_code=201, response_model=AccountView)
+def create(call: Manager, connector_id: UUID, body: AccountBody, idempotency_key: IdempotencyKey = None) -> Response:
+    """Register an account, pending; `webhook_url` is its own address at the edge."""
+
+    def make(session: Any) -> AccountView:
+        parent = call.parent(session, ChannelConnector, connector_id)
+        new = NewAccount(**body.model_dump())
+        return AccountView.of(create_account(session, parent, new, public_url=call.parts.edge_url, actor=call.actor))
+
+    return call.create(idempotency_key, body, "/v1/accounts", make)
+
+
+@router.get("/accounts/{account_id}")
+def read(call: Reader, account_id: UUID, response: Response) -> AccountView:
+    """One account."""
+    with call.reading() as session:
+        row = owned(session, ChannelAccount, str(account_id), call.tenant)
+        return shown(AccountView.of(row), response)  # type: ignore[no-any-return]
+
+
+@router.patch("/accounts/{account_id}")
+def change(call: Manager, account_id: UUID, body: AccountPatch, response: Response, if_match: IfMatch = None) -> AccountView:
+    """Change it, or turn it on or off."""
+    changes: dict[str, Any] = given(body)
+    status = changes.pop("status", None)
+    with call.changing() as session:
+        row = call.current(session, AccountView, account_id, if_match)
+        if changes:
+            update_account(session, row.id, changes, actor=call.actor)
+        if status is not None:
+            change_account_status(session, row.id, status, actor=call.actor)
+        return shown(AccountView.of(row), response)  # type: ignore[no-any-return]
+
+
+@router.delete("/accounts/{account_id}", status_code=204)
+def delete(call: Manager, account_id: UUID, if_match: IfMatch = None) -> None:
+    """Delete one that never carried anything; otherwise 409 `account_in_use`: turn it off instead."""
+    with call.changing() as session:
+        row = call.current(session, AccountView, account_id, if_match)
+        delete_account(session, row.id, actor=call.actor)
+
+
+def _listed(call: Call, pages: Paging, wanted: AccountFilter) -> PageView[AccountView]:
+    with call.reading() as session:
+        page = list_accounts(session, call.tenant, wanted, pages.slice(wanted, ACCOUNTS))
+        return paged(AccountView, page, wanted)
+
+
+def _text(value: UUID | None) -> str | None:
+    return str(value) if value else None

@@ -1,0 +1,117 @@
+"""`/v1/connectors`: register, change, move between states, delete; and the connector's default fallback."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from services.control.bodies import ConnectorBody, ConnectorPatch, DefaultFallbackBody, Name, given
+from services.control.call import (
+    IdempotencyKey,
+    IfMatch,
+    Manager,
+    Pages,
+    Reader,
+    paged,
+    secrets_allowed,
+    shown,
+)
+from services.control.views import ConnectorView, FallbackView, PageView
+from shared.adapters.tables import ChannelConnector
+from shared.domain.enums import ConnectorStatus, ConnectorType
+from shared.management.connectors import NewConnector, change_status, create_connector, update_connector
+from shared.management.fallbacks import default_fallback, set_default_fallback
+from shared.management.lifting import lift_tokens
+from shared.management.lists import CONNECTORS, ConnectorFilter, list_connectors
+from shared.management.ownership import owned, owned_for_change
+from shared.management.removal import delete_connector
+
+router = APIRouter(prefix="/connectors", tags=["connectors"])
+
+
+@router.get("")
+def list_them(
+    call: Reader,
+    pages: Pages,
+    tipo: ConnectorType | None = None,
+    status: ConnectorStatus | None = None,
+    nome: Annotated[Name | None, Query()] = None,
+) -> PageView[ConnectorView]:
+    """Connectors of the tenant, oldest first."""
+    wanted = ConnectorFilter(tipo=tipo, status=status, nome=nome)
+    with call.reading() as session:
+        page = list_connectors(session, call.tenant, wanted, pages.slice(wanted, CONNECTORS))
+        return paged(ConnectorView, page, wanted)
+
+
+@router.post("", status_code=201, response_model=ConnectorView)
+def create(call: Manager, body: ConnectorBody, idempotency_key: IdempotencyKey = None) -> Response:
+    """Register a connector, pending. A credential in `config` needs `channel.secrets` and is moved to a token."""
+    secrets_allowed(call, list(lift_tokens(body.config)[1]))
+    new = NewConnector(tenant_id=call.tenant, **body.model_dump())
+    return call.create(
+        idempotency_key,
+        body,
+        "/v1/connectors",
+        lambda session: ConnectorView.of(create_connector(session, call.parts.vault, new, actor=call.actor)),
+    )
+
+
+@router.get("/{connector_id}")
+def read(call: Reader, connector_id: UUID, response: Response) -> ConnectorView:
+    """One connector."""
+    with call.reading() as session:
+        row = owned(session, ChannelConnector, str(connector_id), call.tenant)
+        return shown(ConnectorView.of(row), response)  # type: ignore[no-any-return]
+
+
+@router.patch("/{connector_id}")
+def change(
+    call: Manager, connector_id: UUID, body: ConnectorPatch, response: Response, if_match: IfMatch = None
+) -> ConnectorView:
+    """Change it, or move it to another state; its accounts follow when it leaves `active`, and return with it."""
+    changes: dict[str, Any] = given(body)
+    status = changes.pop("status", None)
+    secrets_allowed(call, list(lift_tokens(changes.get("config", {}))[1]))
+    with call.changing() as session:
+        row = call.current(session, ConnectorView, connector_id, if_match)
+        if changes:
+            update_connector(session, call.parts.vault, row.id, changes, actor=call.actor)
+        if status is not None:
+            change_status(session, row.id, status, cause="changed by hand", actor=call.actor)
+        return shown(ConnectorView.of(row), response)  # type: ignore[no-any-return]
+
+
+@router.delete("/{connector_id}", status_code=204)
+def delete(call: Manager, connector_id: UUID, if_match: IfMatch = None) -> None:
+    """Delete one that never carried anything; otherwise 409 `connector_in_use`: archive it instead."""
+    with call.changing() as session:
+        row = call.current(session, ConnectorView, connector_id, if_match)
+        delete_connector(session, row.id, actor=call.actor)
+
+
+@router.get("/{connector_id}/default-fallback", tags=["fallbacks"])
+def read_default(call: Reader, connector_id: UUID, response: Response) -> FallbackView:
+    """What accounts without a fallback of their own use."""
+    with call.reading() as session:
+        row = owned(session, ChannelConnector, str(connector_id), call.tenant)
+        return shown(FallbackView.of(default_fallback(session, row.id)), response)  # type: ignore[no-any-return]
+
+
+@router.put("/{connector_id}/default-fallback", tags=["fallbacks"])
+def set_default(call: Manager, connector_id: UUID, body: DefaultFallbackBody, response: Response) -> FallbackView:
+    """Set it to a fallback of one of the connector's accounts. What was set before is replaced, so no If-Match is asked."""
+    with call.changing() as session:
+        row = owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
+        set_default_fallback(session, row.id, body.fallback_id, actor=call.actor)
+        return shown(FallbackView.of(default_fallback(session, row.id)), response)  # type: ignore[no-any-return]
+
+
+@router.delete("/{connector_id}/default-fallback", status_code=204, tags=["fallbacks"])
+def clear_default(call: Manager, connector_id: UUID) -> None:
+    """Have none."""
+    with call.changing() as session:
+        row = owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
+        set_default_fallback(session, row.id, None, actor=call.actor)

@@ -1,0 +1,230 @@
+"""What callers see of a row. A credential is in none of them: tokens and receiving secrets go in and never come out."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.adapters.tables import (
+    AuditLog,
+    Base,
+    ChannelAccount,
+    ChannelCapability,
+    ChannelConnector,
+    ChannelFallback,
+    ChannelHealthCheck,
+    ChannelMapping,
+    ChannelToken,
+    ChannelUsageLog,
+    ChannelWebhook,
+)
+from shared.domain.enums import (
+    AccountStatus,
+    ConnectorStatus,
+    ConnectorType,
+    EntityType,
+    FallbackType,
+    Feature,
+    HealthStatus,
+    TokenKind,
+    UsageType,
+    WebhookEvent,
+    WebhookStatus,
+)
+
+Json = dict[str, Any]
+
+
+class View(BaseModel):
+    """Base of all. `VOLATILE`: fields that move by themselves and say nothing about a change by a person."""
+
+    model_config = ConfigDict(from_attributes=True)
+    TABLE: ClassVar[type[Base]]
+    VOLATILE: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """The view of one row."""
+        return cls.model_validate(row)
+
+
+Item = TypeVar("Item", bound=View)
+
+
+class PageView(BaseModel, Generic[Item]):
+    """One page; `next` is the `cursor` of the page after it, null at the end."""
+
+    items: list[Item]
+    next: str | None
+
+
+class ConnectorView(View):
+    """One set-up at one provider."""
+
+    TABLE = ChannelConnector
+    VOLATILE = frozenset({"ultimo_heartbeat"})
+    id: str
+    tipo: ConnectorType
+    nome: str
+    projeto_referencia: str | None
+    config: Json
+    status: ConnectorStatus
+    ultimo_heartbeat: dt.datetime | None
+    created_at: dt.datetime
+
+
+class _WithMetadata(View):
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """The column `metadata` is the attribute `extra` of a row."""
+        values = {name: getattr(row, name) for name in cls.model_fields if name != "metadata"}
+        return cls.model_validate({**values, "metadata": row.extra})
+
+
+class AccountView(_WithMetadata):
+    """One number, mailbox or widget of a connector."""
+
+    TABLE = ChannelAccount
+    VOLATILE = frozenset({"ultima_sync"})
+    id: str
+    connector_id: str
+    identidade: str
+    nome_exibicao: str | None
+    status: AccountStatus
+    org_unit_id: str | None
+    intake_flow_id: str | None
+    config: Json | None
+    webhook_url: str | None
+    ultima_sync: dt.datetime | None
+    metadata: Json | None
+
+
+class CapabilityView(View):
+    """What a connector can do."""
+
+    TABLE = ChannelCapability
+    id: str
+    connector_id: str
+    feature: Feature
+    enabled: bool
+    constraints: Json | None
+
+
+class TokenView(View):
+    """What is known of a credential, without it. `expires_at` null: never."""
+
+    TABLE = ChannelToken
+    id: str
+    connector_id: str
+    kind: TokenKind
+    expires_at: dt.datetime | None
+    metadata: Json | None
+    created_at: dt.datetime
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Without the sealed digest that tells whether a value is known already."""
+        values = {name: getattr(row, name) for name in cls.model_fields if name != "metadata"}
+        kept = {name: value for name, value in (row.extra or {}).items() if name != "fingerprint"}
+        return cls.model_validate({**values, "metadata": kept or None})
+
+
+class WebhookView(View):
+    """One class of events that the provider posts."""
+
+    TABLE = ChannelWebhook
+    VOLATILE = frozenset({"ultimo_evento_em"})
+    id: str
+    connector_id: str
+    evento: WebhookEvent
+    url: str
+    has_secret: bool
+    status: WebhookStatus
+    ultimo_evento_em: dt.datetime | None
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """Of `segredo` only whether there is one."""
+        values = {name: getattr(row, name) for name in cls.model_fields if name != "has_secret"}
+        return cls.model_validate({**values, "has_secret": bool(row.segredo)})
+
+
+class FallbackView(View):
+    """Where an account's traffic goes when its checks keep failing."""
+
+    TABLE = ChannelFallback
+    id: str
+    account_id: str
+    tipo: FallbackType
+    destino: str
+    ativo: bool
+
+
+class HealthCheckView(View):
+    """One graded check."""
+
+    TABLE = ChannelHealthCheck
+    id: str
+    connector_id: str
+    account_id: str | None
+    status: HealthStatus
+    mensagem: str | None
+    executado_em: dt.datetime
+    duracao_ms: int | None
+
+
+class UsageView(_WithMetadata):
+    """Volume of one day and type; `account_id` null: of the connector itself."""
+
+    TABLE = ChannelUsageLog
+    id: str
+    connector_id: str
+    account_id: str | None
+    tipo: UsageType
+    quantidade: int
+    data: dt.date
+    metadata: Json | None
+
+
+class MappingView(_WithMetadata):
+    """An external key and the internal id it stands for."""
+
+    TABLE = ChannelMapping
+    id: str
+    connector_id: str
+    account_id: str | None
+    chave_externa: str
+    entidade_type: EntityType
+    entidade_id: str
+    metadata: Json | None
+
+
+class AuditView(View):
+    """Who did what; secrets are masked in `before` and `after`."""
+
+    TABLE = AuditLog
+    id: int
+    actor: str
+    action: str
+    subject_type: str
+    subject_id: str
+    before: Json | None
+    after: Json | None
+    at: dt.datetime
+
+
+class ProviderView(BaseModel):
+    """A connector type that can be registered."""
+
+    tipo: ConnectorType
+    required_token: TokenKind | None
+    features: list[Feature]
+
+
+class ProviderSchemaView(BaseModel):
+    """JSON Schema (2020-12) of a provider's `config`, for connectors and for accounts."""
+
+    connector: Json
+    account: Json

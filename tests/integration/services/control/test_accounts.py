@@ -1,0 +1,133 @@
+"""Accounts over HTTP: routes, identities, states."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from shared.domain.enums import ConnectorStatus
+from shared.management.reference import FlowFacts, put_flow, put_org_unit, put_tenant
+from tests.integration.management import ACTOR, PUBLIC_URL
+from tests.integration.services.control.scene import Scene, code_of
+
+
+@pytest.mark.req(19, 25, 27)
+def test_an_account_is_registered_with_its_own_address(scene: Scene) -> None:
+    connector = scene.connector()
+    made = scene.account(connector, nome_exibicao="Sales", metadata={"labels": ["a"]})
+    assert (made["identidade"], made["status"], made["metadata"]) == ("5511900000001", "pending", {"labels": ["a"]})
+    assert made["webhook_url"] == f"{PUBLIC_URL}/webhooks/{connector['id']}/{made['id']}"
+    assert scene.get(f"accounts/{made['id']}").json() == made
+    assert scene.get(f"connectors/{connector['id']}/accounts").json()["items"] == [made]
+
+
+def flow_of(scene: Scene, **facts: Any) -> str:
+    known = FlowFacts(**{"name": "f", "category": "intake", "published": True, **facts})
+    return scene.management.run(lambda session: put_flow(session, scene.management.tenant, None, known, actor=ACTOR)).id
+
+
+@pytest.mark.req(22, 23, 27, 58, 59)
+@pytest.mark.parametrize(
+    ("change", "code", "pointer"),
+    [
+        ({"org_unit_id": None}, "route_missing", "/org_unit_id"),
+        ({"org_unit_id": str(uuid.uuid4())}, "org_unit_unknown", "/org_unit_id"),
+        ({"intake_flow_id": str(uuid.uuid4())}, "flow_unknown", "/intake_flow_id"),
+        ({"metadata": {"a": "x" * 17_000}}, "metadata_too_large", "/metadata"),
+        ({"metadata": {"password": "hunter22"}}, "secret_in_config", "/metadata/password"),
+    ],
+)
+def test_a_wrong_field_is_named(scene: Scene, change: dict[str, Any], code: str, pointer: str) -> None:
+    connector = scene.connector()
+    body = {
+        "identidade": "5511900000001",
+        "org_unit_id": scene.management.unit,
+        "config": {"phone_number_id": "100000000000001"},
+        **change,
+    }
+    response = scene.post(f"connectors/{connector['id']}/accounts", body)
+    assert code_of(response) == (422, code)
+    assert [fault["pointer"] for fault in response.json()["errors"]] == [pointer]
+
+
+@pytest.mark.req(22)
+def test_another_tenants_unit_is_unknown(scene: Scene) -> None:
+    manage = scene.management
+    other = manage.run(lambda session: put_tenant(session, None, "Other", actor=ACTOR)).id
+    unit = manage.run(lambda session: put_org_unit(session, other, None, "Theirs", actor=ACTOR)).id
+    path = f"accounts/{scene.account(scene.connector())['id']}"
+    assert code_of(scene.change(path, {"org_unit_id": unit})) == (422, "org_unit_unknown")
+
+
+@pytest.mark.req(58, 59)
+def test_the_last_route_stays_and_a_flow_must_be_fit(scene: Scene) -> None:
+    path = f"accounts/{scene.account(scene.connector())['id']}"
+    assert code_of(scene.change(path, {"org_unit_id": None})) == (409, "route_missing")
+    assert code_of(scene.change(path, {"intake_flow_id": flow_of(scene, published=False)})) == (422, "flow_not_published")
+    assert code_of(scene.change(path, {"intake_flow_id": flow_of(scene, category="billing")})) == (422, "flow_not_intake")
+    changed = scene.change(path, {"org_unit_id": None, "intake_flow_id": scene.management.flow})
+    assert (changed.json()["org_unit_id"], changed.json()["intake_flow_id"]) == (None, scene.management.flow)
+
+
+@pytest.mark.req(19)
+def test_one_identity_per_connector(scene: Scene) -> None:
+    connector = scene.connector()
+    scene.account(connector)
+    body = {
+        "identidade": "5511900000001",
+        "org_unit_id": scene.management.unit,
+        "config": {"phone_number_id": "100000000000002"},
+    }
+    assert code_of(scene.post(f"connectors/{connector['id']}/accounts", body)) == (409, "identity_taken")
+    other = scene.connector(nome="second")
+    assert scene.post(f"connectors/{other['id']}/accounts", body).status_code == 201
+
+
+@pytest.mark.req(57)
+def test_accounts_are_active_under_an_active_connector_only_and_follow_it(scene: Scene) -> None:
+    connector = scene.connector()
+    path = f"accounts/{scene.account(connector)['id']}"
+    assert code_of(scene.change(path, {"status": "active"})) == (409, "connector_not_active")
+    assert scene.get(path).json()["status"] == "pending"
+    scene.management.token(connector["id"])
+    scene.management.check(connector["id"])
+    scene.management.status(connector["id"], ConnectorStatus.ACTIVE)
+    assert scene.change(path, {"status": "active"}).json()["status"] == "active"
+    for state, follows in [("error", "pending"), ("active", "active")]:
+        scene.change(f"connectors/{connector['id']}", {"status": state})
+        assert scene.get(path).json()["status"] == follows
+
+
+def test_accounts_are_listed_over_connectors_by_what_is_asked_for(scene: Scene) -> None:
+    first, second = scene.connector(nome="a"), scene.connector(nome="b")
+    made = [
+        scene.account(connector, identidade=f"551190000000{number}", config={"phone_number_id": f"10000000000000{number}"})["id"]
+        for number, connector in enumerate([first, first, second, second])
+    ]
+    seen, cursor = [], None
+    while True:
+        page = scene.get("accounts", params={"limit": 3, **({"cursor": cursor} if cursor else {})}).json()
+        seen += [item["id"] for item in page["items"]]
+        cursor = page["next"]
+        if cursor is None:
+            break
+    assert seen == made
+    by = {
+        f"connector_id={second['id']}": made[2:],
+        "identidade=5511900000001": [made[1]],
+        f"org_unit_id={scene.management.unit}&limit=2": made[:2],
+        f"intake_flow_id={scene.management.flow}": [],
+        "status=active": [],
+    }
+    for query, wanted in by.items():
+        assert [item["id"] for item in scene.get(f"accounts?{query}").json()["items"]] == wanted, query
+
+
+def test_an_account_that_carried_nothing_is_deleted(scene: Scene) -> None:
+    connector = scene.connector()
+    account = scene.account(connector)["id"]
+    assert scene.change(f"accounts/{account}", method="DELETE").status_code == 204
+    assert code_of(scene.get(f"accounts/{account}")) == (404, "not_found")
+    assert scene.management.notices(account)[-1] == ("channel.account.snapshot", None)

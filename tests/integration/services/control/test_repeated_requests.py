@@ -1,0 +1,62 @@
+"""Idempotency-Key: one creation however often it is sent, also at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.integration.services.control.scene import Scene, code_of
+
+BODY = {"tipo": "whatsapp_official", "nome": "Meta", "config": {"waba_id": "100000000000000"}}
+
+
+def test_a_repeat_gets_the_first_answer(scene: Scene) -> None:
+    first = scene.post("connectors", BODY, headers={"Idempotency-Key": "k1"})
+    again = scene.post("connectors", BODY, headers={"Idempotency-Key": "k1"})
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    assert again.headers["Location"] == first.headers["Location"]
+    assert (first.headers.get("Idempotent-Replayed"), again.headers["Idempotent-Replayed"]) == (None, "true")
+    assert scene.post("connectors", BODY, headers={"Idempotency-Key": "k2"}).json()["id"] != first.json()["id"]
+    assert len(scene.get("connectors").json()["items"]) == 2
+
+
+def test_one_key_stands_for_one_request(scene: Scene) -> None:
+    key = {"Idempotency-Key": "k1"}
+    connector = scene.post("connectors", BODY, headers=key).json()
+    assert code_of(scene.post("connectors", {**BODY, "nome": "other"}, headers=key)) == (422, "idempotency_key_reused")
+    account = {"identidade": "5511900000001", "org_unit_id": scene.management.unit}
+    elsewhere = scene.post(f"connectors/{connector['id']}/accounts", account, headers=key)
+    assert code_of(elsewhere) == (422, "idempotency_key_reused")
+
+
+def test_a_refused_creation_leaves_no_key(scene: Scene) -> None:
+    key = {"Idempotency-Key": "k1"}
+    assert code_of(scene.post("connectors", {**BODY, "nome": " "}, headers=key)) == (422, "nome_missing")
+    assert scene.post("connectors", BODY, headers=key).status_code == 201
+
+
+def test_repeats_at_once_make_one(scene: Scene) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: scene.post("connectors", BODY, headers={"Idempotency-Key": "k"}), range(8)))
+    assert [answer.status_code for answer in answers] == [201] * 8
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 7
+
+
+@pytest.mark.req(2)
+def test_a_key_keeps_no_readable_digest(scene: Scene) -> None:
+    scene.post("connectors", BODY, headers={"Idempotency-Key": "k1"})
+    scene.post("connectors", BODY, headers={"Idempotency-Key": "k2"})
+    digests = [row[0] for row in scene.management.read("SELECT request_digest FROM idempotency_key")]
+    assert len(set(digests)) == 2
+    assert all(digest.count("|") == 3 for digest in digests)
+
+
+def test_a_day_later_the_key_is_free(scene: Scene, database: object) -> None:
+    first = scene.post("connectors", BODY, headers={"Idempotency-Key": "k1"}).json()
+    with scene.management.engine.begin() as connection:
+        connection.exec_driver_sql(f"SELECT set_config('channels.tenant', '{scene.management.tenant}', true)")
+        connection.exec_driver_sql("UPDATE idempotency_key SET created_at = now() - interval '25 hours'")
+    assert scene.post("connectors", BODY, headers={"Idempotency-Key": "k1"}).json()["id"] != first["id"]
