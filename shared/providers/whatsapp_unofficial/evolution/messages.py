@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from shared.domain.content import Revoke
@@ -20,7 +21,7 @@ from shared.providers.whatsapp_unofficial.fields import JsonObject, elements, fl
 from shared.providers.whatsapp_unofficial.jids import Jid, aliases_of, parse_jid
 from shared.providers.whatsapp_unofficial.origins import Origin, Written, edited, message, message_id_of, receipt
 from shared.providers.whatsapp_unofficial.proto import MediaSource, is_revoke, said, with_source
-from shared.providers.whatsapp_unofficial.shapes import choice, content_kind
+from shared.providers.whatsapp_unofficial.shapes import Said, choice, content_kind
 
 _STATUSES = {
     "ERROR": DeliveryStatus.FAILED,
@@ -92,16 +93,11 @@ def message_edited(origin: Origin, data: JsonObject) -> AnyItem:
         written = _by_its_author(origin, written, text(key, "participant"))
     if written.chat.is_audience:
         return origin.audience(written.chat)
-    stamp = note.get("timestampMs") or data.get("messageTimestamp")
-    moment = milliseconds(stamp)
+    moment = milliseconds(note.get("timestampMs") or data.get("messageTimestamp"))
     target = written.message_id
-    edit_id = message_id_of(f"{target}:edit:{moment if moment is not None else fingerprint(body)[:16]}")
-    return edited(
-        origin,
-        replace(written, message_id=edit_id, time_ms=moment),
-        target,
-        with_source(said(body, {}), _media_source(origin, {}, target)),
-    )
+    spoken = with_source(said(body, {}), _media_source(origin, {}, target))
+    edit_id = message_id_of(f"{target}:edit:{moment if moment is not None else _told_by(spoken)}")
+    return edited(origin, replace(written, message_id=edit_id, time_ms=moment), target, spoken)
 
 
 def _by_its_author(origin: Origin, written: Written, participant: str | None) -> Written:
@@ -174,13 +170,14 @@ def _edited_by_update(origin: Origin, fields: JsonObject) -> AnyItem:
     written, body = _written(fields, fields), inner(fields, "message")
     if written.from_me or written.chat.is_group:
         return origin.left_out("told_by_messages_edited")
-    edit_id = message_id_of(f"{written.message_id}:edit:{fingerprint(body)[:16]}")
-    return edited(
-        origin,
-        replace(written, message_id=edit_id),
-        written.message_id,
-        with_source(said(body, {}), _media_source(origin, {}, written.message_id)),
-    )
+    spoken = with_source(said(body, {}), _media_source(origin, {}, written.message_id))
+    edit_id = message_id_of(f"{written.message_id}:edit:{_told_by(spoken)}")
+    return edited(origin, replace(written, message_id=edit_id), written.message_id, spoken)
+
+
+def _told_by(spoken: Said) -> str:
+    """What tells an edit without a time from another one: its content as we read it, so that new fields change nothing."""
+    return fingerprint(to_builtins(spoken.content))[:16]
 
 
 def _status_name(status: Any) -> str | None:

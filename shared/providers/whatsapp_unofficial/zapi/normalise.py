@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from msgspec import to_builtins
 from msgspec.structs import replace
 
 from shared.domain.content import Content, Revoke
@@ -109,12 +110,12 @@ def _received(origin: Origin, body: JsonObject) -> AnyItem:
 
 
 def _edited(origin: Origin, written: Written, body: JsonObject) -> AnyItem:
-    own = text(body, "editMessageId")
+    own, found = text(body, "editMessageId"), spoken(body)
     if own is None or own == written.message_id:
-        moment = written.time_ms if written.time_ms is not None else fingerprint(body)[:16]
+        moment = written.time_ms if written.time_ms is not None else fingerprint(to_builtins(found.content))[:16]
         own = f"{written.message_id}:edit:{moment}"
     renamed = replace(written, message_id=message_id_of(own))
-    return edited(origin, renamed, written.message_id, spoken(body))
+    return edited(origin, renamed, written.message_id, found)
 
 
 def _noted(origin: Origin, written: Written, body: JsonObject, note: str) -> AnyItem:
