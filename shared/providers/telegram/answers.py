@@ -154,7 +154,7 @@ def deleted_business_messages(update: Update, element: dict[str, Any]) -> Iterat
         raise Malformed("id_missing" if not ids else "peer_missing")
     for index, target in enumerate(ids):
         path = f"{update.path}/message_ids/{index}"
-        if type(target) is not int:
+        if type(target) is not int or not 0 < target < 2**63:
             yield poison(path, "wrong_type", target, WebhookEvent.MESSAGE_IN)
             continue
         yield MessageItem(

@@ -13,7 +13,7 @@ from msgspec import convert
 
 from shared.domain.enums import MessageKind
 from shared.domain.items import Choice, ContactCard, Content, Location, Media, Referral
-from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, clean_text, exact_text
+from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, clean_text, exact_text, plausible
 from shared.providers.documents import Malformed
 from shared.providers.telegram.payloads import Card, File, Place, SharedUsers, Venue, WebAppData
 from shared.providers.telegram.updates import full_name
@@ -22,6 +22,7 @@ Read = Callable[[Any], Content | None]
 
 _DEEP_LINK = re.compile(r"/start(?:@[A-Za-z0-9_]{3,64})? ([A-Za-z0-9_-]{1,64})")
 _MAX_SHARED_USERS = 100
+_MAX_PIXELS = 1_000_000
 
 
 def _text(value: Any) -> Content | None:
@@ -62,12 +63,12 @@ def _file(file: File, *, mime_type: str | None = None, voice: bool = False, anim
             provider_media_id=file_id,
             mime_type=clean_text(file.mime_type, MAX_CODE_CHARACTERS) or mime_type,
             filename=clean_text(file.file_name, MAX_NAME_CHARACTERS),
-            size_bytes=file.file_size,
+            size_bytes=plausible(file.file_size),
             voice=voice,
             animated=animated,
-            duration_seconds=file.duration,
-            width_pixels=file.width or file.length,
-            height_pixels=file.height or file.length,
+            duration_seconds=plausible(file.duration),
+            width_pixels=plausible(file.width or file.length, _MAX_PIXELS),
+            height_pixels=plausible(file.height or file.length, _MAX_PIXELS),
         )
     )
 

@@ -149,7 +149,7 @@ def _replied_id(parsed: Message) -> str | None:
     if replied is None:
         return None
     message_id = replied.get("message_id")
-    if type(message_id) is not int:
+    if type(message_id) is not int or not 0 < message_id < 2**63:
         return None
     # in a forum everything "answers" the note that opened its topic
     opened = parsed.is_topic_message and message_id == parsed.message_thread_id and "forum_topic_created" in replied

@@ -47,7 +47,7 @@ def normalise(body: bytes, headers: Mapping[str, str], settings: Mapping[str, An
     """The items of one body; raises UnparseableBody if it is not a JSON object in UTF-8."""
     document = decode_object(body)
     update_id = document.get("update_id")
-    if type(update_id) is not int:
+    if type(update_id) is not int or not 0 <= update_id < 2**63:
         return (poison("", "update_id_missing", document, WebhookEvent.FALLBACK),)
     kinds = [name for name in document if name != "update_id"]
     if not kinds:

@@ -61,11 +61,11 @@ def number(value: int | None, reason: str) -> int:
 
 
 def person(user: User | None) -> Peer | None:
-    """The person; the username is for show only, it can pass to somebody else. None if there is none."""
+    """The person; the username is for show only, it can pass to somebody else. None if there is none. Raises Malformed."""
     if user is None or not user.id:
         return None
     return Peer(
-        aliases=(Alias(kind=AliasKind.USER, value=str(user.id)),),
+        aliases=(Alias(kind=AliasKind.USER, value=str(number(user.id, "peer_malformed"))),),
         name=full_name(user.first_name, user.last_name),
         username=clean_text(user.username, MAX_CODE_CHARACTERS) or None,
     )
@@ -77,7 +77,7 @@ def chat_as_peer(chat: Chat | None) -> Peer | None:
         return None
     kind = AliasKind.USER if chat.type == "private" else AliasKind.GROUP
     return Peer(
-        aliases=(Alias(kind=kind, value=str(chat.id)),),
+        aliases=(Alias(kind=kind, value=str(number(chat.id, "peer_malformed"))),),
         name=clean_text(chat.title, MAX_NAME_CHARACTERS) or full_name(chat.first_name, chat.last_name),
         username=clean_text(chat.username, MAX_CODE_CHARACTERS) or None,
     )

@@ -13,6 +13,7 @@ from shared.providers.cleaning import (
     MAX_URL_CHARACTERS,
     clean_text,
     exact_text,
+    plausible,
 )
 from shared.providers.documents import Malformed
 from shared.providers.webchat.payloads import Event, Page
@@ -37,11 +38,11 @@ def _media(event: Event) -> Content | None:
             url=url,
             mime_type=clean_text(file.mime_type, MAX_CODE_CHARACTERS),
             filename=clean_text(file.name, MAX_NAME_CHARACTERS),
-            size_bytes=file.size_bytes,
+            size_bytes=plausible(file.size_bytes),
             sha256=exact_text(file.sha256, MAX_CODE_CHARACTERS),
             caption=clean_text(event.text) or None,
             voice=bool(file.voice),
-            duration_seconds=file.duration_seconds,
+            duration_seconds=plausible(file.duration_seconds),
         )
     )
 

@@ -111,7 +111,7 @@ def _item(talk: _Talk, path: str, element: Any) -> AnyItem:
     event = convert(element, Event)
     if event.type in _STATUSES:
         return _receipt(talk, path, event)
-    if event.type in _PRESENCES or event.client_message_id is None:
+    if event.type in _PRESENCES or (event.client_message_id is None and event.type not in CONTENTS):
         return _told(talk, path, event, element)
     return _message(talk, path, event)
 

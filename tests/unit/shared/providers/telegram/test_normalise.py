@@ -166,3 +166,28 @@ def test_any_update_gives_items_and_raises_nothing(kind: str, element: object, u
     found = items({"update_id": update_id, kind: element})
     assert found
     assert all(item.dedup_key and item.account_refs for item in found)
+
+
+@pytest.mark.parametrize("size", [10**30, -1])
+def test_a_size_that_no_event_can_hold_costs_itself_and_not_the_message(size: int) -> None:
+    item = message({"document": {"file_id": "f", "file_size": size, "duration": size, "width": size, "length": size}})
+    media = item.content.media
+    assert media is not None
+    assert media.provider_media_id == "f"
+    assert (media.size_bytes, media.duration_seconds, media.width_pixels, media.height_pixels) == (None,) * 4
+
+
+def test_numbers_beyond_64_bits_are_no_ids() -> None:
+    huge = 10**400
+    assert items({"update_id": huge, "poll": {}})[0].reason == "update_id_missing"
+    update = samples.message({"text": "a", "reply_to_message": {"message_id": huge}}, update_id=1, message_id=7)
+    assert items(update)[0].reply_to_provider_message_id is None
+    update["message"]["from"] = {"id": huge}
+    assert items(update)[0].reason == "peer_malformed"
+    chat = {"id": 5, "type": "private"}
+    deleted = {
+        "update_id": 2,
+        "deleted_business_messages": {"business_connection_id": "b", "chat": chat, "message_ids": [8, huge]},
+    }
+    first, second = items(deleted)
+    assert (first.provider_message_id, second.reason) == ("8:revoke", "wrong_type")

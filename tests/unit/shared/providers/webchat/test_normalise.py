@@ -110,3 +110,19 @@ def test_any_event_gives_one_item_and_raises_nothing(events: list[Any]) -> None:
     found = items({**samples.body([]), "events": events})
     assert len(found) == max(1, len(events))
     assert all(item.dedup_key for item in found)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(2**53 - 1, 2**53 - 1), (2**53, None), (10**30, None), (-1, None)])
+def test_a_size_that_no_event_can_hold_costs_itself_and_not_the_message(size: int, kept: int | None) -> None:
+    """A number beyond a long would fail the whole record, and the records settled with it would be settled anew."""
+    upload = {"id": "up_1", "mime_type": "image/png", "size_bytes": size, "duration_seconds": 1e308 if kept is None else 2.5}
+    (item,) = items(samples.body([{"type": "image", "client_message_id": "m-1", "upload": upload}]))
+    assert item.content.media.provider_media_id == "up_1"
+    assert (item.content.media.size_bytes, item.content.media.duration_seconds) == (kept, None if kept is None else 2.5)
+
+
+def test_a_message_without_its_id_is_not_taken_for_something_told() -> None:
+    """Its text would be gone without a word; as a dead letter it is kept and seen."""
+    (item,) = items(samples.body([{"type": "text", "text": "a"}]))
+    assert isinstance(item, PoisonItem)
+    assert item.reason == "client_message_id_missing"
