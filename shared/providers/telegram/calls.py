@@ -5,6 +5,7 @@ Source: https://core.telegram.org/bots/api#making-requests (`ok`, `result`, `err
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from shared.domain.enums import ErrorClass, TokenKind
@@ -24,6 +25,8 @@ from shared.providers.calling import (
 from shared.providers.cleaning import MAX_NAME_CHARACTERS, clean_text
 from shared.providers.telegram.config import DEFAULT_API_URL
 
+# The token stands in the URL, and what HTTP clients say of a failed call often quotes that.
+_TOKEN_TOLD = re.compile(r"[0-9]{5,19}(?::|%3[Aa])[A-Za-z0-9_-]{20,}")
 TOKEN = Placement(credential=TokenKind.ACCESS_TOKEN.value, place="path", name="token")
 _JSON = (("content-type", "application/json"),)
 
@@ -63,12 +66,13 @@ def result_of(answer: ProviderAnswer) -> Any:
 def fault_of(answer: ProviderAnswer) -> Fault:
     """Why a call did not work; for an answer that is none, class `retryable`."""
     if not isinstance(answer, ProviderResponse):
-        return Fault(error_class=ErrorClass.RETRYABLE, code=answer.kind, detail=answer.detail or None)
+        told = _TOKEN_TOLD.sub("***", answer.detail)
+        return Fault(error_class=ErrorClass.RETRYABLE, code=answer.kind, detail=told or None)
     document = json_object(answer.body)
     description = document.get("description")
     detail = clean_text(description, MAX_NAME_CHARACTERS) if isinstance(description, str) else None
-    told = document.get("error_code")
-    code = told if type(told) is int else answer.status
+    said = document.get("error_code")
+    code = said if type(said) is int else answer.status
     found = document.get("parameters")
     parameters: dict[str, Any] = found if isinstance(found, dict) else {}
     if code == 429:

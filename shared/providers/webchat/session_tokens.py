@@ -48,6 +48,7 @@ class Claims(msgspec.Struct):
     exp: int
     origin: str
     external_user_id: str | None = None
+    nbf: int | None = None
 
 
 _decode_head = msgspec.json.Decoder(_Head).decode
@@ -79,9 +80,9 @@ def open_token(token: bytes, secrets: Sequence[ReceivingSecret]) -> tuple[Claims
 
 
 def times_hold(claims: Claims, now_ms: int) -> bool:
-    """Issued already, not ended yet, and never made for more than a day."""
-    now = now_ms / 1000
-    return claims.iat - LEEWAY_SECONDS <= now < claims.exp and 0 < claims.exp - claims.iat <= MAX_LIFE_SECONDS
+    """Issued and begun already, not ended yet, and never made for more than a day."""
+    now, begins = now_ms / 1000, claims.iat if claims.nbf is None else max(claims.iat, claims.nbf)
+    return begins - LEEWAY_SECONDS <= now < claims.exp and 0 < claims.exp - claims.iat <= MAX_LIFE_SECONDS
 
 
 def _algorithm_in(part: bytes) -> str | None:

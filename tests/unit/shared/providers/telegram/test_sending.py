@@ -228,6 +228,17 @@ class TestAnswers:
         assert isinstance(SENDING.read(made, ProviderResponse(status=502, body=b"<html>")), UnknownOutcome)
         assert isinstance(SENDING.read(made, ProviderResponse(status=200, body=b"<html>")), UnknownOutcome)
 
+    @pytest.mark.parametrize("colon", [":", "%3A", "%3a"])
+    def test_what_is_told_of_a_lost_call_does_not_tell_the_token(self, colon: str) -> None:
+        made = build(OutboundKind.TEXT, content={"text": "x"})
+        token = f"123456789{colon}AAExampleExampleExampleExampleExample"
+        fault = TransportFault(
+            kind="connect", may_have_left=False, detail=f"refused: https://api.telegram.org/bot{token}/sendMessage"
+        )
+        outcome = SENDING.read(made, fault)
+        assert isinstance(outcome, Rejected)
+        assert outcome.fault.detail == "refused: https://api.telegram.org/bot***/sendMessage"
+
     def test_what_may_be_repeated_is_never_unknown(self) -> None:
         made = build(OutboundKind.REACTION, target_provider_message_id="9")
         outcome = SENDING.read(made, TransportFault(kind="timeout", may_have_left=True))

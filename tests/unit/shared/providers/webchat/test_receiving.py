@@ -182,6 +182,12 @@ class TestSessions:
     def test_blanks_before_a_public_key_do_not_matter(self) -> None:
         assert isinstance(receiving.verify(post(b"Bearer " + eddsa()), [secret(b"\r\n" + PEM)]), Verified)
 
+    def test_a_token_does_not_hold_before_it_says(self) -> None:
+        """RFC 7519 §4.1.5, with the leeway of the other times."""
+        assert isinstance(receiving.verify(post(b"Bearer " + token(nbf=T + 119)), LIVE), Verified)
+        assert receiving.verify(post(b"Bearer " + token(nbf=T + 121)), LIVE) == Refused(reason="token_outside_its_time")
+        assert receiving.verify(post(b"Bearer " + token(nbf="soon")), LIVE) == Refused(reason="claims_malformed")
+
     def test_half_an_emoji_does_not_cost_the_message(self) -> None:
         """`JSON.stringify` writes what a text field cut in two as an escape that msgspec refuses, wherever it stands."""
         body = samples.encode(samples.text_message(message_id="m-1", text="cut: @")).replace(b"@", b"\\ud83d")
