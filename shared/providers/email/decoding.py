@@ -48,7 +48,10 @@ _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij
 _ID = re.compile(r"<([^<>\s]{1,512})>")
 _SHORT_CHARACTERS = 512
 _PLAIN_ADDRESS = re.compile(r"([A-Za-z0-9 ._'-]*)<([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)>|([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)")
-_ADDRESS = re.compile(r"[^\s@<>\"(),:;\\\x00-\x1f\x7f-\x9f]+@[^\s@<>\"(),:;\\\x00-\x1f\x7f-\x9f]+")
+_LETTER = r"[^\s@<>\"(),:;\\\x00-\x1f\x7f-\x9f]"
+_ADDRESS = re.compile(rf"{_LETTER}+@{_LETTER}+")
+# In other text it begins where letters begin: else a long word without an @ would be read once for each of its letters.
+_ADDRESS_WITHIN = re.compile(rf"(?<!{_LETTER}){_LETTER}{{1,255}}@{_LETTER}{{1,255}}")
 
 
 @lru_cache(maxsize=256)
@@ -163,7 +166,9 @@ def _pairs(values: list[str]) -> list[tuple[str, str]]:
         pairs = []
     if any(address for _, address in pairs):
         return pairs
-    return [("", match[0]) for value in values for match in _ADDRESS.finditer(_raw(value))]  # a broken list may still name some
+    return [
+        ("", match[0]) for value in values for match in _ADDRESS_WITHIN.finditer(_raw(value))
+    ]  # a broken list may still name some
 
 
 def normal_address(address: str | None) -> str | None:

@@ -40,6 +40,7 @@ _TAG = re.compile(r"</?([a-zA-Z][a-zA-Z0-9:-]{0,30})")
 _SPACES = re.compile(r"[ \t\r\n\f\v]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
 _MAX_DEPTH = 5
+_LONG_REFERENCE = re.compile(r"&#[0-9]{8,};?")  # no character has such a number, and Python refuses to read very long ones
 
 
 def text_of_html(source: str) -> str:
@@ -50,6 +51,7 @@ def text_of_html(source: str) -> str:
         lowered = source.translate(_TO_LOWER)
     lines: list[str] = []
     words: list[str] = []
+    unclosed: set[str] = set()
     position, quotes = 0, 0
     while True:
         opening = source.find("<", position)
@@ -65,8 +67,10 @@ def text_of_html(source: str) -> str:
         name, closing = match[1].lower(), source[opening + 1] == "/"
         end = source.find(">", match.end())
         position = len(source) if end < 0 else end + 1
-        if name in _UNSEEN and not closing:
-            position = _behind_unseen(lowered, name, position)
+        if name in _UNSEEN and not closing and name not in unclosed:
+            position, found = _behind_unseen(lowered, name, position)
+            if not found:
+                unclosed.add(name)  # looked for once: a thousand more of it must not search the rest a thousand times
         elif name in _LINE_TAGS:
             lines.append(_line(words, quotes))
             words.clear()
@@ -92,14 +96,16 @@ def _behind(source: str, opening: int) -> int:
     return opening + 1
 
 
-def _behind_unseen(lowered: str, name: str, position: int) -> int:
+def _behind_unseen(lowered: str, name: str, position: int) -> tuple[int, bool]:
+    """Behind what is not shown, and whether it was closed; a head that never closes must not swallow the letter."""
     end = lowered.find(f"</{name}", position)
     if end < 0:
-        return len(lowered) if name != "head" else position  # a head that never closes must not swallow the letter
+        return (len(lowered) if name != "head" else position), False
     closed = lowered.find(">", end)
-    return len(lowered) if closed < 0 else closed + 1
+    return (len(lowered) if closed < 0 else closed + 1), True
 
 
 def _line(words: list[str], quotes: int) -> str:
-    text = html.unescape(_SPACES.sub(" ", "".join(words))).replace("\u00a0", " ").strip()
+    text = _LONG_REFERENCE.sub("\ufffd", _SPACES.sub(" ", "".join(words)))
+    text = html.unescape(text).replace("\u00a0", " ").strip()
     return f"{'> ' * min(quotes, _MAX_DEPTH)}{text}" if text else ""

@@ -7,18 +7,16 @@ heads are read; where a part begins and ends is found by its boundary. Numbers a
 
 from __future__ import annotations
 
-import email.message
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.providers.email.decoding import text_of
+from shared.providers.email.parameters import parameter
 
 MAX_HEAD_BYTES = 262_144  # mail servers refuse more than 64 to 128 KiB
 MAX_PARTS = 1_000
 MAX_DEPTH = 12
 _MAX_HEADERS = 1_000
-_MAX_PARAMETERS_CHARACTERS = 8_192
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n|\A\r?\n")
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,200}")
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
@@ -59,15 +57,7 @@ class Head:
         value = self.first(header)
         if value is None or name not in value.lower():
             return None
-        message = email.message.Message()
-        message[header] = re.sub(r"[\r\n]+", "", value[:_MAX_PARAMETERS_CHARACTERS])
-        try:
-            found = message.get_param(name, None, header)
-        except (ValueError, IndexError, KeyError, TypeError, LookupError):
-            return None
-        if isinstance(found, tuple):
-            return text_of(found[2].encode("latin-1", "replace"), found[0] or None)
-        return found if isinstance(found, str) else None
+        return parameter(value, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +93,18 @@ def read_head(body: bytes, start: int = 0, end: int | None = None) -> tuple[Head
 
 def _fields(block: str) -> list[tuple[str, str]]:
     """Names and values of a head; a line that is neither (mbox's `From `, rubbish) is passed over."""
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, list[str]]] = []
     for line in block.split("\n"):
         if line[:1] in (" ", "\t"):
             if found:
-                name, value = found[-1]
-                found[-1] = (name, f"{value} {line.strip()}")
+                found[-1][1].append(line.strip())
             continue
         name, colon, value = line.partition(":")
         if colon and _FIELD_NAME.fullmatch(name := name.rstrip()):
             if len(found) >= _MAX_HEADERS:
                 break
-            found.append((name, value.strip()))
-    return found
+            found.append((name, [value.strip()]))
+    return [(name, lines[0] if len(lines) == 1 else " ".join(lines)) for name, lines in found]
 
 
 def scan(body: bytes) -> MimePart:

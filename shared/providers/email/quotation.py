@@ -16,7 +16,7 @@ _MAX_LINE = 400
 _QUOTED = re.compile(r"\s{0,3}>")
 _WROTE = re.compile(
     r"(?:wrote|writes|escreveu|escribió|escribio|a écrit|ha scritto|schrieb|schreef)"
-    r"(?:[^<>:]{0,100}<[^<>\s]{1,200}@[^<>\s]{1,200}>|\s+[^<>\s]{1,200}@[^<>\s]{1,200})?\s*:?\s*$",
+    r"(?:[^<>:]{0,100}<[^<>\s@]{1,200}@[^<>\s@]{1,200}>|\s+[^<>\s@]{1,200}@[^<>\s@]{1,200})?\s*:?\s*$",
     re.IGNORECASE,
 )
 _WROTE_BEGINS = re.compile(

@@ -37,6 +37,7 @@ MAX_QUOTED_CHARACTERS = 16_384
 _MAX_SUBJECT_CHARACTERS = 1_024
 _MAX_NAME_CHARACTERS = 128
 _MAX_REFS = 60
+_MAX_SPLIT_CHARACTERS = 4 * MAX_TEXT_CHARACTERS  # what lies behind is not kept in an event anyway
 _DELIVERED_TO = ("delivered-to", "x-original-to", "x-envelope-to", "envelope-to")
 _SEALED_TYPES = frozenset(
     {"multipart/encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"}
@@ -135,7 +136,7 @@ def message_item(mail: ReceivedMail) -> MessageItem:
 def _content(mail: ReceivedMail, subject: str | None, sender: MailAddress | None, to: tuple[MailAddress, ...]) -> Content:
     head, verdicts = mail.head, mail.verdicts
     plain = mail.text if mail.text and mail.text.strip() else text_of_html(mail.html) if mail.html else ""
-    split = split_quotation(plain)
+    split = split_quotation(plain[:_MAX_SPLIT_CHARACTERS])
     references = message_ids(head.first("references"))
     answered = message_ids(head.first("in-reply-to"))
     return Content(
