@@ -26,6 +26,13 @@ class Malformed(Exception):
         self.reason = reason
 
 
+class Unmappable(Malformed):
+    """Raised inside a normaliser for content that is as documented and has no place in our model (too much, not on Earth).
+
+    No later release changes that, so the message goes on as `unsupported` with the reason, instead of to the dead letters.
+    """
+
+
 def decode_object(body: bytes) -> dict[str, Any]:
     """The JSON object of one body; raises UnparseableBody for everything else, however deep, long or odd.
 

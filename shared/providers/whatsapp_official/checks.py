@@ -132,7 +132,7 @@ def _subscription(document: dict[str, Any], context: CallContext) -> Graded:
     """Without a subscription nothing is received, however healthy the number is."""
     listed = document.get("data")
     apps = [app.get("whatsapp_business_api_data") for app in listed if isinstance(app, dict)] if isinstance(listed, list) else []
-    ids = {app.get("id") for app in apps if isinstance(app, dict)}
+    ids = [app.get("id") for app in apps if isinstance(app, dict)]
     app_id = context.settings.get("app_id")
     if (app_id in ids) if app_id else bool(apps):
         return Graded(check="subscription", status=_PASSED, cause="subscribed")
@@ -145,7 +145,7 @@ def _token(document: dict[str, Any], context: CallContext) -> Graded:
     if token.get("is_valid") is not True:
         return Graded(check="token", status=_FAILED, cause="token_invalid", action="renew_token")
     scopes = token.get("scopes")
-    missing = sorted(_NEEDED_SCOPES - set(scopes if isinstance(scopes, list) else ()))
+    missing = sorted(scope for scope in _NEEDED_SCOPES if scope not in (scopes if isinstance(scopes, list) else ()))
     if missing:
         return Graded(
             check="token", status=_FAILED, cause="permission_missing", action="grant_permission", detail=",".join(missing)

@@ -23,7 +23,7 @@ from shared.providers.cleaning import (
     clean_text,
     exact_text,
 )
-from shared.providers.documents import Malformed
+from shared.providers.documents import Unmappable
 from shared.providers.whatsapp_official.payloads import (
     CallPermission,
     Card,
@@ -73,6 +73,8 @@ def _location(value: Any) -> Content | None:
     place = convert(value, Place)
     if place.latitude is None or place.longitude is None:
         return None
+    if abs(place.latitude) > 90 or abs(place.longitude) > 180:
+        raise Unmappable("place_impossible")
     return Content(
         location=Location(
             latitude=place.latitude,
@@ -89,10 +91,10 @@ def _contacts(value: Any) -> Content | None:
     if not cards:
         return None
     if len(cards) > _MAX_CARDS:
-        raise Malformed("contacts_too_many")  # rather than to show a part as if it were all
+        raise Unmappable("contacts_too_many")  # rather than to show a part as if it were all
     read = tuple(_card(card) for card in cards)
     if sum(_characters(card) for card in read) > _MAX_CARDS_CHARACTERS:
-        raise Malformed("contacts_too_large")
+        raise Unmappable("contacts_too_large")
     return Content(contacts=read)
 
 
@@ -160,7 +162,7 @@ def _chosen(type_: str, reply: InteractiveReply) -> Choice:
 
 def _form(reply: InteractiveReply) -> Choice:
     if reply.response_json is not None and len(reply.response_json) > MAX_TEXT_CHARACTERS:
-        raise Malformed("form_too_large")  # JSON that was cut is no JSON
+        raise Unmappable("form_too_large")  # JSON that was cut is no JSON
     return Choice(
         type="nfm_reply",
         title=clean_text(reply.name, MAX_NAME_CHARACTERS),
@@ -183,7 +185,7 @@ def _order(value: Any) -> Content | None:
     if not lines:
         return None
     if len(lines) > _MAX_ORDER_LINES:
-        raise Malformed("order_too_large")  # rather than to show a part as if it were all
+        raise Unmappable("order_too_large")  # rather than to show a part as if it were all
     return Content(
         order=Order(
             catalog_id=exact_text(order.catalog_id),
@@ -196,7 +198,7 @@ def _order(value: Any) -> Content | None:
 def _order_line(line: OrderProduct) -> OrderLine:
     product_id = exact_text(line.product_retailer_id)
     if product_id is None:
-        raise Malformed("product_missing")
+        raise Unmappable("product_missing")
     return OrderLine(
         product_id=product_id,
         quantity=line.quantity,

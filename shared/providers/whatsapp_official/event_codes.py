@@ -79,6 +79,9 @@ _CODES = (
     "restriction_info.expiration",
     "disconnection_info.reason",
     "disconnection_info.initiated_by",
+    "alert_severity",  # older; then inside of `alert_info`
+    "alert_status",
+    "alert_type",
     "alert_info.alert_severity",
     "alert_info.alert_status",
     "alert_info.alert_type",

@@ -7,10 +7,10 @@ from typing import Any
 
 from msgspec import convert
 
-from shared.domain.enums import Direction, MessageKind, WebhookEvent
-from shared.domain.items import ConnectorEventItem, Content, Edit, MessageItem, Product, Referral, Unsupported
+from shared.domain.enums import AliasKind, Direction, MessageKind, WebhookEvent
+from shared.domain.items import Alias, ConnectorEventItem, Content, Edit, MessageItem, Peer, Product, Referral, Unsupported
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, MAX_URL_CHARACTERS, clean_text, exact_text
-from shared.providers.documents import Malformed
+from shared.providers.documents import Malformed, Unmappable
 from shared.providers.whatsapp_official.changes import Change, milliseconds
 from shared.providers.whatsapp_official.connector_events import system_event
 from shared.providers.whatsapp_official.contents import CONTENTS
@@ -52,10 +52,14 @@ def _message(
     message_id = exact_text(envelope.id)
     if message_id is None:
         raise Malformed("id_malformed" if envelope.id else "id_missing")
+    group_id = exact_text(envelope.group_id)
     peer = change.people.peer(person.phone, person.user_id, person.parent_user_id)
+    if direction is Direction.ECHO and group_id is not None:  # to nobody in particular
+        peer = Peer(aliases=(Alias(kind=AliasKind.GROUP, value=group_id),))
     if peer is None:
         raise Malformed("peer_missing")
     kind, content = _content(change, element, envelope)
+    message_id = _own_id(message_id, envelope, content)
     context = envelope.context
     reply_to = exact_text(context.id) if context is not None else None
     frequently = context is not None and bool(context.frequently_forwarded)
@@ -70,16 +74,29 @@ def _message(
         provider_message_id=message_id,
         peer=peer,
         content=content,
-        group_id=exact_text(envelope.group_id),
+        group_id=group_id,
         reply_to_provider_message_id=None if reply_to == _NO_REFERENCE else reply_to,
         forwarded=frequently or (context is not None and bool(context.forwarded)),
         frequently_forwarded=frequently,
     )
 
 
+def _own_id(message_id: str, envelope: Envelope, content: Content) -> str:
+    """Edits and deletions have ids of their own; one that came under its target's would count as a repeat of that."""
+    if content.edit is not None and content.edit.target_provider_message_id == message_id:
+        return f"{message_id}:edit:{milliseconds(envelope.timestamp)}"
+    if content.revoke is not None and content.revoke.target_provider_message_id == message_id:
+        return f"{message_id}:revoke"
+    return message_id
+
+
 def _content(change: Change, element: JsonObject, envelope: Envelope) -> tuple[MessageKind, Content]:
-    found = _edit(element) if envelope.type == "edit" else _read(envelope.type, element)
-    kind, content = found or (MessageKind.UNSUPPORTED, Content(unsupported=_unsupported(change, element, envelope)))
+    found, why = None, None
+    try:
+        found = _edit(element) if envelope.type == "edit" else _read(envelope.type, element)
+    except Unmappable as fault:
+        why = fault.reason
+    kind, content = found or (MessageKind.UNSUPPORTED, Content(unsupported=_unsupported(change, element, envelope, why)))
     product = envelope.context.referred_product if envelope.context is not None else None
     if envelope.referral is not None or product is not None:
         content = replace(content, referral=_referral(envelope.referral), product=_product(product))
@@ -132,12 +149,12 @@ def _product(product: ReferredProduct | None) -> Product | None:
     return Product(catalog_id=exact_text(product.catalog_id), product_id=exact_text(product.product_retailer_id))
 
 
-def _unsupported(change: Change, element: JsonObject, envelope: Envelope) -> Unsupported:
-    """Meta's own type and, if it gives one, its finer type and its reason (in the message, else beside it)."""
+def _unsupported(change: Change, element: JsonObject, envelope: Envelope, why: str | None) -> Unsupported:
+    """Meta's own type and, if it gives one, its finer type and its reason (in the message, else beside it); else ours."""
     code, reason = explanation(envelope.errors or change.errors_beside)
     inner = element.get(envelope.type) if envelope.type else None
     subtype: Any = inner.get("type") if isinstance(inner, dict) else None
-    parts = [part for part in (subtype, reason) if isinstance(part, str) and part]
+    parts = [part for part in (subtype, reason or why) if isinstance(part, str) and part]
     return Unsupported(
         provider_type=clean_text(envelope.type, MAX_CODE_CHARACTERS) or "missing",
         code=code,

@@ -7,9 +7,9 @@ Source: https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks/compone
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
 
 class Profile(Struct, gc=False):
@@ -121,8 +121,8 @@ class MediaFile(Struct, gc=False):
 class Place(Struct, gc=False):
     """`location`, in decimal degrees."""
 
-    latitude: Annotated[float, Meta(ge=-90, le=90)] | None = None
-    longitude: Annotated[float, Meta(ge=-180, le=180)] | None = None
+    latitude: float | None = None
+    longitude: float | None = None
     name: str | None = None
     address: str | None = None
     url: str | None = None

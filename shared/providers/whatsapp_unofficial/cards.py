@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from shared.domain.content import ContactCard
 from shared.providers.cleaning import clean_text, exact_text
-from shared.providers.documents import Malformed
+from shared.providers.documents import Unmappable
 
 MAX_CARDS = 257  # as many as the app lets a person share at once
 _MAX_ENTRIES = 20
@@ -19,12 +19,12 @@ _ESCAPED = re.compile(r"\\([\\;,nN])")
 
 
 def cards(found: Sequence[tuple[str | None, str | None]]) -> tuple[ContactCard, ...]:
-    """Cards from (display name, vCard) pairs; raises Malformed (`contacts_too_many`, `contacts_too_large`)."""
+    """Cards from (display name, vCard) pairs; raises Unmappable (`contacts_too_many`, `contacts_too_large`)."""
     if len(found) > MAX_CARDS:
-        raise Malformed("contacts_too_many")  # rather than to show a part as if it were all
+        raise Unmappable("contacts_too_many")  # rather than to show a part as if it were all
     read = tuple(card(name, vcard) for name, vcard in found)
     if sum(_characters(one) for one in read) > _MAX_CHARACTERS:
-        raise Malformed("contacts_too_large")
+        raise Unmappable("contacts_too_large")
     return read
 
 

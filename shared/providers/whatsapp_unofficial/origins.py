@@ -114,7 +114,7 @@ def message(origin: Origin, written: Written, spoken: Said) -> MessageItem:
     message_id = written.message_id
     if spoken.content.revoke is not None:
         message_id = message_id_of(f"{spoken.content.revoke.target_provider_message_id}:revoke")
-    peer = _peer(written)
+    peer = _peer(written, origin.own_address)
     if peer is None:
         raise Malformed("peer_missing")
     return MessageItem(
@@ -136,14 +136,21 @@ def message(origin: Origin, written: Written, spoken: Said) -> MessageItem:
     )
 
 
-def _peer(written: Written) -> Peer | None:
-    if written.from_me and written.chat.is_group:
-        return group_peer(written.chat)
-    # the name on an own message is the company's ("Você"), not the peer's
-    peer = peer_of(None if written.from_me else written.name, *written.addresses)
+def _peer(written: Written, own_address: str | None) -> Peer | None:
+    if written.from_me:  # the name on it is the company's ("Você"), not the peer's
+        return group_peer(written.chat) if written.chat.is_group else peer_of(None, *_of_the_peer(written, own_address))
+    peer = peer_of(written.name, *written.addresses)
     if peer is None and written.chat.is_group:  # a member whom nobody names: the message is the group's all the same
         return group_peer(written.chat)
     return peer
+
+
+def _of_the_peer(written: Written, own_address: str | None) -> tuple[str | None, ...]:
+    """Addresses of an own message's receiver. Where a server calls us its sender in one of them, both would become one person
+    for good; the first is the chat and always counts."""
+    own = set(aliases_of(own_address))
+    chat, *others = written.addresses
+    return (chat, *(address for address in others if not own & set(aliases_of(address))))
 
 
 def edited(origin: Origin, written: Written, target: str | None, spoken: Said) -> MessageItem:

@@ -16,7 +16,7 @@ from msgspec import Struct
 from shared.domain.content import Content, Media, Order, Product, Quoted, Referral, Revoke
 from shared.domain.enums import MessageKind
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, clean_text, exact_text
-from shared.providers.documents import Malformed
+from shared.providers.documents import Malformed, Unmappable
 from shared.providers.whatsapp_unofficial.cards import cards
 from shared.providers.whatsapp_unofficial.fields import JsonObject, decimal, elements, flag, inner, text, whole
 from shared.providers.whatsapp_unofficial.jids import aliases_of
@@ -66,9 +66,13 @@ def said(message: JsonObject, context: JsonObject, type_: str | None = None) -> 
     if name == "protocolMessage":
         return _protocol(value)
     kind, read = _READERS[name]
-    content = read(value)
+    content = why = None
+    try:
+        content = read(value)
+    except Unmappable as fault:
+        why = fault.reason
     if content is None:
-        kind, content = MessageKind.UNSUPPORTED, unsupported(name)
+        kind, content = MessageKind.UNSUPPORTED, unsupported(name, why)
     if content.media is not None:
         voice, seen_once = name == "audioMessage" and flag(value, "ptt"), view_once or flag(value, "viewOnce")
         content = replace(content, media=replace(content.media, voice=voice, view_once=seen_once))

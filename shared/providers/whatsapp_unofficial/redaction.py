@@ -16,7 +16,7 @@ REDACT = frozenset(
         *("apikey", "api_key", "x-api-key", "authentication_api_key", "global_apikey"),
         *("authorization", "jwt_key", "x-channel-secret", "x-webhook-hmac", "z-api-token", "client-token", "clienttoken"),
         *("token", "hash", "access_token", "accesstoken", "instance_token", "instancetoken", "mediakey"),
-        *("qrcode", "pairingcode", "base64", "challenge"),
+        *("qrcode", "pairingcode", "base64", "challenge", "destination"),
     }
 )
 _MAX_DEPTH = 64

@@ -6,6 +6,7 @@ Credentials: `api_key` is Evolution's and WAHA's key and Z-API's instance token;
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote
@@ -25,6 +26,7 @@ from shared.providers.calling import (
 )
 from shared.providers.cleaning import MAX_NAME_CHARACTERS, clean_text
 from shared.providers.sending import OutboundMedia, SendOrder
+from shared.providers.whatsapp_unofficial.redaction import REMOVED
 
 _JSON = (("content-type", "application/json"), ("accept", "application/json"))
 _KEYS = {
@@ -50,6 +52,8 @@ _STATUS_CLASSES = {
     429: ErrorClass.RATE_LIMITED,
     503: ErrorClass.RETRYABLE,
 }
+# Z-API repeats a wrong security token in its answer (without one it says "null not allowed").
+_ECHOED_CREDENTIAL = re.compile(r"\S+(?= not allowed)")
 _ACTIONS = {401: "replace_credential", 403: "replace_credential", 404: "check_instance"}
 
 
@@ -164,7 +168,7 @@ def fault_of(answer: ProviderAnswer) -> Fault | None:
 
 
 def detail_of(document: Mapping[str, Any]) -> str | None:
-    """The server's own words: `message`, `error`, or the texts in Evolution's `response.message`."""
+    """The server's own words, without a credential: `message`, `error`, or the texts in Evolution's `response.message`."""
     response = document.get("response")
     for value in (
         response.get("message") if isinstance(response, dict) else None,
@@ -174,5 +178,5 @@ def detail_of(document: Mapping[str, Any]) -> str | None:
         words = [str(part) for part in value if isinstance(part, str)] if isinstance(value, list) else [value]
         told = " ".join(word for word in words if isinstance(word, str) and word)
         if told:
-            return clean_text(told, MAX_NAME_CHARACTERS)
+            return clean_text(_ECHOED_CREDENTIAL.sub(REMOVED, told), MAX_NAME_CHARACTERS)
     return None

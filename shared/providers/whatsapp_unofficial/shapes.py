@@ -14,7 +14,7 @@ from shared.providers.cleaning import (
     clean_text,
     exact_text,
 )
-from shared.providers.documents import Malformed
+from shared.providers.documents import Unmappable
 from shared.providers.whatsapp_unofficial.fields import JsonObject, text
 
 
@@ -44,11 +44,11 @@ def unsupported(name: str | None, detail: str | None = None, product: Product | 
 def place(
     latitude: float | None, longitude: float | None, name: str | None, address: str | None, url: str | None
 ) -> Content | None:
-    """A location; None without coordinates. Raises Malformed (`place_impossible`) for those that are not on Earth."""
+    """A location; None without coordinates. Raises Unmappable (`place_impossible`) for those that are not on Earth."""
     if latitude is None or longitude is None:
         return None
     if abs(latitude) > 90 or abs(longitude) > 180:
-        raise Malformed("place_impossible")
+        raise Unmappable("place_impossible")
     return Content(
         location=Location(
             latitude=latitude,
@@ -71,9 +71,9 @@ def reaction(target: str | None, emoji: str | None) -> Content | None:
 
 
 def choice(type_: str, id_: str | None, title: str | None, description: str | None = None, payload: str | None = None) -> Content:
-    """The peer chose something; raises Malformed (`form_too_large`) for a payload that would have to be cut."""
+    """The peer chose something; raises Unmappable (`form_too_large`) for a payload that would have to be cut."""
     if payload is not None and len(payload) > MAX_TEXT_CHARACTERS:
-        raise Malformed("form_too_large")  # JSON that was cut is no JSON
+        raise Unmappable("form_too_large")  # JSON that was cut is no JSON
     return Content(
         choice=Choice(
             type=type_,

@@ -17,7 +17,7 @@ from shared.providers.cleaning import (
     clean_text,
     exact_text,
 )
-from shared.providers.documents import Malformed
+from shared.providers.documents import Malformed, Unmappable
 from shared.providers.whatsapp_unofficial.cards import cards
 from shared.providers.whatsapp_unofficial.fields import JsonObject, decimal, elements, flag, inner, text, whole
 from shared.providers.whatsapp_unofficial.jids import aliases_of
@@ -81,7 +81,10 @@ def _own_fields(payload: JsonObject, data: JsonObject, engine: Said | None) -> S
     type_ = data.get("type")
     type_ = type_ if isinstance(type_, str) else None
     body = text(payload, "body")
-    found = _documented(payload, type_, data, engine) or _answer(type_, data, body)
+    try:
+        found = _documented(payload, type_, data, engine) or _answer(type_, data, body)
+    except Unmappable as fault:
+        return content_kind(MessageKind.UNSUPPORTED, unsupported(type_ or "location or contacts", fault.reason))
     if found is not None:
         return found
     if type_ is not None and type_ not in _SPOKEN_TYPES:

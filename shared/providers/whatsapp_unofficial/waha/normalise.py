@@ -59,10 +59,9 @@ _READ: dict[str, tuple[Read, WebhookEvent]] = {
 def items_of(document: JsonObject) -> Iterator[AnyItem]:
     """The items of one verified body."""
     session, me, event = document.get("session"), document.get("me"), document.get("event")
-    own = me.get("id") if isinstance(me, dict) else None
-    refs = account_refs(
-        exact_text(session, MAX_CODE_CHARACTERS) if isinstance(session, str) else None, own if isinstance(own, str) else None
-    )
+    number = me.get("id") if isinstance(me, dict) else None
+    own = number if isinstance(number, str) else None
+    refs = account_refs(exact_text(session, MAX_CODE_CHARACTERS) if isinstance(session, str) else None, own)
     if not isinstance(event, str):
         yield Origin(path="", event="missing", account_refs=refs, element=document).poison("event_missing")
         return
@@ -71,7 +70,7 @@ def items_of(document: JsonObject) -> Iterator[AnyItem]:
         yield Origin(path="", event=name, account_refs=refs, element=document).poison("payload_missing")
         return
     stamp = (document.get("id"), document.get("timestamp"))
-    yield _item(Origin(path="/payload", event=name, account_refs=refs, element=document["payload"], stamp=stamp))
+    yield _item(Origin(path="/payload", event=name, account_refs=refs, element=document["payload"], stamp=stamp, own_address=own))
 
 
 def _item(origin: Origin) -> AnyItem:

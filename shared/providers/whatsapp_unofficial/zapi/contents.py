@@ -17,7 +17,7 @@ from shared.providers.cleaning import (
     clean_text,
     exact_text,
 )
-from shared.providers.documents import Malformed
+from shared.providers.documents import Unmappable
 from shared.providers.whatsapp_unofficial.cards import cards
 from shared.providers.whatsapp_unofficial.fields import JsonObject, decimal, elements, flag, inner, text, whole
 from shared.providers.whatsapp_unofficial.shapes import Said, choice, place, reaction, referral_of, unsupported
@@ -28,19 +28,27 @@ _MAX_ORDER_LINES = 500
 def spoken(body: JsonObject) -> Said:
     """What the message says; raises Malformed for a field of a wrong type."""
     name = next((name for name in _READERS if body.get(name) is not None), None)
-    kind, content = MessageKind.UNSUPPORTED, None
+    kind, content, why = MessageKind.UNSUPPORTED, None, None
     reply_to = text(body, "referenceMessageId")
     if name is not None:
         kind, read = _READERS[name]
-        content = read(inner(body, name))
+        try:
+            content = read(inner(body, name))
+        except Unmappable as fault:
+            why = fault.reason
         if name == "pollVote":
             reply_to = text(inner(body, "pollVote"), "pollMessageId") or reply_to
     if content is None:
-        kind, content = MessageKind.UNSUPPORTED, unsupported(name or _unknown(body))
+        kind, content = MessageKind.UNSUPPORTED, unsupported(name or _unknown(body), why)
     ad = inner(body, "externalAdReply")
     if ad:
         content = replace(content, referral=referral_of(ad))
     return Said(kind=kind, content=content, reply_to=exact_text(reply_to), forwarded=flag(body, "forwarded"))
+
+
+def has_content(body: JsonObject) -> bool:
+    """Whether the message says anything that has a shape here."""
+    return any(body.get(name) is not None for name in _READERS)
 
 
 def _unknown(body: JsonObject) -> str | None:
@@ -121,14 +129,14 @@ def _order(value: JsonObject) -> Content | None:
     if not lines:
         return None
     if len(lines) > _MAX_ORDER_LINES:
-        raise Malformed("order_too_large")  # rather than to show a part as if it were all
+        raise Unmappable("order_too_large")  # rather than to show a part as if it were all
     return Content(order=Order(note=clean_text(text(value, "message")) or None, lines=tuple(_line(line) for line in lines)))
 
 
 def _line(line: JsonObject) -> OrderLine:
     product_id = exact_text(text(line, "retailerId") or text(line, "productId"))
     if product_id is None:
-        raise Malformed("product_missing")
+        raise Unmappable("product_missing")
     price = line.get("price")
     return OrderLine(
         product_id=product_id,

@@ -22,7 +22,7 @@ from shared.providers.whatsapp_unofficial.fields import JsonObject, flag, millis
 from shared.providers.whatsapp_unofficial.jids import Jid, account_refs, parse_jid
 from shared.providers.whatsapp_unofficial.origins import Origin, Written, edited, message, message_id_of, receipt
 from shared.providers.whatsapp_unofficial.shapes import content_kind
-from shared.providers.whatsapp_unofficial.zapi.contents import spoken
+from shared.providers.whatsapp_unofficial.zapi.contents import has_content, spoken
 
 _STATUSES = {
     "PENDING": DeliveryStatus.ACCEPTED,
@@ -99,7 +99,7 @@ def _received(origin: Origin, body: JsonObject) -> AnyItem:
     if written.chat.is_audience or flag(body, "isNewsletter"):
         return origin.audience(written.chat if written.chat.is_audience else Jid(written.chat.user, "newsletter"))
     note = "CIPHERTEXT" if flag(body, "waitingMessage") else text(body, "notification")
-    if note is not None:
+    if note is not None and (note == "REVOKE" or _is_note(note) or not has_content(body)):
         return _noted(origin, written, body, note)
     if written.from_me and flag(body, "fromApi"):
         first, *others = (*written.addresses, None)
@@ -116,6 +116,11 @@ def _edited(origin: Origin, written: Written, body: JsonObject) -> AnyItem:
         own = f"{written.message_id}:edit:{moment}"
     renamed = replace(written, message_id=message_id_of(own))
     return edited(origin, renamed, written.message_id, found)
+
+
+def _is_note(note: str) -> bool:
+    """Whether it is one that we know to come without words of anybody; a strange one may stand beside some."""
+    return note.startswith((*_PLACEHOLDERS, *(prefix for prefix, _ in _NOTES)))
 
 
 def _noted(origin: Origin, written: Written, body: JsonObject, note: str) -> AnyItem:

@@ -165,6 +165,6 @@ def finer(fault: Fault, answer: ProviderResponse) -> Fault:
     words = (fault.detail or "").lower()
     if any(word in words for word in _SESSION_WORDS):
         return replace(fault, error_class=ErrorClass.RETRYABLE, code="session", scope="account", action="check_session")
-    if answer.status == 400 and ("token" in words or "instance" in words):
+    if answer.status == 400 and any(word in words for word in ("token", "instance", "not allowed")):
         return replace(fault, error_class=ErrorClass.AUTH, scope="account", action="replace_credential")
     return fault

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -125,16 +124,30 @@ class TestOddButReadable:
         assert item.content.text == "é" * 65_536
 
     @pytest.mark.parametrize(("cards", "reason"), [(258, "contacts_too_many"), (200, "contacts_too_large")])
-    def test_more_contacts_than_an_event_can_carry_are_poison(self, cards: int, reason: str) -> None:
+    def test_more_contacts_than_an_event_can_carry_are_unsupported(self, cards: int, reason: str) -> None:
         card = {"name": {"formatted_name": "n" * 256}, "emails": [{"email": "e" * 320}]}
-        item = one(text(type="contacts", contacts=[card] * cards))
-        assert isinstance(item, PoisonItem)
-        assert item.reason == reason
+        self.unsupported(one(text(type="contacts", contacts=[card] * cards)), "contacts", reason)
 
-    def test_a_form_that_would_have_to_be_cut_is_poison(self) -> None:
-        item = one(text(type="interactive", interactive={"type": "nfm_reply", "nfm_reply": {"response_json": "1" * 65_537}}))
-        assert isinstance(item, PoisonItem)
-        assert item.reason == "form_too_large"
+    def test_a_form_that_would_have_to_be_cut_is_unsupported(self) -> None:
+        form = {"type": "nfm_reply", "nfm_reply": {"response_json": "1" * 65_537}}
+        self.unsupported(one(text(type="interactive", interactive=form)), "interactive", "nfm_reply: form_too_large")
+
+    @pytest.mark.parametrize("lines", [[{"quantity": 1}], [{"product_retailer_id": "p"}] * 501])
+    def test_an_order_that_cannot_be_shown_whole_is_unsupported(self, lines: list[Any]) -> None:
+        reason = "product_missing" if len(lines) == 1 else "order_too_large"
+        self.unsupported(one(text(type="order", order={"product_items": lines})), "order", reason)
+
+    @pytest.mark.parametrize("latitude", ["91", "-90.5", "1e308"])
+    def test_a_place_that_is_not_on_earth_is_unsupported(self, latitude: str) -> None:
+        document = json.dumps(text(type="location", location={"latitude": 7, "longitude": 0}))
+        item, *_ = normalise(document.replace('"latitude": 7', f'"latitude": {latitude}').encode(), {})
+        self.unsupported(item, "location", "place_impossible")
+
+    def unsupported(self, item: AnyItem, type_: str, detail: str) -> None:
+        assert isinstance(item, MessageItem)
+        assert item.kind is MessageKind.UNSUPPORTED
+        assert item.content.unsupported is not None
+        assert (item.content.unsupported.provider_type, item.content.unsupported.detail) == (type_, detail)
 
 
 class TestMessages:
@@ -155,7 +168,6 @@ class TestMessages:
             ({"text": {"body": ["hello"]}}, "wrong_type"),
             ({"type": ["text"]}, "wrong_type"),
             ({"context": "wamid.B"}, "wrong_type"),
-            ({"type": "location", "location": {"latitude": 91, "longitude": 0}}, "wrong_type"),
             ({"type": "location", "location": {"latitude": True, "longitude": 0}}, "wrong_type"),
             ({"type": "contacts", "contacts": {"name": "no list"}}, "wrong_type"),
         ],
@@ -165,11 +177,32 @@ class TestMessages:
         assert isinstance(item, PoisonItem)
         assert (item.reason, item.path) == (reason, "/entry/0/changes/0/value/messages/0")
 
-    def test_a_latitude_beyond_all_numbers_is_poison(self) -> None:
+    def test_a_latitude_beyond_all_numbers_is_unsupported(self) -> None:
         document = text(type="location", location={"latitude": 7, "longitude": 0})
         item, *_ = normalise(json.dumps(document).encode().replace(b'"latitude": 7', b'"latitude": 1e999'), {})
-        assert isinstance(item, PoisonItem)
-        assert not math.isfinite(json.loads(item.fragment)["location"]["latitude"])
+        assert isinstance(item, MessageItem)
+        assert item.kind is MessageKind.UNSUPPORTED
+
+    def test_a_deletion_under_the_id_of_its_target_is_no_repeat_of_it(self) -> None:
+        item = one(text(type="revoke", revoke={"original_message_id": "wamid.A"}))
+        assert isinstance(item, MessageItem)
+        assert (item.dedup_key, item.provider_message_id) == ("wamid.A:revoke", "wamid.A:revoke")
+
+    def test_an_edit_under_the_id_of_its_target_is_no_repeat_of_it(self) -> None:
+        new = {"original_message_id": "wamid.A", "message": {"type": "text", "text": {"body": "new"}}}
+        item = one(text(type="edit", edit=new, timestamp="1790000000"))
+        assert isinstance(item, MessageItem)
+        assert item.dedup_key == "wamid.A:edit:1790000000000"
+
+    @pytest.mark.parametrize("to", ["Y2FwaV9ncm91cDox", "120363000000000001", None])
+    def test_an_echo_into_a_group_is_to_the_group(self, to: str | None) -> None:
+        document = text(group_id="Y2FwaV9ncm91cDox", to=to, sender="551140000001")
+        value = value_of(document)
+        value["message_echoes"] = value.pop("messages")
+        document["entry"][0]["changes"][0]["field"] = "smb_message_echoes"
+        item = one(document)
+        assert isinstance(item, MessageItem)
+        assert [alias.key for alias in item.peer.aliases] == ["group:Y2FwaV9ncm91cDox"]
 
     @pytest.mark.parametrize(
         "changed",

@@ -211,6 +211,15 @@ class TestHealth:
         (result,) = self.grade({"token": answer({"data": TOKEN | change})}, app_id=APP)
         assert (result.status, result.cause) == (status, cause)
 
+    def test_odd_lists_in_an_answer_are_graded_and_not_raised(self) -> None:
+        odd = {"data": {"is_valid": True, "scopes": [{}, []], "expires_at": 0}}
+        apps = {"data": [{"whatsapp_business_api_data": {"id": []}}]}
+        token, subscription = (
+            self.grade({"token": answer(odd)})[0],
+            self.grade({"subscription": answer(apps)}, app_id="1234567")[0],
+        )
+        assert (token.cause, subscription.cause) == ("permission_missing", "not_subscribed")
+
     def test_the_worst_counts_and_the_unknown_does_not(self) -> None:
         warning, unknown = (Graded(check="x", status=status, cause="c") for status in (HealthStatus.WARNING, None))
         assert overall((warning, unknown)) is HealthStatus.WARNING

@@ -187,7 +187,6 @@ class TestPoison:
             ("evolution", {"message": []}, "wrong_type"),
             ("evolution", {"message": {"conversation": 5}}, "wrong_type"),
             ("evolution", {"message": {"imageMessage": "x"}}, "wrong_type"),
-            ("evolution", {"message": {"locationMessage": {"degreesLatitude": 91, "degreesLongitude": 0}}}, "place_impossible"),
             ("waha", {"id": None}, "id_missing"),
             ("waha", {"id": "M1", "from": None}, "chat_missing"),
             ("waha", {"body": {}}, "wrong_type"),
@@ -251,6 +250,18 @@ class TestAuthors:
         assert isinstance(item, MessageItem)
         assert item.direction == "echo"
 
+    def test_our_own_number_never_becomes_a_name_of_the_peer(self) -> None:
+        key = {"remoteJid": "99000000000001@lid", "senderPn": f"{samples.OWN_NUMBER}@s.whatsapp.net", "fromMe": True, "id": "M1"}
+        item = one("evolution", changed("evolution", key=key))
+        assert isinstance(item, MessageItem)
+        assert [alias.key for alias in item.peer.aliases] == ["lid:99000000000001"]
+
+    def test_a_note_to_ourselves_has_our_number(self) -> None:
+        key = {"remoteJid": f"{samples.OWN_NUMBER}@s.whatsapp.net", "fromMe": True, "id": "M1"}
+        item = one("evolution", changed("evolution", key=key))
+        assert isinstance(item, MessageItem)
+        assert [alias.key for alias in item.peer.aliases] == [f"phone:{samples.OWN_NUMBER}"]
+
     @pytest.mark.parametrize("fields", [{"fromMe": True}, {"remoteJid": "120363@g.us", "participant": "99000000000001@lid"}])
     def test_an_edit_is_not_told_twice_where_the_first_event_knows_its_author(self, fields: dict[str, Any]) -> None:
         note = {"editedMessage": {"message": {"conversation": "x"}}}
@@ -273,6 +284,37 @@ class TestAuthors:
         assert isinstance(item, MessageItem)
         assert (item.direction, item.group_id, item.content.text) == ("inbound", "120363@g.us", "oi")
         assert [alias.key for alias in item.peer.aliases] == ["group:120363@g.us"]
+
+
+class TestContentWithoutAPlace:
+    @pytest.mark.parametrize(
+        ("dialect", "fields", "reason"),
+        [
+            ("evolution", {"message": {"locationMessage": {"degreesLatitude": 91, "degreesLongitude": 0}}}, "place_impossible"),
+            ("waha", {"location": {"latitude": "91", "longitude": "0"}}, "place_impossible"),
+            ("zapi", {"location": {"latitude": -99.9, "longitude": -99.9}}, "place_impossible"),
+            ("evolution", {"message": {"contactsArrayMessage": {"contacts": [{"displayName": "x"}] * 258}}}, "contacts_too_many"),
+            ("waha", {"vCards": ["FN:x"] * 258}, "contacts_too_many"),
+            ("zapi", {"contacts": {"contacts": [{"displayName": "x"}] * 258}}, "contacts_too_many"),
+            ("zapi", {"order": {"products": [{"name": "x"}]}}, "product_missing"),
+        ],
+    )
+    def test_it_goes_on_as_unsupported(self, dialect: str, fields: dict[str, Any], reason: str) -> None:
+        document = changed(dialect, **fields)
+        document.pop("text", None)
+        item = one(dialect, document)
+        assert isinstance(item, MessageItem)
+        assert item.content.unsupported is not None
+        assert (item.kind, item.content.unsupported.detail) == ("unsupported", reason)
+
+    @pytest.mark.parametrize("note", ["SOMETHING_NEW", "PAYMENT"])
+    def test_a_strange_note_beside_words_does_not_cost_them(self, note: str) -> None:
+        item = one("zapi", changed("zapi", notification=note))
+        assert isinstance(item, MessageItem)
+        assert item.content.text == "oi"
+        document = changed("zapi", notification=note)
+        del document["text"]
+        assert isinstance(one("zapi", document), ConnectorEventItem)
 
 
 class TestReceipts:

@@ -217,6 +217,7 @@ FAULTS: list[tuple[str, ProviderResponse, ErrorClass]] = [
     ("waha", answer(400, {"message": ["chatId should not be empty"]}), ErrorClass.CONTENT_PERMANENT),
     ("zapi", answer(403, {"error": "Client-Token is required"}), ErrorClass.AUTH),
     ("zapi", answer(400, {"error": "Instance not found"}), ErrorClass.AUTH),
+    ("zapi", answer(400, {"error": "null not allowed"}), ErrorClass.AUTH),
     ("zapi", answer(400, {"error": "You need to restore the session."}), ErrorClass.RETRYABLE),
     ("zapi", answer(405, {"error": "Method Not Allowed"}), ErrorClass.CONTENT_PERMANENT),
 ]
@@ -236,6 +237,13 @@ class TestRead:
         outcome = SENDING.read(call_of("waha", OutboundKind.TEXT), answer(201, document))
         assert isinstance(outcome, Accepted)
         assert outcome.provider_message_ids == ("A",)
+
+    @pytest.mark.parametrize("status", [400, 403])
+    def test_a_token_that_the_answer_repeats_stays_out_of_the_fault(self, status: int) -> None:
+        outcome = SENDING.read(call_of("zapi", OutboundKind.TEXT), answer(status, {"error": "F0example0secret not allowed"}))
+        assert isinstance(outcome, Rejected)
+        assert outcome.fault.error_class is ErrorClass.AUTH
+        assert "secret" not in repr(outcome)
 
     @pytest.mark.parametrize(("dialect", "given", "error_class"), FAULTS)
     def test_a_refusal_has_its_class(self, dialect: str, given: ProviderResponse, error_class: ErrorClass) -> None:
