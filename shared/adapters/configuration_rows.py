@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, or_, select
 
 from shared.adapters.tables import (
     AutomationFlow,
@@ -14,6 +14,7 @@ from shared.adapters.tables import (
     ChannelWebhook,
     ConnectorCertificate,
     DataKey,
+    OrgUnit,
     SnapshotVersion,
 )
 from shared.domain.configuration import AccountRow, ConfigurationRows, ConnectorRow
@@ -87,7 +88,11 @@ def _ingest_keys(connection: Connection, tenant_ids: Collection[str]) -> default
         return keys
     for row in connection.execute(
         select(DataKey.tenant_id, DataKey.key_id, DataKey.wrapped)
-        .where(DataKey.tenant_id.in_(tenant_ids), DataKey.purpose == KeyPurpose.INGEST.value, DataKey.retired_at.is_(None))
+        .where(
+            DataKey.tenant_id.in_(tenant_ids),
+            DataKey.purpose == KeyPurpose.INGEST.value,
+            or_(DataKey.retired_at.is_(None), DataKey.retired_at > func.now()),  # it may have sealed what is still kept
+        )
         .order_by(DataKey.created_at.desc(), DataKey.key_id.desc())
     ):
         keys[row.tenant_id].append(WrappedDataKey(key_id=row.key_id, wrapped=row.wrapped))
@@ -104,10 +109,12 @@ def _accounts(connection: Connection, ids: Collection[str]) -> dict[str, Account
             ChannelConnector.tipo,
             AutomationFlow.category,
             AutomationFlow.published,
+            OrgUnit.deleted_at.label("org_unit_deleted_at"),
             SnapshotVersion.version,
         )
         .join(ChannelConnector, ChannelConnector.id == ChannelAccount.connector_id)
         .outerjoin(AutomationFlow, AutomationFlow.id == ChannelAccount.intake_flow_id)
+        .outerjoin(OrgUnit, OrgUnit.id == ChannelAccount.org_unit_id)
         .outerjoin(SnapshotVersion, SnapshotVersion.subject_id == ChannelAccount.id)
         .where(ChannelAccount.id.in_(ids))
     )
@@ -121,7 +128,7 @@ def _accounts(connection: Connection, ids: Collection[str]) -> dict[str, Account
             identidade=row.identidade,
             status=row.status,
             config=row.config or {},
-            org_unit_id=row.org_unit_id,
+            org_unit_id=None if row.org_unit_deleted_at else row.org_unit_id,  # nobody is there to read what goes to it
             intake_flow_id=row.intake_flow_id,
             flow_category=row.category,
             flow_published=row.published,

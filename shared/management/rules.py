@@ -29,6 +29,8 @@ _FAULTS = {
     "flow_unknown": ("flow_unknown", "/intake_flow_id", "the tenant has no such flow"),
     "flow_not_published": ("flow_not_published", "/intake_flow_id", "the flow is not published"),
     "flow_not_intake": ("flow_not_intake", "/intake_flow_id", "the flow is not of category intake"),
+    "ck_channel_connector_nome_missing": ("nome_missing", "/nome", "nome cannot be blank"),
+    "fallback_of_another_connector": ("fallback_unknown", "/fallback_id", "no account of this connector has such a fallback"),
     "fk_channel_connector_tenant_id_tenant": ("tenant_unknown", "/tenant_id", "there is no such tenant"),
 }
 

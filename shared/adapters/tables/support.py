@@ -21,17 +21,25 @@ class Tenant(Base):
 
 
 class OrgUnit(Base):
-    """Reference copy of another module's unit."""
+    """Reference copy of another module's unit; `version` is the one of its snapshot, null for a row made by hand.
+
+    `deleted_at`: the original is gone; the row stays for the accounts that still name it.
+    """
 
     __tablename__ = "org_unit"
 
     id: Mapped[UuidPk]
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
     name: Mapped[UnlimitedText]
+    version: Mapped[int | None] = mapped_column(BigInteger)
+    deleted_at: Mapped[dt.datetime | None]
 
 
 class AutomationFlow(Base):
-    """Reference copy of another module's flow; an account may use it while `published` and of category `intake`."""
+    """Reference copy of another module's flow; an account may use it while `published` and of category `intake`.
+
+    `version` and `deleted_at` as in `OrgUnit`; a deleted flow is not `published`.
+    """
 
     __tablename__ = "automation_flow"
 
@@ -40,6 +48,8 @@ class AutomationFlow(Base):
     name: Mapped[UnlimitedText]
     category: Mapped[UnlimitedText]
     published: Mapped[bool]
+    version: Mapped[int | None] = mapped_column(BigInteger)
+    deleted_at: Mapped[dt.datetime | None]
 
 
 class ConnectorDefaultFallback(Base):
@@ -103,6 +113,18 @@ class RouterProgress(Base):
     topic_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
     first_offset: Mapped[int] = mapped_column(BigInteger)
     end_offset: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConsumerOffset(Base):
+    """How far a consumer came in one incarnation of a topic, moved together with what it took in."""
+
+    __tablename__ = "consumer_offset"
+
+    consumer: Mapped[str] = mapped_column(Text, primary_key=True)
+    topic: Mapped[str] = mapped_column(Text, primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    topic_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    next_offset: Mapped[int] = mapped_column(BigInteger)
 
 
 class MailboxPosition(Base):

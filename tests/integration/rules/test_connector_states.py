@@ -104,7 +104,9 @@ def test_rule_16_every_move_by_raw_sql(
 def test_rule_57_accounts_follow_their_connector_and_return(management: Management, away: ConnectorStatus) -> None:
     connector = management.active_connector()
     accounts = {}
-    for number, status in enumerate((AccountStatus.ACTIVE, AccountStatus.INACTIVE, AccountStatus.PENDING, AccountStatus.ACTIVE), 1):
+    for number, status in enumerate(
+        (AccountStatus.ACTIVE, AccountStatus.INACTIVE, AccountStatus.PENDING, AccountStatus.ACTIVE), 1
+    ):
         config = {"phone_number_id": f"10000000000000{number}"}
         account = management.account(connector, f"551190000000{number}", config=config)
         management.run(lambda s, a=account, to=status: change_account_status(s, a, to, actor=ACTOR))  # type: ignore[misc]
