@@ -60,6 +60,12 @@ def mailbox_process(number: int, *, operations_port: int) -> FleetService:
     )
 
 
+def control_process(*, port: int, operations_port: int) -> FleetService:
+    """The management API."""
+    environment = {"CHANNELS_CONTROL_PORT": str(port), "CHANNELS_CONTROL_OPERATIONS_PORT": str(operations_port)}
+    return FleetService(name="control", module="services.control", operations_port=operations_port, environment=environment)
+
+
 class Fleet:
     """The processes of one home directory. What was started once is remembered, so that `start_again` needs the name only."""
 

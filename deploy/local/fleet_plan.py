@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.local.fleet import Fleet, FleetService, ingest_process, mailbox_process, relay_process, router_process
+from deploy.local.fleet import (
+    Fleet,
+    FleetService,
+    control_process,
+    ingest_process,
+    mailbox_process,
+    relay_process,
+    router_process,
+)
 from deploy.local.ports import choose_port
 from deploy.local.settings import GivenPorts
 from deploy.local.settings_file import keep_settings, kept_settings
@@ -15,6 +23,8 @@ _USUAL_PORTS = {
     "ingest_operations_port": 9080,
     "router_operations_port": 9081,
     "relay_operations_port": 9082,
+    "control_port": 8090,
+    "control_operations_port": 9084,
 }
 _MAILBOX_PORTS = {"mailbox_operations_port": 9083}  # only where there is one: not every installation reads mailboxes
 
@@ -34,6 +44,7 @@ def plan_fleet(home: Path, fleet: Fleet, *, ingests: int, routers: int, mailboxe
         relay_process(operations_port=ports["relay_operations_port"]),
         *(router_process(slot, operations_port=port) for slot, port in enumerate(router_ports)),
         *_mailboxes(fleet, ports, mailboxes, taken),
+        control_process(port=ports["control_port"], operations_port=ports["control_operations_port"]),
         *(ingest_process(number, port=ports["ingest_port"], operations_port=port) for number, port in enumerate(ingest_ports)),
     ]
 

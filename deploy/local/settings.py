@@ -29,3 +29,5 @@ class GivenPorts(BaseSettings):
     router_operations_port: int | None = Field(default=None, ge=1, le=65535)
     relay_operations_port: int | None = Field(default=None, ge=1, le=65535)
     mailbox_operations_port: int | None = Field(default=None, ge=1, le=65535)
+    control_port: int | None = Field(default=None, ge=1, le=65535)
+    control_operations_port: int | None = Field(default=None, ge=1, le=65535)

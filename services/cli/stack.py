@@ -66,6 +66,7 @@ def _start_fleet(home: Path, lock: HomeLock, ingests: int, routers: int, mailbox
     for service in services:
         fleet.wait_ready(service.name)
         _say(f"{service.name:<10} ready (process {fleet.pid(service.name)}, operations port {service.operations_port})")
+    _say(f"management http://127.0.0.1:{kept_settings(home)['control_port']}/v1 (a token: `channels token mint`)")
     if ingests:
         _say(f"webhooks   http://127.0.0.1:{kept_settings(home)['ingest_port']}/webhooks/{{connector_id}}")
 

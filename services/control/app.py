@@ -16,13 +16,13 @@ from services.control import problems
 from services.control.call import Parts
 from services.control.measuring import Measured
 from services.control.openapi import PROBLEMS, describe
-from services.control.routes import accounts, connectors
+from services.control.routes import accounts, capabilities, connectors, fallbacks, providers, records, tokens, webhooks
 from shared.adapters.bearer_tokens import Verifier
 from shared.adapters.database import DatabaseFault, classify
 from shared.domain.errors import ChannelsError, Unavailable
 from shared.runtime.metrics import ControlMetrics
 
-ROUTERS = (connectors.router, accounts.router)
+ROUTERS = tuple(module.router for module in (connectors, accounts, capabilities, tokens, webhooks, fallbacks, records, providers))
 _MAX_BODY_BYTES = 1_048_576
 _CODES = {400: "body_malformed", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
@@ -34,7 +34,7 @@ def create_app(
     app = FastAPI(title="Channels management API", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.parts, app.state.verifier = parts, verifier
     for router in ROUTERS:
-        app.include_router(router, prefix="/v1", responses=PROBLEMS)
+        app.include_router(router, responses=PROBLEMS)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
     app.add_exception_handler(ChannelsError, _expected)
     app.add_exception_handler(RequestValidationError, _malformed)

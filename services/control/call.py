@@ -119,7 +119,7 @@ def paged(view: type[Item], page: Page[Any], listed: object) -> PageView[Item]:
     return PageView(items=[view.of(row) for row in page.rows], next=write_cursor(page.next, listed))
 
 
-def shown(view: View, response: Response) -> Any:
+def shown(view: Item, response: Response) -> Item:
     """One object with its tag."""
     response.headers["ETag"] = tag_of(view)
     return view
@@ -144,7 +144,7 @@ def _call(request: Request, scopes: SecurityScopes, _: Annotated[object, Depends
     return Call(parts=request.app.state.parts, identity=identity, request=request)
 
 
-def _paging(
+async def _paging(
     limit: Annotated[int, Query(ge=1, le=200)] = 50, cursor: Annotated[str | None, Query(max_length=512)] = None
 ) -> Paging:
     return Paging(limit=limit, cursor=cursor)

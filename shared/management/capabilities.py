@@ -40,15 +40,21 @@ def set_capability(
 ) -> ChannelCapability:
     """Turn a feature on or off; `constraints` None leaves the limits as they are. Raises NotFound."""
     connector = lock_connector(session, connector_id)
-    row = session.scalar(
-        select(ChannelCapability).where(ChannelCapability.connector_id == connector.id, ChannelCapability.feature == feature)
-    )
-    if row is None:
-        raise NotFound(f"the connector has no row for {feature}")
+    row = capability_of(session, connector.id, feature)
     with audited(session, row, "capability.set", tenant_id=connector.tenant_id, actor=actor) as trace:
         row.enabled = enabled
         if constraints is not None:
             row.constraints = dict(constraints)
     if trace.changed:
         announce_connector(session, connector.id)
+    return row
+
+
+def capability_of(session: Session, connector_id: str, feature: Feature) -> ChannelCapability:
+    """The row of one feature; raises NotFound."""
+    row = session.scalar(
+        select(ChannelCapability).where(ChannelCapability.connector_id == connector_id, ChannelCapability.feature == feature)
+    )
+    if row is None:
+        raise NotFound(f"the connector has no row for {feature}")
     return row

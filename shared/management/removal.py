@@ -1,4 +1,4 @@
-"""Use cases that delete: a connector or an account that never carried anything. What has a history is archived instead.
+"""Use cases that delete: a connector or an account that never carried anything (what has a history is archived), a webhook.
 
 A deletion reaches every reader as a tombstone: the relay finds no row and publishes null.
 """
@@ -58,6 +58,13 @@ def delete_account(session: Session, account_id: str, *, actor: str) -> None:
         audit_gone(session, row, "account.deleted", tenant_id=connector.tenant_id, actor=actor)
     audit_gone(session, account, "account.deleted", tenant_id=connector.tenant_id, actor=actor)
     announce_account(session, account.id)
+
+
+def delete_webhook(session: Session, webhook_id: str, *, actor: str) -> None:
+    """Take the row of a class away, with its secrets. Raises NotFound."""
+    connector, webhook = lock_connector_of(session, ChannelWebhook, webhook_id)
+    audit_gone(session, webhook, "webhook.deleted", tenant_id=connector.tenant_id, actor=actor)
+    announce_connector(session, connector.id)
 
 
 def _any(session: Session, column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None], value: str) -> bool:

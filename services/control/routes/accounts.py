@@ -17,7 +17,7 @@ from shared.management.lists import ACCOUNTS, AccountFilter, list_accounts
 from shared.management.ownership import owned
 from shared.management.removal import delete_account
 
-router = APIRouter(tags=["accounts"])
+router = APIRouter(prefix="/v1", tags=["accounts"])
 
 
 @router.get("/accounts")
@@ -66,7 +66,7 @@ def read(call: Reader, account_id: UUID, response: Response) -> AccountView:
     """One account."""
     with call.reading() as session:
         row = owned(session, ChannelAccount, str(account_id), call.tenant)
-        return shown(AccountView.of(row), response)  # type: ignore[no-any-return]
+        return shown(AccountView.of(row), response)
 
 
 @router.patch("/accounts/{account_id}")
@@ -80,7 +80,7 @@ def change(call: Manager, account_id: UUID, body: AccountPatch, response: Respon
             update_account(session, row.id, changes, actor=call.actor)
         if status is not None:
             change_account_status(session, row.id, status, actor=call.actor)
-        return shown(AccountView.of(row), response)  # type: ignore[no-any-return]
+        return shown(AccountView.of(row), response)
 
 
 @router.delete("/accounts/{account_id}", status_code=204)

@@ -28,7 +28,7 @@ from shared.management.lists import CONNECTORS, ConnectorFilter, list_connectors
 from shared.management.ownership import owned, owned_for_change
 from shared.management.removal import delete_connector
 
-router = APIRouter(prefix="/connectors", tags=["connectors"])
+router = APIRouter(prefix="/v1/connectors", tags=["connectors"])
 
 
 @router.get("")
@@ -64,7 +64,7 @@ def read(call: Reader, connector_id: UUID, response: Response) -> ConnectorView:
     """One connector."""
     with call.reading() as session:
         row = owned(session, ChannelConnector, str(connector_id), call.tenant)
-        return shown(ConnectorView.of(row), response)  # type: ignore[no-any-return]
+        return shown(ConnectorView.of(row), response)
 
 
 @router.patch("/{connector_id}")
@@ -81,7 +81,7 @@ def change(
             update_connector(session, call.parts.vault, row.id, changes, actor=call.actor)
         if status is not None:
             change_status(session, row.id, status, cause="changed by hand", actor=call.actor)
-        return shown(ConnectorView.of(row), response)  # type: ignore[no-any-return]
+        return shown(ConnectorView.of(row), response)
 
 
 @router.delete("/{connector_id}", status_code=204)
@@ -97,7 +97,7 @@ def read_default(call: Reader, connector_id: UUID, response: Response) -> Fallba
     """What accounts without a fallback of their own use."""
     with call.reading() as session:
         row = owned(session, ChannelConnector, str(connector_id), call.tenant)
-        return shown(FallbackView.of(default_fallback(session, row.id)), response)  # type: ignore[no-any-return]
+        return shown(FallbackView.of(default_fallback(session, row.id)), response)
 
 
 @router.put("/{connector_id}/default-fallback", tags=["fallbacks"])
@@ -106,7 +106,7 @@ def set_default(call: Manager, connector_id: UUID, body: DefaultFallbackBody, re
     with call.changing() as session:
         row = owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
         set_default_fallback(session, row.id, body.fallback_id, actor=call.actor)
-        return shown(FallbackView.of(default_fallback(session, row.id)), response)  # type: ignore[no-any-return]
+        return shown(FallbackView.of(default_fallback(session, row.id)), response)
 
 
 @router.delete("/{connector_id}/default-fallback", status_code=204, tags=["fallbacks"])

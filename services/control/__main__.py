@@ -1,0 +1,92 @@
+"""Start a control process: settings, logging, metrics, build, run; SIGTERM drains."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import anyio.to_thread
+import structlog
+import uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.control.app import create_app
+from services.control.call import Parts
+from services.control.identity import verifier_of
+from services.control.settings import ControlSettings
+from shared.adapters.database import create_engine_for
+from shared.domain.enums import KeyPurpose
+from shared.domain.errors import ConfigError
+from shared.providers import PROVIDERS
+from shared.runtime.keys import open_vault
+from shared.runtime.lifecycle import on_signals, run
+from shared.runtime.logging import configure_logging
+from shared.runtime.metrics import ControlMetrics
+from shared.runtime.operations import OperationsServer, Readiness
+from shared.runtime.settings import load, require
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; exit code 2 for a wrong setting."""
+    settings = load(ControlSettings)
+    configure_logging("control", settings, {name for provider in PROVIDERS for name in provider.redact})
+    registry = CollectorRegistry()
+    url = require(settings.database_api_url, "CHANNELS_DATABASE_API_URL")
+    engine = create_engine_for(url, pool_size=settings.control_threads, application_name="channels-control")
+    probe = create_engine_for(url, pool_size=1, application_name="channels-control-probe")
+    parts = Parts(engine=engine, vault=open_vault(settings, tuple(KeyPurpose), registry), edge_url=settings.edge_url)
+    app = create_app(parts, verifier_of(settings, settings), ControlMetrics(registry), body_bytes=settings.control_body_bytes)
+    operations = OperationsServer(
+        settings.control_operations_host, settings.control_operations_port, registry, _readiness_of(probe)
+    )
+    operations.start()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(app, settings))
+    finally:
+        operations.stop()
+        engine.dispose()
+        probe.dispose()
+
+
+async def _serve(app: Callable[..., object], settings: ControlSettings) -> None:
+    server = Server(
+        app,
+        address=settings.control_host,
+        port=settings.control_port,
+        interface=Interfaces.ASGINL,  # without lifespan: nothing is started inside the application
+        websockets=False,
+        log_enabled=False,
+    )
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(server.stop)
+
+    on_signals(stop, settings.control_drain_seconds)
+    anyio.to_thread.current_default_thread_limiter().total_tokens = settings.control_threads
+    structlog.get_logger().info("control_started", host=settings.control_host, port=settings.control_port)
+    try:
+        await server.serve()
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(f"port {settings.control_host}:{settings.control_port} cannot be opened: {error}") from error
+
+
+def _readiness_of(probe: Engine) -> Readiness:
+    def readiness() -> tuple[bool, str]:
+        try:
+            with probe.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except SQLAlchemyError:
+            return False, "postgresql away"
+        return True, "ready"
+
+    return readiness
+
+
+if __name__ == "__main__":
+    run(main)

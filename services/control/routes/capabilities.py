@@ -1,0 +1,55 @@
+"""`/v1/connectors/{id}/capabilities`: what a connector can do, from its provider's preset, changed by hand."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from sqlalchemy.orm import Session
+
+from services.control.bodies import CapabilityPatch
+from services.control.call import Call, IfMatch, Manager, Pages, Reader, paged, shown
+from services.control.etags import require_match
+from services.control.views import CapabilityView, PageView
+from shared.adapters.tables import ChannelCapability, ChannelConnector
+from shared.domain.enums import Feature
+from shared.management.capabilities import capability_of, set_capability
+from shared.management.lists import list_parts, part_order
+from shared.management.ownership import owned_for_change
+
+router = APIRouter(prefix="/v1/connectors/{connector_id}/capabilities", tags=["capabilities"])
+
+
+@router.get("")
+def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[CapabilityView]:
+    """Six rows, one per feature."""
+    listed = ("capabilities", str(connector_id))
+    with call.reading() as session:
+        asked = pages.slice(listed, part_order(ChannelCapability))
+        page = list_parts(session, call.tenant, ChannelCapability, str(connector_id), asked)
+        return paged(CapabilityView, page, listed)
+
+
+@router.get("/{feature}")
+def read(call: Reader, connector_id: UUID, feature: Feature, response: Response) -> CapabilityView:
+    """One feature."""
+    with call.reading() as session:
+        return shown(_view(call, session, connector_id, feature), response)
+
+
+@router.patch("/{feature}")
+def change(
+    call: Manager, connector_id: UUID, feature: Feature, body: CapabilityPatch, response: Response, if_match: IfMatch = None
+) -> CapabilityView:
+    """Turn it on or off, or change its limits."""
+    with call.changing() as session:
+        owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
+        require_match(if_match, _view(call, session, connector_id, feature))
+        row = set_capability(
+            session, str(connector_id), feature, enabled=body.enabled, constraints=body.constraints, actor=call.actor
+        )
+        return shown(CapabilityView.of(row), response)
+
+
+def _view(call: Call, session: Session, connector_id: UUID, feature: Feature) -> CapabilityView:
+    return CapabilityView.of(capability_of(session, call.parent(session, ChannelConnector, connector_id), feature))

@@ -1,0 +1,152 @@
+"""What is only read: checks, usage, mappings, the audit log."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
+
+from services.control.bodies import Name
+from services.control.call import Auditor, Call, Pages, Paging, Reader, paged
+from services.control.views import AuditView, HealthCheckView, MappingView, PageView, UsageView
+from shared.domain.enums import EntityType, HealthStatus, UsageType
+from shared.management.lists import (
+    AUDIT,
+    CHECKS,
+    MAPPINGS,
+    USAGE,
+    AuditFilter,
+    CheckFilter,
+    MappingFilter,
+    UsageFilter,
+    list_audit,
+    list_checks,
+    list_mappings,
+    list_usage,
+)
+
+router = APIRouter(prefix="/v1")
+
+Key = Annotated[Name | None, Query(description="The provider's key, such as `phone:5511900000001`.")]
+First = Annotated[dt.date | None, Query(alias="from")]
+Last = Annotated[dt.date | None, Query(alias="to")]
+
+
+@router.get("/connectors/{connector_id}/health-checks", tags=["health"])
+def checks_of_connector(
+    call: Reader,
+    pages: Pages,
+    connector_id: UUID,
+    account_id: UUID | None = None,
+    status: HealthStatus | None = None,
+    since: AwareDatetime | None = None,
+) -> PageView[HealthCheckView]:
+    """Checks of a connector, newest first."""
+    wanted = CheckFilter(connector_id=str(connector_id), account_id=_text(account_id), status=status, since=since)
+    return _checks(call, pages, wanted)
+
+
+@router.get("/accounts/{account_id}/health-checks", tags=["health"])
+def checks_of_account(
+    call: Reader, pages: Pages, account_id: UUID, status: HealthStatus | None = None, since: AwareDatetime | None = None
+) -> PageView[HealthCheckView]:
+    """Checks of an account, newest first."""
+    return _checks(call, pages, CheckFilter(account_id=str(account_id), status=status, since=since))
+
+
+@router.get("/connectors/{connector_id}/usage", tags=["usage"])
+def usage_of_connector(
+    call: Reader,
+    pages: Pages,
+    connector_id: UUID,
+    tipo: UsageType | None = None,
+    first_day: First = None,
+    last_day: Last = None,
+) -> PageView[UsageView]:
+    """Volumes per day and type, newest day first; those of its accounts, and its own with `account_id` null."""
+    return _usage(call, pages, UsageFilter(connector_id=str(connector_id), tipo=tipo, first_day=first_day, last_day=last_day))
+
+
+@router.get("/accounts/{account_id}/usage", tags=["usage"])
+def usage_of_account(
+    call: Reader, pages: Pages, account_id: UUID, tipo: UsageType | None = None, first_day: First = None, last_day: Last = None
+) -> PageView[UsageView]:
+    """Volumes per day and type, newest day first."""
+    return _usage(call, pages, UsageFilter(account_id=str(account_id), tipo=tipo, first_day=first_day, last_day=last_day))
+
+
+@router.get("/mappings", tags=["mappings"])
+def mappings(
+    call: Reader,
+    pages: Pages,
+    chave_externa: Key = None,
+    entidade_id: UUID | None = None,
+    entidade_type: EntityType | None = None,
+    connector_id: UUID | None = None,
+    account_id: UUID | None = None,
+) -> PageView[MappingView]:
+    """Look up by either side; one of `chave_externa`, `entidade_id`, `connector_id`, `account_id` must be given."""
+    wanted = MappingFilter(
+        chave_externa=chave_externa,
+        entidade_id=_text(entidade_id),
+        entidade_type=entidade_type,
+        connector_id=_text(connector_id),
+        account_id=_text(account_id),
+    )
+    return _mappings(call, pages, wanted)
+
+
+@router.get("/connectors/{connector_id}/mappings", tags=["mappings"])
+def mappings_of_connector(
+    call: Reader, pages: Pages, connector_id: UUID, chave_externa: Key = None, entidade_type: EntityType | None = None
+) -> PageView[MappingView]:
+    """Mappings of a connector."""
+    wanted = MappingFilter(connector_id=str(connector_id), chave_externa=chave_externa, entidade_type=entidade_type)
+    return _mappings(call, pages, wanted)
+
+
+@router.get("/accounts/{account_id}/mappings", tags=["mappings"])
+def mappings_of_account(
+    call: Reader, pages: Pages, account_id: UUID, chave_externa: Key = None, entidade_type: EntityType | None = None
+) -> PageView[MappingView]:
+    """Mappings of an account."""
+    wanted = MappingFilter(account_id=str(account_id), chave_externa=chave_externa, entidade_type=entidade_type)
+    return _mappings(call, pages, wanted)
+
+
+@router.get("/audit-log", tags=["audit"])
+def audit(
+    call: Auditor,
+    pages: Pages,
+    subject_id: UUID | None = None,
+    actor: Annotated[Name | None, Query()] = None,
+    action: Annotated[Name | None, Query()] = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+) -> PageView[AuditView]:
+    """Who did what, newest first; secrets are masked."""
+    wanted = AuditFilter(subject_id=_text(subject_id), actor=actor, action=action, since=since, until=until)
+    with call.reading() as session:
+        return paged(AuditView, list_audit(session, call.tenant, wanted, pages.slice(wanted, AUDIT)), wanted)
+
+
+def _checks(call: Call, pages: Paging, wanted: CheckFilter) -> PageView[HealthCheckView]:
+    with call.reading() as session:
+        return paged(HealthCheckView, list_checks(session, call.tenant, wanted, pages.slice(wanted, CHECKS)), wanted)
+
+
+def _usage(call: Call, pages: Paging, wanted: UsageFilter) -> PageView[UsageView]:
+    with call.reading() as session:
+        return paged(UsageView, list_usage(session, call.tenant, wanted, pages.slice(wanted, USAGE)), wanted)
+
+
+def _mappings(call: Call, pages: Paging, wanted: MappingFilter) -> PageView[MappingView]:
+    with call.reading() as session:
+        return paged(MappingView, list_mappings(session, call.tenant, wanted, pages.slice(wanted, MAPPINGS)), wanted)
+
+
+def _text(value: UUID | None) -> str | None:
+    return str(value) if value else None
