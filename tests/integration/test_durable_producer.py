@@ -17,7 +17,7 @@ from deploy.local.kafka import KafkaNode
 from deploy.local.stack import LocalStack
 from shared.adapters.durable_producer import DurableProducer
 from shared.adapters.kafka import client_config
-from shared.domain.errors import InvalidInput, Unavailable
+from shared.domain.errors import ChannelsError, InvalidInput, Unavailable
 from tests.on_loop import on_loop
 
 DELIVERY_SECONDS = 3.0
@@ -148,6 +148,20 @@ async def test_a_client_that_ended_itself_is_replaced(broker: KafkaNode, topic: 
         producer._on_error(KafkaError(KafkaError._FATAL, "as the library says it", True))
         await turns(lambda: producer._producer is not first, 5)
         assert await acknowledged(producer, topic, b"after")
+
+
+@on_loop
+async def test_a_stop_with_reports_in_flight_hands_each_over_once(broker: KafkaNode, topic: str) -> None:
+    """The flush runs in a thread while the loop still polls: both get reports from the client."""
+    told: list[ChannelsError | None] = []
+    async with producing(broker.bootstrap, topic) as producer:
+        for number in range(3_000):
+            producer.produce(topic, b"k", str(number).encode(), [], told.append)
+        assert await producer.stop(10) == 0
+        assert told == [None] * 3_000
+        with pytest.raises(Unavailable):
+            producer.produce(topic, b"k", b"late", [], told.append)
+    assert len(values(broker.bootstrap, topic)) == 3_000
 
 
 @on_loop
