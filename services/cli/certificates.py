@@ -9,6 +9,7 @@ import click
 from shared.adapters.certificate_source import CertificateSource
 from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.tables import ChannelConnector
+from shared.management.acting import act_for_connector
 from shared.management.certificates import certificates_of, fetch_certificate, utc_now
 from shared.management.changes import find
 from shared.management.rules import rules_enforced
@@ -36,6 +37,7 @@ def fetch(connector_id: str, urls: tuple[str, ...]) -> None:
     engine = create_engine_for(_database_url(), application_name="channels-certificates")
     try:
         with rules_enforced(), unit_of_work(engine) as session:
+            act_for_connector(session, connector_id)
             wanted = urls or tuple(row.url for row in certificates_of(session, connector_id))
             if not wanted:
                 raise click.UsageError("the connector has no certificate yet: give --url")
@@ -57,6 +59,7 @@ def list_(connector_id: str) -> None:
     engine = create_engine_for(_database_url(), application_name="channels-certificates")
     try:
         with rules_enforced(), unit_of_work(engine) as session:
+            act_for_connector(session, connector_id)
             find(session, ChannelConnector, connector_id)
             rows = certificates_of(session, connector_id)
             for row in rows:

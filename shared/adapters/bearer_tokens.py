@@ -111,7 +111,8 @@ def _key_id(token: str) -> str | None:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
         raise _malformed() from None
-    if header.get("alg") not in ALGORITHMS:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise _refused_algorithm()
     if "crit" in header:  # RFC 7515 section 4.1.11: who does not understand an extension must refuse; we know none
         raise Unauthenticated("the token asks for an extension that is not known here", reason="token_malformed")

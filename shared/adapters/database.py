@@ -20,6 +20,10 @@ _STATEMENT_TIMEOUT = 15
 _LOCK_TIMEOUT = 10
 _IDLE_IN_TRANSACTION_TIMEOUT = 60
 
+_TENANT = "acting_for"
+# true: the setting ends with the transaction, so that the pool hands on a connection that acts for nobody
+_ACT = text("SELECT set_config('channels.tenant', :tenant, true)")
+
 # 25006: a standby that was just promoted away; 25P03, 25P04: the server ended a session that sat too long in a transaction.
 _RETRIED_OF_CLASS_25 = frozenset({"25006", "25P03", "25P04"})
 
@@ -68,17 +72,27 @@ def unit_of_work(engine: Engine, *, tenant_id: str | None = None) -> Iterator[Se
 
 
 def act_for(session: Session, tenant_id: str) -> None:
-    """Make each transaction of this session, also one after a commit, act for one tenant. Call it before the first statement.
+    """Make this session act for one tenant from here on: in the transaction at hand and in each that follows.
 
-    Raises ValueError if it is no UUID.
+    What is still pending is sent first, for whom it was meant. Raises ValueError if it is no UUID.
     """
     canonical = str(UUID(tenant_id))
+    if session.in_transaction():
+        session.flush()
+        session.execute(_ACT, {"tenant": canonical})
+    if not event.contains(session, "after_begin", _begun):
+        event.listen(session, "after_begin", _begun)
+    session.info[_TENANT] = canonical
 
-    def begun(_session: Session, _transaction: object, connection: Connection) -> None:
-        # true: the value ends with the transaction, so that the pool hands on a connection that acts for nobody.
-        connection.execute(text("SELECT set_config('channels.tenant', :tenant, true)"), {"tenant": canonical})
 
-    event.listen(session, "after_begin", begun)
+def acting_for(session: Session) -> str | None:
+    """Whom the session acts for."""
+    found: str | None = session.info.get(_TENANT)
+    return found
+
+
+def _begun(session: Session, _transaction: object, connection: Connection) -> None:
+    connection.execute(_ACT, {"tenant": session.info[_TENANT]})
 
 
 def classify(error: BaseException) -> DatabaseFault:
@@ -102,6 +116,13 @@ def constraint_of(error: BaseException) -> str | None:
     """Name of the constraint (or of the trigger's rule) that refused the change, if it was one."""
     driver = _driver_error(error)
     return driver.diag.constraint_name if driver is not None else None
+
+
+def is_foreign_row(error: BaseException) -> bool:
+    """Whether row-level security refused to write a row: it is another tenant's, or refers to what is another's."""
+    driver = _driver_error(error)
+    # Not by its text, which has the server's language: this function of PostgreSQL raises nothing else under this state.
+    return driver is not None and driver.sqlstate == "42501" and driver.diag.source_function == "ExecWithCheckOptions"
 
 
 def _driver_error(error: BaseException) -> psycopg.Error | None:

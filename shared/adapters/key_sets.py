@@ -26,8 +26,8 @@ PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
 _MIN_RSA_BITS = 2_048
 _MAX_KEYS = 100
-# kty, crv -> the one algorithm that a key of this kind is believed for: the token has no say in it
-_ALGORITHMS = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
+# kty -> crv and the one algorithm that a key of this kind is believed for: the token has no say in it
+_ALGORITHMS = {"RSA": (None, "RS256"), "EC": ("P-256", "ES256"), "OKP": ("Ed25519", "EdDSA")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +142,14 @@ def parse_key_set(text: bytes, allowed: Callable[[str | None], bool] = lambda _:
 
 
 def _verifying_key(entry: Mapping[str, Any]) -> VerifyingKey | None:
-    key_id, operations = entry.get("kid"), entry.get("key_ops")
-    algorithm = _ALGORITHMS.get((str(entry.get("kty")), entry.get("crv") if entry.get("kty") != "RSA" else None))
-    if algorithm is None or entry.get("alg", algorithm) != algorithm or entry.get("use", "sig") != "sig":
+    key_id, operations = entry.get("kid"), entry.get("key_ops", ["verify"])
+    curve, algorithm = _ALGORITHMS.get(str(entry.get("kty")), ("", ""))
+    if not algorithm or entry.get("crv") != curve or entry.get("alg", algorithm) != algorithm:
         return None
-    if "d" in entry or not isinstance(key_id, str | None) or (operations is not None and "verify" not in operations):
-        return None  # a private key in a public set is nobody's proof
+    if entry.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
+        return None
+    if "d" in entry or not isinstance(key_id, str | None):  # a private key in a public set is nobody's proof
+        return None
     try:
         key = jwt.PyJWK(dict(entry), algorithm=algorithm).key
     except (jwt.PyJWTError, ValueError, TypeError):

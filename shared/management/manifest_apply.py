@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from shared.adapters.tables import AutomationFlow, OrgUnit, Tenant
+from shared.adapters.clock import new_uuid7
+from shared.adapters.database import act_for
+from shared.adapters.tables import AutomationFlow, OrgUnit
+from shared.management.acting import tenants_named
 from shared.management.changes import changes_made
 from shared.management.manifest import FlowPart, Manifest, TenantPart, UnitPart, parse
 from shared.management.manifest_check import check
@@ -43,8 +46,10 @@ def _tenants(current: Pass, manifest: Manifest) -> Iterator[tuple[Place, TenantP
         place: Place = ("tenants", index)
         tenant_id = None
         with current.at(place):
-            known = part.id or one_of(session.scalars(select(Tenant.id).where(Tenant.name == part.name)).all())
-            tenant_id = put_tenant(session, known, part.name, timezone=part.timezone, actor=actor).id
+            known = part.id or one_of(tenants_named(session, part.name))
+            acting = known or new_uuid7()
+            act_for(session, acting)
+            tenant_id = put_tenant(session, acting, part.name, timezone=part.timezone, actor=actor).id
         if tenant_id is None:
             continue
         for number, unit in enumerate(part.org_units):

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from shared.adapters.clock import new_uuid7
+from shared.adapters.database import act_for, acting_for
 from shared.adapters.tables import AutomationFlow, ChannelAccount, OrgUnit, Tenant
 from shared.domain.errors import InvalidInput
 from shared.management.changes import announce_account, audit_new, audited, find, lock_connectors_of
@@ -24,16 +25,22 @@ class FlowFacts:
 
 
 def put_tenant(session: Session, tenant_id: str | None, name: str, *, timezone: str = "UTC", actor: str) -> Tenant:
-    """Create (id None or unknown) or update a tenant. Raises InvalidInput for an unknown time zone."""
+    """Create (id None or unknown) or update a tenant. Raises InvalidInput for an unknown time zone.
+
+    A session that acts for nobody acts for this tenant from here on; one that acts for another may not do this (NotFound).
+    """
     try:
         ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise InvalidInput(
             "no such time zone (an IANA name is wanted)", reason="timezone_unknown", pointer="/timezone"
         ) from error
-    tenant = session.get(Tenant, tenant_id) if tenant_id else None
+    tenant_id = tenant_id or new_uuid7()
+    if acting_for(session) is None:
+        act_for(session, tenant_id)
+    tenant = session.get(Tenant, tenant_id)
     if tenant is None:
-        tenant = Tenant(id=tenant_id or new_uuid7(), name=name, timezone=timezone)
+        tenant = Tenant(id=tenant_id, name=name, timezone=timezone)
         audit_new(session, tenant, "tenant.created", tenant_id=tenant.id, actor=actor)
         return tenant
     with audited(session, tenant, "tenant.updated", tenant_id=tenant.id, actor=actor):

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from shared.adapters.database import DatabaseFault, classify, constraint_of
-from shared.domain.errors import ChannelsError, Conflict, InvalidInput, Unavailable
+from shared.adapters.database import DatabaseFault, classify, constraint_of, is_foreign_row
+from shared.domain.errors import ChannelsError, Conflict, InvalidInput, NotFound, Unavailable
 
 # constraint -> (code, explanation); the present state forbids the change
 _CONFLICTS = {
@@ -32,6 +32,10 @@ _FAULTS = {
     "ck_channel_connector_nome_missing": ("nome_missing", "/nome", "nome cannot be blank"),
     "fallback_of_another_connector": ("fallback_unknown", "/fallback_id", "no account of this connector has such a fallback"),
     "fk_channel_connector_tenant_id_tenant": ("tenant_unknown", "/tenant_id", "there is no such tenant"),
+} | {
+    # Given by the caller and held by a row that the caller may not even see.
+    f"pk_{table}": ("id_taken", "/id", "this id is taken")
+    for table in ("tenant", "org_unit", "automation_flow", "channel_connector", "channel_account")
 }
 
 
@@ -61,6 +65,8 @@ def _meaning(error: DBAPIError) -> ChannelsError | None:
     if rule in _FAULTS:
         reason, pointer, explanation = _FAULTS[rule]
         return InvalidInput(explanation, reason=reason, pointer=pointer)
+    if is_foreign_row(error):
+        return NotFound("this refers to something that does not exist")
     if classify(error) is DatabaseFault.RETRY:
         return Unavailable(f"the database gave up; try again ({first_line(error)})")
     return None

@@ -16,7 +16,7 @@ from shared.domain.errors import ChannelsError
 from shared.domain.topics import Topic
 from shared.management.connectors import change_status
 from tests.chaos.oracle import OURS, StatusEvent, StatusLedger
-from tests.chaos.site import CONNECTORS
+from tests.chaos.site import CONNECTORS, TENANT
 
 _ACTION = "connector.status_changed"
 
@@ -48,7 +48,7 @@ class Administrator:
 
     def logged(self) -> list[str]:
         """Actors of all status changes that the database has committed, by its audit log."""
-        with unit_of_work(self._engine) as session:
+        with unit_of_work(self._engine, tenant_id=TENANT) as session:
             ours = (AuditLog.action == _ACTION) & AuditLog.actor.startswith(OURS)
             return list(session.scalars(select(AuditLog.actor).where(ours).order_by(AuditLog.id)))
 
@@ -63,7 +63,7 @@ class Administrator:
         self._number += 1
         actor = f"{OURS}{self._number:05d}"
         try:
-            with unit_of_work(self._engine) as session:
+            with unit_of_work(self._engine, tenant_id=TENANT) as session:
                 differs = session.get_one(ChannelConnector, connector_id).status is not status
                 change_status(session, connector_id, status, cause="chaos", actor=actor)
                 session.commit()

@@ -25,6 +25,7 @@ from deploy.local.stack import LocalStack, StackAddresses
 from tests.chaos.provider import Target
 from tests.chaos.proxy import Proxy
 
+TENANT = "01900000-0000-7000-8000-000000000001"
 # Partitions 5, 1, 0, 4, 2 and 3 of the raw topic: whichever three of the six a router gets, it has work.
 CONNECTORS = tuple(f"01900000-0000-7000-8000-0000000000{number:02x}" for number in (0x31, 0x32, 0x34, 0x35, 0x37, 0x3A))
 SECRETS = {f"CHANNELS_CHAOS_{name}": f"invented-{name.lower()}" for name in ("APP_SECRET", "VERIFY_TOKEN", "ACCESS_TOKEN")}
@@ -48,11 +49,11 @@ def number_id(connector_id: str) -> str:
 
 def manifest() -> str:
     """The connectors, as `channels apply` wants them."""
-    head = """version: 1
+    head = f"""version: 1
 tenants:
   - name: Chaos
-    id: 01900000-0000-7000-8000-000000000001
-    org_units: [{name: Sales, id: 01900000-0000-7000-8000-000000000011}]
+    id: {TENANT}
+    org_units: [{{name: Sales, id: 01900000-0000-7000-8000-000000000011}}]
     connectors:
 """
     return head + "".join(_connector(number, connector_id) for number, connector_id in enumerate(CONNECTORS))

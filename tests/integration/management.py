@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from shared.adapters.clock import new_uuid7
 from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.vault import LocalKeyFiles, Vault
 from shared.domain.enums import ConnectorStatus, ConnectorType, HealthStatus, KeyPurpose, TokenKind
@@ -39,17 +40,21 @@ class Management:
     unit: str = ""
     flow: str = ""
 
-    def run(self, use_case: Callable[[Session], Result]) -> Result:
-        """One committed unit of work."""
-        with unit_of_work(self.engine) as session:
+    def run(self, use_case: Callable[[Session], Result], *, tenant: str | None = None) -> Result:
+        """One committed unit of work, for our tenant unless another is named."""
+        with self.work(tenant) as session:
             result = use_case(session)
             session.commit()
         return result
 
+    def work(self, tenant: str | None = None) -> AbstractContextManager[Session]:
+        """A unit of work, for our tenant unless another is named."""
+        return unit_of_work(self.engine, tenant_id=tenant or self.tenant)
+
     def read(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
         """Rows of one query."""
-        with self.engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(text(sql), values)]
+        with self.work() as session:
+            return [tuple(row) for row in session.execute(text(sql), values)]
 
     def connector(self, **overrides: Any) -> str:
         """A new pending connector."""
@@ -113,7 +118,8 @@ def management_of(api_url: str, keys: Path) -> Iterator[Management]:
     LocalKeyFiles.create(keys)
     engine = create_engine_for(api_url, pool_size=4)
     made = Management(engine, Vault(LocalKeyFiles(keys, frozenset(KeyPurpose))))
-    made.tenant = made.run(lambda session: put_tenant(session, None, "Acme", actor=ACTOR)).id
+    made.tenant = new_uuid7()
+    made.run(lambda session: put_tenant(session, made.tenant, "Acme", actor=ACTOR))
     made.unit = made.run(lambda session: put_org_unit(session, made.tenant, None, "Support", actor=ACTOR)).id
     facts = FlowFacts(name="Welcome", category="intake", published=True)
     made.flow = made.run(lambda session: put_flow(session, made.tenant, None, facts, actor=ACTOR)).id

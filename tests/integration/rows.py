@@ -10,17 +10,20 @@ import psycopg
 from shared.adapters.clock import new_uuid7
 
 
-def connect(url: str, *, autocommit: bool = True) -> psycopg.Connection[Any]:
-    """A plain connection for one role's URL."""
-    return psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://"), autocommit=autocommit)
+def connect(url: str, *, autocommit: bool = True, tenant: str | None = None) -> psycopg.Connection[Any]:
+    """A plain connection for one role's URL; all that it does is for `tenant`, if one is given."""
+    options = {"options": f"-c channels.tenant={tenant}"} if tenant else {}
+    return psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://"), autocommit=autocommit, **options)
 
 
 class Rows:
-    """Inserts rows over one connection and returns their ids."""
+    """Inserts rows over one connection, which acts for the new tenant from then on, and returns their ids."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
-        self.tenant = self.insert("tenant", name="Acme")
+        self.tenant = new_uuid7()
+        connection.execute("SELECT set_config('channels.tenant', %s, false)", (self.tenant,))
+        self.insert("tenant", id=self.tenant, name="Acme")
         self.unit = self.insert("org_unit", tenant_id=self.tenant, name="Support")
 
     def insert(self, table: str, **values: object) -> str:

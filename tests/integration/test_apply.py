@@ -54,7 +54,7 @@ class Setup:
         return [str(fault) for fault in caught.value.faults]
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with connect(self.database.api_url) as connection:
+        with connect(self.database.owner_url) as connection:
             return connection.execute(sql).fetchall()
 
 
@@ -94,7 +94,7 @@ def test_the_documented_example_sets_everything_up(setup: Setup) -> None:
         "SELECT w.id::text, tenant_id::text, segredo"
         " FROM channel_webhook w JOIN channel_connector c ON c.id = connector_id LIMIT 1"
     )
-    with unit_of_work(setup.engine) as session:
+    with unit_of_work(setup.engine, tenant_id=tenant) as session:
         ring = setup.vault.ring(KeyPurpose.INGEST, tenant, wrapped_keys(session, tenant, KeyPurpose.INGEST))
     assert [secret.value for secret in open_segredo(ring, tenant, webhook, segredo)] == [b"canary-app", b"canary-verify"]
 
@@ -244,7 +244,7 @@ def test_a_secret_has_one_source_and_is_never_echoed(setup: Setup, example: dict
 
 def test_a_connector_in_error_is_left_to_its_checks(setup: Setup) -> None:
     (connector,) = setup.apply(EXAMPLE.read_text()).connectors
-    with unit_of_work(setup.engine) as session:
+    with unit_of_work(setup.engine, tenant_id=connector.tenant_id) as session:
         change_status(session, connector.id, ConnectorStatus.ERROR, cause="token_rejected", actor="health")
         session.commit()
     report = setup.apply(EXAMPLE.read_text())

@@ -40,7 +40,7 @@ def run(*arguments: str) -> Result:
 
 
 def connectors(database: DatabaseUnderTest) -> int:
-    with connect(database.api_url) as connection:
+    with connect(database.owner_url) as connection:
         return len(connection.execute("SELECT 1 FROM channel_connector").fetchall())
 
 

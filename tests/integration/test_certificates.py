@@ -82,8 +82,8 @@ def test_a_certificate_is_fetched_stored_announced_and_kept(
     assert [action for action, *_ in management.read("SELECT action FROM audit_log WHERE action LIKE 'certificate%'")] == [
         "certificate.fetched"
     ]
-    with management.engine.connect() as connection:
-        row = read_configuration(connection, [connector], []).connectors[connector]
+    with management.work() as session:
+        row = read_configuration(session.connection(), [connector], []).connectors[connector]
     assert [(certificate.url, certificate.pem) for certificate in row.certificates] == [(URL, pem)]
     told = command(database, "list", "--connector", connector)
     assert (told.returncode, URL in told.stdout) == (0, True)
@@ -245,8 +245,9 @@ def test_the_whole_loop_503_then_fetched_then_200(
         with https_server(authority, tmp_path, {PATH: (200, signer.pem().encode())}) as port:
             source = CertificateSource(tls=authority.trust, dial=("127.0.0.1", port))
             fetched(management, connector, source, asked(edge)[0][1])
-        with management.engine.connect() as connection:
-            certificates = read_configuration(connection, [connector], []).connectors[connector].certificates
+        with management.work() as session:
+            rows = read_configuration(session.connection(), [connector], [])
+        certificates = rows.connectors[connector].certificates
         edge.publish(edge.connector(**{**_fields(snapshot), "certificates": certificates, "version": 3}))
 
         eventually(lambda: post(edge, body).status == 200)

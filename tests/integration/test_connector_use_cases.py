@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from shared.adapters.database import unit_of_work
 from shared.adapters.receiving_secrets import open_segredo
 from shared.adapters.sealing import Aad
 from shared.domain.enums import (
@@ -163,7 +162,7 @@ def test_each_change_of_status_is_one_event_and_one_audit_row(management: Manage
 def test_a_rolled_back_change_leaves_nothing(management: Management) -> None:
     connector = management.active_connector()
     notices, version = management.notices(connector), management.version(connector)
-    with unit_of_work(management.engine) as session:
+    with management.work() as session:
         change_status(session, connector, ConnectorStatus.ERROR, cause="x", actor=ACTOR)
     assert (management.notices(connector), management.version(connector)) == (notices, version)
     assert management.read("SELECT status FROM channel_connector") == [("active",)]

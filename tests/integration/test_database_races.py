@@ -45,6 +45,12 @@ class Racers:
         for connection in self._connections:
             connection.close()
 
+    def act_for(self, tenant: str) -> None:
+        """Both act for this tenant from here on."""
+        for connection in self._connections:
+            connection.execute("SELECT set_config('channels.tenant', %s, false)", (tenant,))
+            connection.commit()
+
     def run(self, *transactions: Sequence[tuple[str, tuple[Any, ...]]]) -> list[str]:
         """Start both at once, each lingering a moment before its commit; per transaction `committed` or the refusal."""
         start = threading.Barrier(2)
@@ -75,6 +81,7 @@ def race_activation(database: DatabaseUnderTest, races: int, reset: Callable[[Ro
     violations, ends = 0, set()
     with connect(database.api_url) as connection, Racers(database) as racers:
         rows = Rows(connection)
+        racers.act_for(rows.tenant)
         connector = rows.active_connector()
         account = rows.account(connector)
         for _ in range(races):
@@ -114,6 +121,7 @@ def test_the_race_finds_a_rule_without_its_lock(database: DatabaseUnderTest) -> 
 def test_new_accounts_race_too(database: DatabaseUnderTest) -> None:
     with connect(database.api_url) as connection, Racers(database) as racers:
         rows = Rows(connection)
+        racers.act_for(rows.tenant)
         connector = rows.active_connector()
         insert = (
             "INSERT INTO channel_account (id, connector_id, identidade, status, org_unit_id)"
@@ -133,6 +141,7 @@ def test_new_accounts_race_too(database: DatabaseUnderTest) -> None:
 def test_two_transactions_cannot_each_take_one_of_the_last_two_tokens(database: DatabaseUnderTest) -> None:
     with connect(database.api_url) as connection, Racers(database) as racers:
         rows = Rows(connection)
+        racers.act_for(rows.tenant)
         connector = rows.active_connector()
         for _ in range(100):
             rows.token(connector)

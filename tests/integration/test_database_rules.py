@@ -183,10 +183,11 @@ def test_a_flow_is_published_and_of_category_intake(rows: Rows, category: str, p
 
 
 @pytest.mark.req(22, 23)
-def test_unit_and_flow_belong_to_the_tenant(rows: Rows) -> None:
-    stranger = rows.insert("tenant", name="Other")
-    unit = rows.insert("org_unit", tenant_id=stranger, name="Theirs")
-    flow = rows.insert("automation_flow", tenant_id=stranger, name="Theirs", category="intake", published=True)
+def test_unit_and_flow_belong_to_the_tenant(rows: Rows, database: DatabaseUnderTest) -> None:
+    with connect(database.owner_url) as connection:
+        theirs_all = Rows(connection)
+        stranger, unit = theirs_all.tenant, theirs_all.unit
+        flow = theirs_all.insert("automation_flow", tenant_id=stranger, name="Theirs", category="intake", published=True)
     account = rows.account(rows.connector())
     with pytest.raises(psycopg.errors.CheckViolation) as theirs:
         rows.set("channel_account", account, org_unit_id=unit)
@@ -252,11 +253,14 @@ def test_usage_rows_without_an_account_are_unique_too(rows: Rows, database: Data
 
 
 @pytest.mark.req(10)
-def test_a_connector_stays_with_its_tenant(rows: Rows) -> None:
-    connector = rows.connector()
-    with pytest.raises(psycopg.errors.ForeignKeyViolation):
-        rows.connector(tenant=connector)  # no such tenant
-    with pytest.raises(psycopg.errors.CheckViolation) as caught:
-        rows.set("channel_connector", connector, tenant_id=rows.insert("tenant", name="Other"))
+def test_a_connector_stays_with_its_tenant(database: DatabaseUnderTest) -> None:
+    with connect(database.owner_url) as connection:  # whom row-level security does not stop first
+        rows = Rows(connection)
+        connector = rows.connector()
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            rows.connector(tenant=connector)  # no such tenant
+        with pytest.raises(psycopg.errors.CheckViolation) as caught:
+            rows.set("channel_connector", connector, tenant_id=rows.insert("tenant", name="Other"))
+        created = rows.get("channel_connector", connector, "created_at")
     assert refusal(caught) == "connector_tenant_fixed"
-    assert rows.get("channel_connector", connector, "created_at").utcoffset().total_seconds() == 0
+    assert created.utcoffset().total_seconds() == 0

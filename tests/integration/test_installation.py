@@ -67,7 +67,7 @@ def test_a_role_without_the_right_is_told_so(database: DatabaseUnderTest) -> Non
 
 
 def test_a_unit_of_work_keeps_only_what_was_committed(database: DatabaseUnderTest) -> None:
-    engine = create_engine_for(database.api_url, pool_size=1)
+    engine = create_engine_for(database.owner_url, pool_size=1)
     with unit_of_work(engine) as session:
         session.add(Tenant(name="lost"))
         session.flush()
@@ -91,13 +91,17 @@ def test_a_unit_of_work_keeps_only_what_was_committed(database: DatabaseUnderTes
     ("statement", "fault"),
     [
         ("SELECT 1/0", DatabaseFault.BAD_DATA),
-        ("INSERT INTO tenant (id) VALUES (gen_random_uuid())", DatabaseFault.BAD_DATA),
+        (
+            "SET LOCAL channels.tenant = '01900000-0000-7000-8000-000000000001'; INSERT INTO tenant VALUES (channels_tenant())",
+            DatabaseFault.BAD_DATA,
+        ),
         ("SELECT chr(0)", DatabaseFault.BAD_DATA),
         ("SELECT (string_agg(md5(n::text), ''))::channel_type FROM generate_series(1, 9) n", DatabaseFault.BAD_DATA),
         ("SET LOCAL statement_timeout = 10; SELECT pg_sleep(5)", DatabaseFault.RETRY),
         ("SELECT pg_terminate_backend(pg_backend_pid())", DatabaseFault.RETRY),
         ("SELECT no_such_column", DatabaseFault.STOP),
         ("SELECT valor_encrypted FROM channel_token", DatabaseFault.STOP),
+        ("INSERT INTO tenant (id, name) VALUES (gen_random_uuid(), 'Acme')", DatabaseFault.STOP),  # acting for nobody
     ],
 )
 def test_real_errors_fall_into_their_class(database: DatabaseUnderTest, statement: str, fault: DatabaseFault) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, LargeBinary, Text, Uuid, func
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, LargeBinary, Text, Uuid, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.adapters.tables.base import Base, Json, UnlimitedText, UuidPk
+
+_ACTING_TENANT = text("channels_tenant()")  # whom the transaction acts for; NULL where a role works for all
 
 
 class Tenant(Base):
@@ -161,6 +163,7 @@ class Outbox(Base):
     detail: Mapped[Json | None]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     batch_number: Mapped[int | None] = mapped_column(BigInteger)
+    tenant_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), server_default=_ACTING_TENANT)
 
 
 class SnapshotVersion(Base):
@@ -172,6 +175,7 @@ class SnapshotVersion(Base):
     subject_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
     kind: Mapped[UnlimitedText]
     version: Mapped[int] = mapped_column(BigInteger)
+    tenant_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False), server_default=_ACTING_TENANT)
 
 
 class DataKey(Base):

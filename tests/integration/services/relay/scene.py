@@ -46,7 +46,7 @@ class Scene:
     flow_id: str = field(default_factory=new_uuid7)
 
     def __post_init__(self) -> None:
-        with unit_of_work(self.engine) as session:
+        with unit_of_work(self.engine, tenant_id=self.tenant_id) as session:
             session.execute(insert(Tenant).values(id=self.tenant_id, name="tenant"))
             session.execute(insert(OrgUnit).values(id=self.org_unit_id, tenant_id=self.tenant_id, name="unit"))
             session.execute(
@@ -59,7 +59,7 @@ class Scene:
     def add_connector(self, **values: Any) -> str:
         """A pending connector with its first snapshot notice."""
         connector_id = new_uuid7()
-        with unit_of_work(self.engine) as session:
+        with unit_of_work(self.engine, tenant_id=self.tenant_id) as session:
             row = {
                 "tipo": ConnectorType.WHATSAPP_OFFICIAL,
                 "nome": "c",
@@ -74,7 +74,7 @@ class Scene:
     def add_account(self, connector_id: str, phone_number_id: str | None, **values: Any) -> str:
         """A pending account with its first snapshot notice; without a number id its snapshot cannot be built."""
         account_id = new_uuid7()
-        with unit_of_work(self.engine) as session:
+        with unit_of_work(self.engine, tenant_id=self.tenant_id) as session:
             config = {} if phone_number_id is None else {"phone_number_id": phone_number_id}
             row = {"identidade": f"551190000{uuid.uuid4().int % 10_000:04}", "status": AccountStatus.PENDING, "config": config}
             route = {"org_unit_id": self.org_unit_id}
@@ -88,28 +88,28 @@ class Scene:
         key_id = new_uuid7()
         created = func.now() - text(f"interval '{age_seconds} seconds'")
         row = {"key_id": key_id, "tenant_id": self.tenant_id, "purpose": purpose, "wrapped": wrapped, "created_at": created}
-        with unit_of_work(self.engine) as session:
+        with unit_of_work(self.engine, tenant_id=self.tenant_id) as session:
             session.execute(insert(DataKey).values(**row, retired_at=func.now() if retired else None))
             session.commit()
         return key_id
 
     def change_account(self, account_id: str, **values: Any) -> None:
         """Change a row, with its notice."""
-        with unit_of_work(self.engine) as session:
+        with unit_of_work(self.engine, tenant_id=self.tenant_id) as session:
             session.execute(update(ChannelAccount).where(ChannelAccount.id == account_id).values(**values))
             notify(session, Topic.ACCOUNT_SNAPSHOT, account_id)
             session.commit()
 
     def delete_account(self, account_id: str) -> None:
         """Delete a row, with its notice."""
-        with unit_of_work(self.engine) as session:
+        with unit_of_work(self.engine, tenant_id=self.tenant_id) as session:
             session.execute(delete(ChannelAccount).where(ChannelAccount.id == account_id))
             notify(session, Topic.ACCOUNT_SNAPSHOT, account_id)
             session.commit()
 
     def change_status(self, connector_id: str, status: ConnectorStatus, *, commit: bool = True) -> str:
         """Change a connector's status as the use case does; returns the change's id."""
-        with unit_of_work(self.engine) as session:
+        with unit_of_work(self.engine, tenant_id=self.tenant_id) as session:
             change_id = change_status(session, connector_id, status)
             if commit:
                 session.commit()
@@ -117,7 +117,7 @@ class Scene:
 
     def outbox(self) -> list[tuple[str, int | None]]:
         """(topic, batch number) of every row."""
-        with unit_of_work(self.engine) as session:
+        with unit_of_work(self.engine, tenant_id=self.tenant_id) as session:
             return [(row.topic, row.batch_number) for row in session.execute(select(Outbox.topic, Outbox.batch_number))]
 
 

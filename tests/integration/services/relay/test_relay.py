@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import make_url, update
 
 from shared.adapters.avro import Codec
+from shared.adapters.database import unit_of_work
 from shared.adapters.kafka import read_headers
 from shared.adapters.snapshots import SnapshotReader
 from shared.adapters.tables import AutomationFlow
@@ -154,8 +155,9 @@ def test_a_row_that_cannot_be_built_is_set_aside_and_stops_nobody(
 def test_a_flow_that_is_not_usable_is_told_as_such(scene: Scene, start_relay: StartRelay, reader: SnapshotReader) -> None:
     connector_id = scene.add_connector()
     account_id = scene.add_account(connector_id, "1001", intake_flow_id=scene.flow_id)
-    with scene.engine.begin() as connection:
-        connection.execute(update(AutomationFlow).values(published=False))
+    with unit_of_work(scene.engine, tenant_id=scene.tenant_id) as session:
+        session.execute(update(AutomationFlow).values(published=False))
+        session.commit()
     start_relay()
     eventually(lambda: reader.directory.account(account_id), 20)
     account = reader.directory.account(account_id)
