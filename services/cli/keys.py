@@ -1,19 +1,35 @@
-"""`channels keys`: the local key files."""
+"""`channels keys`: the key-encryption keys, and the data keys of tenants. The database is opened as the owner of its tables."""
 
 from __future__ import annotations
 
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from sqlalchemy.orm import Session
 
+from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.local_keys import LocalKeyFiles, file_name
+from shared.adapters.tables import Tenant
+from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
-from shared.runtime.settings import VaultSettings, load
+from shared.domain.errors import ChannelsError, ConfigError, Unavailable
+from shared.management.changes import find
+from shared.management.key_erasure import erase_keys
+from shared.management.key_rotation import rewrap_tenant, snapshots_pending, tenants_to_rewrap
+from shared.management.resealing import reseal_tenant
+from shared.management.rules import rules_enforced
+from shared.runtime.keys import key_provider
+from shared.runtime.settings import DatabaseSettings, VaultSettings, load, require
+
+_TENANT = click.option("--tenant", "tenant_id", required=True, help="Id of the tenant.")
 
 
 @click.group()
 def keys() -> None:
-    """Create the local key files."""
+    """Create, rotate and erase keys (docs/KEYS.md tells the whole story)."""
 
 
 @keys.command()
@@ -28,3 +44,112 @@ def create(directory: Path | None) -> None:
     for purpose in KeyPurpose:
         path = directory / file_name(purpose)
         click.echo(f"{'created' if path in created else 'kept   '} {path}")
+
+
+@keys.command()
+@click.option("--new-key-file", is_flag=True, help="Key files: put a new key in front first.")
+def rotate(new_key_file: bool) -> None:
+    """Wrap every data key anew, under the newest key-encryption key.
+
+    May be broken off and run again: what is done is skipped, and a rotation that was begun is finished before another one begins.
+    Both keys hold meanwhile, no service needs a restart for key files. With AWS KMS, put the new key in front of
+    CHANNELS_AWS_KMS_…_KEYS of every service first.
+    """
+    with _session() as session:
+        pending = tenants_to_rewrap(session, _vault())
+    if new_key_file and pending:
+        click.echo(f"a rotation was begun and not finished ({len(pending)} tenants): finishing it, no further key is made")
+    elif new_key_file:
+        for path in LocalKeyFiles.add_generation(_key_files()):
+            click.echo(f"new key in {path}")
+    vault, failed = _vault(), 0
+    with _session() as session:
+        pending = tenants_to_rewrap(session, vault)
+        for tenant_id in pending:
+            try:
+                with rules_enforced():
+                    done = rewrap_tenant(session, vault, tenant_id, actor=_actor())
+                    session.commit()
+                click.echo(f"tenant {tenant_id}: {done.keys} keys rewrapped, {done.connectors} snapshots announced")
+            except ChannelsError as error:
+                session.rollback()
+                failed += 1
+                click.echo(f"tenant {tenant_id}: {error}", err=True)
+    if failed:
+        raise Unavailable(f"{failed} of {len(pending)} tenants keep their old key for now; run this command again")
+    click.echo("every data key is under the newest key" if pending else "nothing to do: every data key is under the newest key")
+
+
+@keys.command("drop-old")
+def drop_old() -> None:
+    """Key files: forget all keys but the newest, once nothing needs them any more."""
+    directory = _key_files()
+    with _session() as session:
+        if tenants_to_rewrap(session, _vault()):
+            raise ConfigError("some data keys are under an older key: `channels keys rotate` first")
+        if snapshots_pending(session):
+            raise Unavailable("snapshots with the rewrapped keys are not published yet: wait until the relay has done so")
+    changed = LocalKeyFiles.drop_old_generations(directory)
+    click.echo("\n".join(f"only the newest key is left in {path}" for path in changed) or "there is no older key")
+
+
+@keys.command()
+@_TENANT
+def reseal(tenant_id: str) -> None:
+    """Make new data keys for one tenant and seal its tokens and receiving secrets with them.
+
+    Webhooks are accepted throughout. The old keys open what they sealed in topics for 31 days more.
+    """
+    with _session() as session, rules_enforced():
+        done = reseal_tenant(session, _vault(), tenant_id, actor=_actor())
+        session.commit()
+    click.echo(f"sealed anew: {done.tokens} tokens, the secrets of {done.webhooks} webhooks; {done.retired_keys} keys retired")
+    for row_id in done.unreadable:
+        click.echo(f"no key opens {row_id}: left as it is; register its value anew", err=True)
+
+
+@keys.command()
+@_TENANT
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(tenant_id: str, yes: bool) -> None:
+    """Delete the data keys of one tenant: its credentials, receiving secrets and raw messages are unreadable for ever.
+
+    Its connectors receive nothing until secrets are registered anew. Backups of the database hold the wrapped keys until they
+    are thrown away.
+    """
+    with _session() as session, rules_enforced():
+        tenant = find(session, Tenant, tenant_id)
+        if not yes:
+            click.echo(f"This cannot be undone: nothing that {tenant.name} ({tenant.id}) has sealed will open again.")
+            if click.prompt("Type the tenant's name to go on") != tenant.name:
+                raise click.Abort
+        session.rollback()  # nobody waits for somebody who types
+        done = erase_keys(session, tenant_id, actor=_actor())
+        session.commit()
+    click.echo(f"{done.keys} keys deleted; {done.connectors} connectors can open nothing any more")
+
+
+@contextmanager
+def _session() -> Iterator[Session]:
+    url = require(load(DatabaseSettings).database_owner_url, "CHANNELS_DATABASE_OWNER_URL")
+    engine = create_engine_for(url, application_name="channels-keys")
+    try:
+        with unit_of_work(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+def _vault() -> Vault:
+    return Vault(key_provider(load(VaultSettings), tuple(KeyPurpose)))
+
+
+def _key_files() -> Path:
+    settings = load(VaultSettings)
+    if settings.key_provider != "local":
+        raise ConfigError("CHANNELS_KEY_PROVIDER is not `local`: the keys are made and deleted at the key service")
+    return settings.keys_dir
+
+
+def _actor() -> str:
+    return f"cli:{getpass.getuser()}"

@@ -19,6 +19,7 @@ from services.router.gathering import Gathering
 from services.router.opening import Opener, all_poison, fragment_aad
 from services.router.own_faults import OWN_EXCEPTION, OwnFaults, TooManyOwnFaults
 from services.router.progress import check_progress
+from services.router.secret_use import SecretUses
 from services.router.sorting import collapse, sort_out
 from services.router.writing import written
 from shared.adapters import router_store as store
@@ -70,6 +71,7 @@ class Router:
         self._committed: dict[int, int] = {}
         self._sync = Debounce(SYNC_DEBOUNCE_MS)
         self._own_faults = OwnFaults()
+        self._secret_uses = SecretUses(parts.store)
         self._state = (False, "starting")
         self._turned_at = time.monotonic()
         self._failures = 0  # batches in a row that had to be given up
@@ -125,6 +127,7 @@ class Router:
         self._waiting = deque(message for message in self._waiting if message.partition in worker.assigned)
         if self._waiting:
             self._process(self._next_batch())
+        self._secret_uses.flush()
         if not self._failures or time.monotonic() - self._failed_at > QUIET_SECONDS:
             self._state = _state_of(worker)
 
@@ -208,6 +211,7 @@ class Router:
         self._turned_at, self._failures = time.monotonic(), 0
         parts.metrics.batch_seconds.labels("kafka").observe(time.perf_counter() - started)
         self._count(candidates)
+        self._secret_uses.note(batch)
 
     def _claim(self, cursor: Any, winners: Iterable[Candidate]) -> dict[bytes, Owner]:
         rows = [

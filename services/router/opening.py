@@ -61,7 +61,8 @@ class Opener:
         try:
             body = open_body(record, self.ring(connector), self._objects)
         except SealBroken as error:
-            if young and isinstance(error, UnknownKey):  # the edge may know a newer key than our snapshot
+            # The edge may know a newer key than our snapshot; but a tenant without any key was erased.
+            if young and connector.ingest_keys and isinstance(error, UnknownKey):
                 raise Unavailable(f"no snapshot with the key of record {record.record_id} yet") from error
             return _poison(message, record.connector_id, record, connector, b"", "seal_broken")
         except (NotFound, CorruptData):

@@ -49,9 +49,13 @@ class Vault:
         wrapped = self._provider.wrap(purpose, tenant_id, AESGCM.generate_key(bit_length=256), key_id=key_id)
         return WrappedDataKey(key_id=key_id, wrapped=wrapped)
 
+    def is_newest(self, purpose: KeyPurpose, key: WrappedDataKey) -> bool:
+        """Whether the newest key-encryption key wrapped this data key; asks nobody."""
+        return self._provider.is_newest(purpose, key.wrapped)
+
     def rewrap(self, purpose: KeyPurpose, tenant_id: str, key: WrappedDataKey) -> WrappedDataKey | None:
         """The same data key under the newest key-encryption key; None if it is so already. May block; raises as the provider."""
-        if self._provider.is_newest(purpose, key.wrapped):
+        if self.is_newest(purpose, key):
             return None
         plain = self._provider.unwrap(purpose, tenant_id, key.wrapped, key_id=key.key_id)
         return WrappedDataKey(key_id=key.key_id, wrapped=self._provider.wrap(purpose, tenant_id, plain, key_id=key.key_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from shared.adapters.sealing import KeyRing
@@ -13,11 +13,16 @@ from shared.domain.records import WrappedDataKey
 from shared.management.changes import announce_connector, audit_new, find, lock_connectors_of
 
 
+def in_use() -> ColumnElement[bool]:
+    """The keys that are handed out: a retired one until its time comes, so that what it sealed meanwhile still opens."""
+    return or_(DataKey.retired_at.is_(None), DataKey.retired_at > func.now())
+
+
 def wrapped_keys(session: Session, tenant_id: str, purpose: KeyPurpose) -> tuple[WrappedDataKey, ...]:
     """The keys that are handed out for one tenant and purpose: the first seals, any opens."""
     keys = session.scalars(
         select(DataKey)
-        .where(DataKey.tenant_id == tenant_id, DataKey.purpose == purpose.value, DataKey.retired_at.is_(None))
+        .where(DataKey.tenant_id == tenant_id, DataKey.purpose == purpose.value, in_use())
         .order_by(DataKey.created_at.desc(), DataKey.key_id.desc())
     )
     return tuple(WrappedDataKey(key_id=key.key_id, wrapped=key.wrapped) for key in keys)
@@ -28,7 +33,7 @@ def ring_for(session: Session, vault: Vault, tenant_id: str, purpose: KeyPurpose
     keys = wrapped_keys(session, tenant_id, purpose)
     if not keys:
         find(session, Tenant, tenant_id, lock=True)  # two first needs at once make one key
-        keys = wrapped_keys(session, tenant_id, purpose) or (_new_key(session, vault, tenant_id, purpose, actor=actor),)
+        keys = wrapped_keys(session, tenant_id, purpose) or (add_key(session, vault, tenant_id, purpose, actor=actor),)
     return vault.ring(purpose, tenant_id, keys)
 
 
@@ -36,14 +41,15 @@ def rotate_data_key(session: Session, vault: Vault, tenant_id: str, purpose: Key
     """Make a new key that seals from now on; the others go on opening. Connectors whose snapshot names it are announced."""
     connectors = lock_connectors_of(session, tenant_id)
     find(session, Tenant, tenant_id, lock=True)
-    key = _new_key(session, vault, tenant_id, purpose, actor=actor)
+    key = add_key(session, vault, tenant_id, purpose, actor=actor)
     if purpose is KeyPurpose.INGEST:
         for connector in connectors:
             announce_connector(session, connector.id)
     return key
 
 
-def _new_key(session: Session, vault: Vault, tenant_id: str, purpose: KeyPurpose, *, actor: str) -> WrappedDataKey:
+def add_key(session: Session, vault: Vault, tenant_id: str, purpose: KeyPurpose, *, actor: str) -> WrappedDataKey:
+    """A new key in front of the others; the caller holds the tenant's lock. Raises Unavailable, KeyRefused."""
     key = vault.new_data_key(purpose, tenant_id)
     row = DataKey(key_id=key.key_id, tenant_id=tenant_id, purpose=purpose.value, wrapped=key.wrapped)
     audit_new(session, row, "data_key.created", tenant_id=tenant_id, actor=actor)

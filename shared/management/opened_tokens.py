@@ -12,7 +12,7 @@ from datetime import datetime
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session, undefer
 
-from shared.adapters.sealing import Aad
+from shared.adapters.sealing import Aad, KeyRing
 from shared.adapters.tables import AuditLog, ChannelConnector, ChannelToken
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose, TokenKind
@@ -55,12 +55,26 @@ def open_token(session: Session, vault: Vault, token_id: str, *, actor: str) -> 
     if token is None or connector is None:
         return None
     tenant = connector.tenant_id
+    ring = vault.ring(KeyPurpose.CREDENTIAL, tenant, wrapped_keys(session, tenant, KeyPurpose.CREDENTIAL))
+    value = _opened(session, ring, tenant, token, actor=actor)
+    return OpenedToken(token_id=token.id, kind=token.kind, value=value.decode(), expires_at=token.expires_at)
+
+
+def reseal_token(session: Session, ring: KeyRing, tenant_id: str, token: ChannelToken, *, actor: str) -> None:
+    """Seal the token with the ring's first key; `valor_encrypted` is loaded, the connector locked. Raises SealBroken."""
+    value = _opened(session, ring, tenant_id, token, actor=actor)
+    token.valor_encrypted = ring.seal_text(value, _place(tenant_id, token))
+
+
+def _opened(session: Session, ring: KeyRing, tenant_id: str, token: ChannelToken, *, actor: str) -> bytes:
     session.execute(
         # `inline`: no RETURNING, the role may write to the log and not read it.
         insert(AuditLog)
         .inline()
-        .values(tenant_id=tenant, actor=actor, action="token.opened", subject_type="channel_token", subject_id=token.id)
+        .values(tenant_id=tenant_id, actor=actor, action="token.opened", subject_type="channel_token", subject_id=token.id)
     )
-    ring = vault.ring(KeyPurpose.CREDENTIAL, tenant, wrapped_keys(session, tenant, KeyPurpose.CREDENTIAL))
-    value = ring.open_text(token.valor_encrypted, Aad(tenant, "channel_token", "valor_encrypted", token.id))
-    return OpenedToken(token_id=token.id, kind=token.kind, value=value.decode(), expires_at=token.expires_at)
+    return ring.open_text(token.valor_encrypted, _place(tenant_id, token))
+
+
+def _place(tenant_id: str, token: ChannelToken) -> Aad:
+    return Aad(tenant_id, "channel_token", "valor_encrypted", token.id)

@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from shared.adapters.sealing import Aad
+from shared.adapters.sealing import Aad, KeyRing
 from shared.adapters.tables import IdempotencyKey
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
@@ -52,7 +52,7 @@ def begin(session: Session, vault: Vault, request: GuardedRequest, *, actor: str
     Raises InvalidInput (`idempotency_key_reused`) when the key came with another request before.
     """
     ring = ring_for(session, vault, request.tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
-    aad = Aad(request.tenant_id, IdempotencyKey.__tablename__, "request_digest", request.key)
+    aad = _place(request.tenant_id, request.key)
     _sweep(session, request.tenant_id)
     sealed = ring.seal_text(request.digest, aad)
     row = insert(IdempotencyKey).values(tenant_id=request.tenant_id, key=request.key, request_digest=sealed)
@@ -74,6 +74,19 @@ def finish(session: Session, request: GuardedRequest, answer: KnownAnswer) -> No
     """Keep the answer; it holds no secret."""
     kept = {"status": answer.status, "headers": dict(answer.headers), "answer": dict(answer.answer)}
     session.execute(update(IdempotencyKey).where(*_of(request)).values(**kept))
+
+
+def reseal_digest(ring: KeyRing, row: IdempotencyKey) -> None:
+    """Seal the digest of one request with the ring's first key; what no key opens stays as it is, until it is swept."""
+    aad = _place(row.tenant_id, row.key)
+    try:
+        row.request_digest = ring.seal_text(ring.open_text(row.request_digest, aad), aad)
+    except SealBroken:
+        return
+
+
+def _place(tenant_id: str, key: str) -> Aad:
+    return Aad(tenant_id, IdempotencyKey.__tablename__, "request_digest", key)
 
 
 def _of(request: GuardedRequest) -> tuple[Any, ...]:

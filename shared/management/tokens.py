@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.adapters.clock import new_uuid7
-from shared.adapters.sealing import Aad
+from shared.adapters.sealing import Aad, KeyRing
 from shared.adapters.tables import ChannelConnector, ChannelToken
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose, TokenKind
@@ -98,6 +98,14 @@ def holds_value(session: Session, vault: Vault, tenant_id: str, token: ChannelTo
         return hmac.compare_digest(ring.open_text(sealed, _aad(tenant_id, "metadata", token.id)), _digest(value))
     except SealBroken:
         return False  # such as after an erasure of keys: the value given now is stored anew
+
+
+def reseal_fingerprint(ring: KeyRing, tenant_id: str, token: ChannelToken) -> None:
+    """Seal the digest in `metadata` with the ring's first key. Raises SealBroken."""
+    sealed = (token.extra or {}).get(_FINGERPRINT)
+    if isinstance(sealed, str):
+        place = _aad(tenant_id, "metadata", token.id)
+        token.extra = {**(token.extra or {}), _FINGERPRINT: ring.seal_text(ring.open_text(sealed, place), place)}
 
 
 def _require_a_token_left(session: Session) -> None:

@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.adapters.clock import new_uuid7
-from shared.adapters.receiving_secrets import open_segredo, seal_segredo
+from shared.adapters.receiving_secrets import number_of, open_segredo, seal_segredo
 from shared.adapters.tables import ChannelConnector, ChannelWebhook
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose, SecretUse, WebhookEvent, WebhookStatus
-from shared.domain.errors import Conflict, InvalidInput
+from shared.domain.errors import Conflict, InvalidInput, UnknownKey
 from shared.management.changes import announce_connector, audit_new, audited, lock_connector, lock_connector_of
 from shared.management.data_keys import ring_for
 from shared.providers.contract import ReceivingSecret
@@ -61,7 +61,7 @@ def create_webhook(session: Session, vault: Vault, connector_id: str, new: NewWe
     webhook = ChannelWebhook(
         id=new_uuid7(), connector_id=connector.id, evento=new.evento, url=checked_url(new.url), status=new.status
     )
-    webhook.segredo = _sealed(session, vault, connector, webhook.id, new.secrets, actor=actor)
+    webhook.segredo = _sealed(session, vault, connector, webhook.id, _numbered(webhook.id, new.secrets, ()), actor=actor)
     audit_new(session, webhook, "webhook.created", tenant_id=connector.tenant_id, actor=actor)
     announce_connector(session, connector.id)
     return webhook
@@ -70,10 +70,12 @@ def create_webhook(session: Session, vault: Vault, connector_id: str, new: NewWe
 def set_webhook_secrets(session: Session, vault: Vault, webhook_id: str, secrets: Sequence[NewSecret], *, actor: str) -> bool:
     """Replace the list of secrets; False if it is the same already. Give old and new ones together to rotate without a gap."""
     connector, webhook = lock_connector_of(session, ChannelWebhook, webhook_id)
-    if _same(session, vault, connector, webhook, secrets, actor=actor):
+    known = known_secrets(session, vault, connector, webhook, actor=actor)
+    numbered = _numbered(webhook.id, secrets, known)
+    if known == numbered and bool(webhook.segredo) == bool(secrets):
         return False
     with audited(session, webhook, "webhook.secrets_set", tenant_id=connector.tenant_id, actor=actor):
-        webhook.segredo = _sealed(session, vault, connector, webhook.id, secrets, actor=actor)
+        webhook.segredo = _sealed(session, vault, connector, webhook.id, numbered, actor=actor)
     announce_connector(session, connector.id)
     return True
 
@@ -91,40 +93,67 @@ def update_webhook(
     return webhook
 
 
+def known_secrets(
+    session: Session, vault: Vault, connector: ChannelConnector, webhook: ChannelWebhook, *, actor: str
+) -> tuple[ReceivingSecret, ...]:
+    """The row's secrets in clear; none if no key opens them (they were erased). Raises Unavailable, KeyRefused."""
+    if not webhook.segredo:
+        return ()
+    ring = ring_for(session, vault, connector.tenant_id, KeyPurpose.INGEST, actor=actor)
+    try:
+        return open_segredo(ring, connector.tenant_id, webhook.id, webhook.segredo)
+    except UnknownKey:
+        return ()
+
+
+def seal_secrets(
+    session: Session,
+    vault: Vault,
+    connector: ChannelConnector,
+    webhook: ChannelWebhook,
+    secrets: Sequence[ReceivingSecret],
+    *,
+    actor: str,
+) -> None:
+    """Store a changed list in the row; the caller holds the connector's lock, audits and announces."""
+    webhook.segredo = _sealed(session, vault, connector, webhook.id, secrets, actor=actor)
+
+
+def next_number(webhook_id: str, known: Sequence[ReceivingSecret]) -> int:
+    """A number that no secret of the row has."""
+    return max((number for one in known if (number := number_of(webhook_id, one.id)) is not None), default=-1) + 1
+
+
 def _sealed(
-    session: Session, vault: Vault, connector: ChannelConnector, webhook_id: str, secrets: Sequence[NewSecret], *, actor: str
+    session: Session,
+    vault: Vault,
+    connector: ChannelConnector,
+    webhook_id: str,
+    secrets: Sequence[ReceivingSecret],
+    *,
+    actor: str,
 ) -> str | None:
     if not secrets:
         return None
     if not all(secret.value for secret in secrets):
         raise InvalidInput("a secret cannot be empty", reason="secret_empty", pointer="/secrets")
     ring = ring_for(session, vault, connector.tenant_id, KeyPurpose.INGEST, actor=actor)
-    return seal_segredo(ring, connector.tenant_id, webhook_id, _as_received(webhook_id, secrets))
+    return seal_segredo(ring, connector.tenant_id, webhook_id, secrets)
 
 
-def _same(
-    session: Session,
-    vault: Vault,
-    connector: ChannelConnector,
-    webhook: ChannelWebhook,
-    secrets: Sequence[NewSecret],
-    *,
-    actor: str,
-) -> bool:
-    if not webhook.segredo:
-        return not secrets
-    ring = ring_for(session, vault, connector.tenant_id, KeyPurpose.INGEST, actor=actor)
-    return open_segredo(ring, connector.tenant_id, webhook.id, webhook.segredo) == _as_received(webhook.id, secrets)
-
-
-def _as_received(webhook_id: str, secrets: Sequence[NewSecret]) -> tuple[ReceivingSecret, ...]:
-    return tuple(
-        ReceivingSecret(
-            id=f"{webhook_id}/{index}",
-            use=secret.use,
-            value=secret.value.encode(),
-            not_before_ms=secret.not_before_ms,
-            not_after_ms=secret.not_after_ms,
+def _numbered(webhook_id: str, secrets: Sequence[NewSecret], known: Sequence[ReceivingSecret]) -> tuple[ReceivingSecret, ...]:
+    # A secret that was there keeps its number, and with it the memory of its last use.
+    left = {(one.use, one.value): one.id for one in known}
+    number = next_number(webhook_id, known)
+    numbered = []
+    for secret in secrets:
+        value = secret.value.encode()
+        secret_id = left.pop((secret.use, value), None)
+        if secret_id is None:
+            secret_id, number = f"{webhook_id}/{number}", number + 1
+        numbered.append(
+            ReceivingSecret(
+                id=secret_id, use=secret.use, value=value, not_before_ms=secret.not_before_ms, not_after_ms=secret.not_after_ms
+            )
         )
-        for index, secret in enumerate(secrets)
-    )
+    return tuple(numbered)

@@ -23,7 +23,7 @@ from shared.domain.enums import (
     WebhookEvent,
     WebhookStatus,
 )
-from shared.domain.errors import Conflict, InvalidInput, NotFound, SealBroken
+from shared.domain.errors import Conflict, InvalidInput, KeyRefused, NotFound, SealBroken
 from shared.management.capabilities import set_capability
 from shared.management.connectors import archive_connector, change_status, update_connector
 from shared.management.data_keys import rotate_data_key
@@ -198,7 +198,7 @@ def test_a_token_is_sealed_into_its_row(management: Management, database: Databa
     with pytest.raises(SealBroken):
         ring.open_text(sealed[tokens[0]], place(tokens[1]))
     ingest = management.vault.ring(KeyPurpose.INGEST, management.tenant, keys)
-    with pytest.raises(SealBroken):  # the edge's purpose does not open credentials, not even with the wrapped keys at hand
+    with pytest.raises(KeyRefused):  # the edge's purpose does not open credentials, not even with the wrapped keys at hand
         ingest.open_text(sealed[tokens[0]], place(tokens[0]))
 
 

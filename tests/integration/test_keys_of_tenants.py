@@ -1,0 +1,297 @@
+"""Data keys on the real database: wrapped anew, replaced with everything they sealed, deleted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from shared.adapters.configuration_rows import read_configuration
+from shared.adapters.database import create_engine_for, unit_of_work
+from shared.adapters.local_keys import LocalKeyFiles
+from shared.adapters.receiving_secrets import open_segredo
+from shared.adapters.tables import ChannelToken
+from shared.adapters.vault import Aad, Vault
+from shared.domain.enums import KeyPurpose, SecretUse, TokenKind, WebhookEvent
+from shared.domain.errors import ChannelsError, NotFound, SealBroken, Unavailable, UnknownKey
+from shared.management.key_erasure import erase_keys
+from shared.management.key_rotation import rewrap_tenant, snapshots_pending, tenants_to_rewrap
+from shared.management.opened_tokens import open_token
+from shared.management.reference import put_tenant
+from shared.management.repeated_requests import GuardedRequest, KnownAnswer, begin, finish
+from shared.management.resealing import reseal_tenant
+from shared.management.tokens import NewToken, add_token, holds_value
+from shared.management.webhooks import NewSecret, NewWebhook, create_webhook
+from tests.database_fixtures import DatabaseUnderTest
+from tests.integration.management import ACTOR, TOKEN_VALUE, Management, management_of
+
+INGEST, CREDENTIAL = KeyPurpose.INGEST, KeyPurpose.CREDENTIAL
+SECRET = "canary-app-secret"
+BODY = Aad("", "channels.webhook.received", "body", "r1")
+
+
+class Scene:
+    """A tenant with an active connector, a token and a webhook; and what an operator and a reader of tokens can do."""
+
+    def __init__(self, database: DatabaseUnderTest, management: Management, keys: Path) -> None:
+        self.management, self.keys = management, keys
+        self.owner: Engine = create_engine_for(database.owner_url, pool_size=4)
+        self.reader: Engine = create_engine_for(database.credential_url)
+        self.tenant = management.tenant
+        self.connector = management.active_connector()
+        self.token = management.token(self.connector)
+        new = NewWebhook(
+            evento=WebhookEvent.MESSAGE_IN, url="https://edge.example.org", secrets=[NewSecret(use=SecretUse.SIGN, value=SECRET)]
+        )
+        self.webhook = management.run(
+            lambda session: create_webhook(session, management.vault, self.connector, new, actor=ACTOR)
+        ).id
+
+    def vault(self) -> Vault:
+        """As in a new process."""
+        return Vault(LocalKeyFiles(self.keys, frozenset(KeyPurpose)))
+
+    def operate(self, use_case: Callable[[Session], Any]) -> Any:
+        """One committed unit of work of the owner."""
+        with unit_of_work(self.owner) as session:
+            result = use_case(session)
+            session.commit()
+        return result
+
+    def rotate(self, vault: Vault) -> list[str]:
+        """As the command does it."""
+        with unit_of_work(self.owner) as session:
+            pending = tenants_to_rewrap(session, vault)
+            for tenant in pending:
+                rewrap_tenant(session, vault, tenant, actor=ACTOR)
+                session.commit()
+        return pending
+
+    def read_token(self, vault: Vault, token: str | None = None) -> str | None:
+        with unit_of_work(self.reader) as session:
+            opened = open_token(session, vault, token or self.token, actor="reader")
+            session.commit()
+        return None if opened is None else opened.value
+
+    def snapshot(self) -> Any:
+        """The connector as the relay would publish it."""
+        with self.owner.connect() as connection:
+            return read_configuration(connection, [self.connector], []).connectors[self.connector]
+
+    def read_secret(self, vault: Vault) -> bytes:
+        """As the edge does, from the snapshot alone."""
+        row = self.snapshot()
+        ring = vault.ring(INGEST, self.tenant, row.ingest_keys)
+        return open_segredo(ring, self.tenant, self.webhook, row.webhooks[0].segredo)[0].value
+
+
+@pytest.fixture
+def scene(database: DatabaseUnderTest, tmp_path: Path) -> Iterator[Scene]:
+    with management_of(database.api_url, tmp_path / "keys") as management:
+        made = Scene(database, management, tmp_path / "keys")
+        yield made
+        made.owner.dispose()
+        made.reader.dispose()
+
+
+def sealed_texts(scene: Scene) -> list[str]:
+    return [
+        row[0]
+        for row in scene.operate(
+            lambda session: session.execute(
+                text(
+                    "SELECT valor_encrypted FROM channel_token UNION ALL SELECT metadata->>'fingerprint' FROM channel_token"
+                    " UNION ALL SELECT segredo FROM channel_webhook UNION ALL SELECT request_digest FROM idempotency_key"
+                )
+            ).all()
+        )
+    ]
+
+
+def test_rotation_rewraps_every_key_once_and_everything_still_opens(scene: Scene) -> None:
+    other = scene.management.run(lambda session: put_tenant(session, None, "Other", actor=ACTOR)).id
+    connector = scene.management.connector(tenant_id=other)
+    before, version = sealed_texts(scene), scene.management.version(scene.connector)
+    assert scene.rotate(scene.vault()) == []
+    LocalKeyFiles.add_generation(scene.keys)
+    assert scene.rotate(scene.vault()) == sorted([scene.tenant, other])
+    assert scene.rotate(scene.vault()) == []
+    assert sealed_texts(scene) == before  # only the keys were wrapped anew
+    assert scene.management.version(scene.connector) == version + 1
+    assert scene.management.version(connector) == 2
+    assert len(scene.management.read("SELECT 1 FROM audit_log WHERE action = 'data_key.rewrapped'")) == 3
+    assert scene.operate(snapshots_pending)
+    LocalKeyFiles.drop_old_generations(scene.keys)
+    assert scene.read_token(scene.vault()) == TOKEN_VALUE
+    assert scene.read_secret(scene.vault()) == SECRET.encode()
+
+
+def test_a_rotation_that_breaks_off_is_finished_by_the_next(scene: Scene) -> None:
+    others = [scene.management.run(lambda session: put_tenant(session, None, "Other", actor=ACTOR)).id for _ in range(3)]
+    for other in others:
+        scene.management.connector(tenant_id=other)
+    LocalKeyFiles.add_generation(scene.keys)
+    vault = scene.vault()
+    first = sorted([scene.tenant, *others])[0]
+    scene.operate(lambda session: rewrap_tenant(session, vault, first, actor=ACTOR))
+    with unit_of_work(scene.owner) as session:  # killed before its commit
+        rewrap_tenant(session, vault, scene.tenant, actor=ACTOR)
+    assert scene.rotate(scene.vault()) == sorted({scene.tenant, *others} - {first})
+    assert scene.rotate(scene.vault()) == []
+
+
+def test_two_rotations_at_once_and_a_new_key_between_leave_nothing_behind(scene: Scene) -> None:
+    LocalKeyFiles.add_generation(scene.keys)
+    failures: list[BaseException] = []
+
+    def rotate() -> None:
+        try:
+            scene.rotate(scene.vault())
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=rotate) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
+    assert scene.rotate(scene.vault()) == []
+    assert scene.read_token(scene.vault()) == TOKEN_VALUE
+
+
+@pytest.mark.req(74)
+def test_resealing_renews_every_sealed_column_and_reads_tokens_only_on_the_record(scene: Scene) -> None:
+    management = scene.management
+    request = GuardedRequest(tenant_id=scene.tenant, key="k1", digest=b"d" * 32)
+
+    def creation(session: Session) -> None:
+        assert begin(session, management.vault, request, actor=ACTOR) is None
+        finish(session, request, KnownAnswer(status=201, headers={}, answer={"id": "1"}))
+
+    management.run(creation)
+    old = {key.key_id for purpose in KeyPurpose for key in management.keys(purpose)}
+    body = management.vault.ring(INGEST, scene.tenant, management.keys(INGEST)).seal_bytes(b"raw", BODY)
+    done = scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor="operator"))
+    assert (done.tokens, done.webhooks, done.retired_keys, done.unreadable) == (2, 1, 2, ())
+    texts = sealed_texts(scene)
+    assert len(texts) == 6
+    assert not any(key_id in one for key_id in old for one in texts)
+    opened = management.read("SELECT actor, subject_id::text FROM audit_log WHERE action = 'token.opened'")
+    assert len(opened) == 2
+    assert {actor for actor, _ in opened} == {"operator"}
+    assert (scene.read_token(scene.vault()), scene.read_secret(scene.vault())) == (TOKEN_VALUE, SECRET.encode())
+    keys = scene.snapshot().ingest_keys
+    assert keys[0].key_id not in old
+    assert {key.key_id for key in keys[1:]} <= old  # the new one seals, raw records under the old one still open
+    assert scene.vault().ring(INGEST, scene.tenant, keys).open_bytes(body, BODY) == b"raw"
+    again = management.run(lambda session: begin(session, scene.vault(), request, actor=ACTOR))
+    assert again is not None
+    assert again.status == 201
+    token = management.run(lambda session: session.get_one(ChannelToken, scene.token))
+    assert management.run(lambda session: holds_value(session, scene.vault(), scene.tenant, token, TOKEN_VALUE, actor=ACTOR))
+
+
+def test_retired_keys_are_handed_out_until_their_time(scene: Scene) -> None:
+    scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor=ACTOR))
+    assert [len(scene.management.keys(purpose)) for purpose in (INGEST, CREDENTIAL)] == [2, 2]
+    scene.operate(lambda session: session.execute(text("UPDATE data_key SET retired_at = now() WHERE retired_at IS NOT NULL")))
+    assert [len(scene.management.keys(purpose)) for purpose in (INGEST, CREDENTIAL)] == [1, 1]
+    assert len(scene.snapshot().ingest_keys) == 1
+    assert (scene.read_token(scene.vault()), scene.read_secret(scene.vault())) == (TOKEN_VALUE, SECRET.encode())
+
+
+def test_resealing_among_busy_administrators_loses_no_token(scene: Scene) -> None:
+    added: list[str] = []
+    failures: list[BaseException] = []
+    stop = threading.Event()
+    new = NewToken(kind=TokenKind.ACCESS_TOKEN, value=TOKEN_VALUE)
+
+    def reseal() -> None:
+        scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor=ACTOR))
+
+    def administrate() -> None:
+        while not stop.is_set():
+            try:
+                token = scene.management.run(
+                    lambda session: add_token(session, scene.management.vault, scene.connector, new, actor=ACTOR)
+                )
+                added.append(token.id)
+                created = scene.management.connector(config={"waba_id": "100000000000000", "access_token": TOKEN_VALUE})
+                added.extend(
+                    row[0]
+                    for row in scene.management.read("SELECT id::text FROM channel_token WHERE connector_id = :c", c=created)
+                )
+            except ChannelsError as error:
+                if not error.retryable:
+                    failures.append(error)
+
+    threads = [threading.Thread(target=administrate) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(8):
+        with suppress(Unavailable):  # the database ended a deadlock; nothing was changed
+            reseal()
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
+    assert len(added) > 10
+    scene.operate(lambda session: session.execute(text("UPDATE data_key SET retired_at = now() WHERE retired_at IS NOT NULL")))
+    vault = scene.vault()
+    assert {scene.read_token(vault, token) for token in added} == {TOKEN_VALUE}
+
+
+@pytest.mark.req(78)
+def test_after_an_erasure_nothing_of_the_tenant_opens_and_others_are_untouched(scene: Scene) -> None:
+    management = scene.management
+    other = management.run(lambda session: put_tenant(session, None, "Other", actor=ACTOR)).id
+    foreign = management.token(management.connector(tenant_id=other))
+    running = scene.vault()
+    ring = running.ring(INGEST, scene.tenant, management.keys(INGEST))
+    body = ring.seal_bytes(b"raw", BODY)
+    assert scene.read_secret(running) == SECRET.encode()
+    scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor=ACTOR))
+    version = management.version(scene.connector)
+    erased = scene.operate(lambda session: erase_keys(session, scene.tenant, actor="operator"))
+    assert (erased.keys, erased.connectors) == (4, 1)  # the retired ones too
+    for vault in (scene.vault(), running):
+        with pytest.raises(UnknownKey):
+            vault.ring(INGEST, scene.tenant, scene.snapshot().ingest_keys).open_bytes(body, BODY)
+        with pytest.raises(UnknownKey):
+            scene.read_secret(vault)
+        with pytest.raises(SealBroken):
+            scene.read_token(vault)
+    assert scene.read_token(scene.vault(), foreign) == TOKEN_VALUE
+    assert management.version(scene.connector) == version + 1
+    assert len(management.read("SELECT 1 FROM audit_log WHERE action = 'data_key.erased' AND actor = 'operator'")) == 4
+    assert scene.operate(lambda session: erase_keys(session, scene.tenant, actor="operator")).keys == 0
+    new = management.token(scene.connector)  # a tenant that comes back begins anew
+    assert scene.read_token(scene.vault(), new) == TOKEN_VALUE
+
+
+def test_an_unknown_tenant_is_told(scene: Scene) -> None:
+    nobody = "01900000-0000-7000-8000-0000000000ff"
+    with pytest.raises(NotFound), unit_of_work(scene.owner) as session:
+        reseal_tenant(session, scene.vault(), nobody, actor=ACTOR)
+    with pytest.raises(NotFound), unit_of_work(scene.owner) as session:
+        erase_keys(session, nobody, actor=ACTOR)
+
+
+def test_what_no_key_opens_is_named_and_left(scene: Scene) -> None:
+    def spoil(session: Session) -> None:
+        session.execute(
+            text("UPDATE channel_token SET valor_encrypted = valor_encrypted || 'A' WHERE id = :id"), {"id": scene.token}
+        )
+        session.execute(text("UPDATE channel_webhook SET segredo = segredo || 'A' WHERE id = :id"), {"id": scene.webhook})
+
+    scene.operate(spoil)
+    done = scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor=ACTOR))
+    assert done.unreadable == (scene.token, scene.webhook)
+    assert done.tokens == 1
