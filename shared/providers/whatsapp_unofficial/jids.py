@@ -61,32 +61,34 @@ def _is_number(user: str) -> bool:
 
 def parse_jid(address: str | None) -> Jid | None:
     """The parts of an address; None if it is none."""
-    match = _JID.fullmatch(address) if address else None
+    return _parsed(address) if address and len(address) <= _MAX_ADDRESS_CHARACTERS else None
+
+
+# One address comes again and again: people write more than once, and answers to them come back as several receipts.
+@lru_cache(maxsize=16_384)
+def _parsed(address: str) -> Jid | None:
+    match = _JID.fullmatch(address)
     return None if match is None else Jid(match[1], match[2])
 
 
 def aliases_of(*addresses: str | None) -> tuple[Alias, ...]:
     """Aliases of one person from all addresses of theirs, each once: phones first (as given, then canonical), then LIDs."""
+    return _all_aliases(*[address for address in addresses if address and len(address) <= _MAX_ADDRESS_CHARACTERS])
+
+
+@lru_cache(maxsize=16_384)
+def _all_aliases(*addresses: str) -> tuple[Alias, ...]:
     phones: list[Alias] = []
     lids: list[Alias] = []
     for address in addresses:
-        if not address or len(address) > _MAX_ADDRESS_CHARACTERS:
+        jid = parse_jid(address)
+        if jid is None:
             continue
-        for alias in _aliases_of_one(address):
-            found = phones if alias.kind is AliasKind.PHONE else lids
-            if alias not in found:
-                found.append(alias)
+        if jid.is_phone:
+            phones.extend(alias for alias in phone_aliases(jid.user) if alias not in phones)
+        elif jid.is_lid and (alias := Alias(kind=AliasKind.LID, value=jid.user)) not in lids:
+            lids.append(alias)
     return (*phones, *lids)
-
-
-@lru_cache(maxsize=16_384)  # people write more than once, and answers to them come back as several receipts
-def _aliases_of_one(address: str) -> tuple[Alias, ...]:
-    jid = parse_jid(address)
-    if jid is None:
-        return ()
-    if jid.is_phone:
-        return phone_aliases(jid.user)
-    return (Alias(kind=AliasKind.LID, value=jid.user),) if jid.is_lid else ()
 
 
 def peer_of(name: str | None, *addresses: str | None) -> Peer | None:

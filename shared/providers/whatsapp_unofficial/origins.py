@@ -21,6 +21,8 @@ from shared.providers.whatsapp_unofficial.jids import Jid, aliases_of, group_pee
 from shared.providers.whatsapp_unofficial.redaction import without_credentials
 from shared.providers.whatsapp_unofficial.shapes import Said
 
+_MESSAGE_IN, _INBOUND, _ECHO = WebhookEvent.MESSAGE_IN, Direction.INBOUND, Direction.ECHO  # a look-up costs as much as a call
+
 
 class Origin(Struct, frozen=True, kw_only=True, gc=False):
     """`path` is the element's JSON Pointer, `event` the provider's word, `stamp` what tells two like events apart.
@@ -117,22 +119,23 @@ def message(origin: Origin, written: Written, spoken: Said) -> MessageItem:
     peer = _peer(written, origin.own_address)
     if peer is None:
         raise Malformed("peer_missing")
+    in_group = written.chat.is_group
     return MessageItem(
         path=origin.path,
-        evento=WebhookEvent.MESSAGE_IN,
+        evento=_MESSAGE_IN,
         account_refs=origin.account_refs,
         dedup_key=message_id,
         provider_time_ms=written.time_ms,
-        direction=Direction.ECHO if written.from_me else Direction.INBOUND,
+        direction=_ECHO if written.from_me else _INBOUND,
         kind=spoken.kind,
         provider_message_id=message_id,
         peer=peer,
         content=spoken.content,
-        group_id=written.chat.group_id if written.chat.is_group else None,
+        group_id=written.chat.group_id if in_group else None,
         reply_to_provider_message_id=spoken.reply_to,
         forwarded=spoken.forwarded,
         frequently_forwarded=spoken.frequently_forwarded,
-        group_name=clean_text(written.group_name, MAX_NAME_CHARACTERS) or None if written.chat.is_group else None,
+        group_name=clean_text(written.group_name, MAX_NAME_CHARACTERS) or None if in_group else None,
     )
 
 

@@ -48,7 +48,7 @@ def spoken(payload: JsonObject) -> Said:
     engine = said(raw, {}) if raw else None
     found = _own_fields(payload, data, engine)
     reply = inner(payload, "replyTo")
-    name = parse_name(text(reply, "id"))
+    name = parse_name(text(reply, "id")) if reply else None
     score = whole(data.get("forwardingScore")) or 0
     quoted = _quoted(reply, engine) if name is not None else None
     referral = engine.content.referral if engine is not None else None

@@ -149,13 +149,15 @@ def _written(payload: JsonObject) -> Written:
     chat = _chat(name, payload, from_me=from_me)
     if chat is None:
         raise Malformed("chat_missing")
-    engine = _engine_addresses(payload, chat.is_group)
-    member = (text(payload, "participant"), text(payload, "author"), name.member)
+    if chat.is_group:
+        addresses: tuple[str | None, ...] = (text(payload, "participant"), text(payload, "author"), name.member)
+    else:
+        addresses = (f"{chat.user}@{chat.server}",)
     return Written(
         message_id=message_id_of(name.bare),
         from_me=from_me,
         chat=chat,
-        addresses=(*member, *engine) if chat.is_group else (f"{chat.user}@{chat.server}", *engine),
+        addresses=(*addresses, *_engine_addresses(payload, chat.is_group)),
         name=_push_name(payload),
         time_ms=milliseconds(payload.get("timestamp")),
     )
@@ -184,5 +186,7 @@ def _push_name(payload: JsonObject) -> str | None:
     if not isinstance(data, dict):
         return None
     info = data.get("Info")
-    names = (data.get("notifyName"), data.get("pushName"), info.get("PushName") if isinstance(info, dict) else None)
-    return next((name for name in names if isinstance(name, str) and name), None)
+    for name in (data.get("notifyName"), data.get("pushName"), info.get("PushName") if isinstance(info, dict) else None):
+        if isinstance(name, str) and name:
+            return name
+    return None
