@@ -21,21 +21,21 @@ _ABSENT = re.compile(
 )
 
 
-def auto_submitted(head: Head, sender: str | None, subject: str | None) -> str | None:  # noqa: PLR0911 - one for each sign
+def auto_submitted(head: Head, sender: str | None, subject: str | None, *, null_sender: bool = False) -> str | None:  # noqa: PLR0911 - one for each sign
     """Why a mail is taken for a machine's, as a short code; None for a person's.
 
     `auto-replied`, `auto-generated`, `auto-notified` (or the header's own word), `null_sender`, `list`, `bulk`, `no_reply`.
     """
-    stated = (head.first("auto-submitted") or "").split(";", 1)[0].strip().lower()
-    if stated and stated != "no":
-        match = _TOKEN.match(stated)
-        return match[0] if match else "auto-generated"
+    for value in head.all("auto-submitted"):
+        match = _TOKEN.match(value.strip().lower())  # a comment or parameters may follow: `no (a person's)`
+        if value.strip() and (match is None or match[0] != "no"):
+            return match[0] if match else "auto-generated"
     if any(name in head for name in ("x-autoreply", "x-autorespond", "x-autoresponse")) or _ABSENT.match(subject or ""):
         return "auto-replied"
     precedence = (head.first("precedence") or "").strip().lower()
     if precedence in ("auto_reply", "auto-reply"):
         return "auto-replied"
-    if (head.first("return-path") or "").strip() == "<>":
+    if null_sender or (head.first("return-path") or "").strip() == "<>":
         return "null_sender"
     if "list-id" in head or precedence == "list":
         return "list"

@@ -181,6 +181,11 @@ def normal_address(address: str | None) -> str | None:
     return exact_text(bare, MAX_ADDRESS_CHARACTERS)
 
 
+def normal_addresses(values: Iterable[str]) -> tuple[str, ...]:
+    """Those that are addresses, each once."""
+    return tuple(dict.fromkeys(address for value in values if (address := normal_address(value)) is not None))
+
+
 def without_tag(address: str) -> str:
     """The address without its `+tag`."""
     local, _, domain = address.rpartition("@")

@@ -1,4 +1,4 @@
-"""Names of attachments, made harmless: a name is shown and proposed when saving, and never anything more."""
+"""What is told of attachments, made harmless. A name is shown and proposed when saving, and never anything more."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ def harmless_filename(name: str | None) -> str | None:
     if dot and len(extension) <= _MAX_EXTENSION:
         return f"{stem[: MAX_FILENAME_CHARACTERS - len(extension) - 1].rstrip(' .')}.{extension}"
     return last[:MAX_FILENAME_CHARACTERS].rstrip(" .")
+
+
+def plausible_size(stated: object) -> int | None:
+    """A size in bytes as a provider states it; None for what no file has (and no encoder takes)."""
+    return stated if type(stated) is int and 0 <= stated < 1 << 40 else None

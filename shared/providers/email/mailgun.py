@@ -17,8 +17,8 @@ from shared.domain.items import AnyItem
 from shared.providers.cleaning import MAX_URL_CHARACTERS, clean_text, exact_text
 from shared.providers.contract import UnparseableBody
 from shared.providers.documents import Malformed, decode_object
-from shared.providers.email.decoding import normal_address
-from shared.providers.email.filenames import harmless_filename
+from shared.providers.email.decoding import normal_addresses
+from shared.providers.email.filenames import harmless_filename, plausible_size
 from shared.providers.email.forms import Field, read_form
 from shared.providers.email.items import items_of, poison
 from shared.providers.email.mime import Head
@@ -48,10 +48,11 @@ def mailgun_items(body: bytes, headers: Mapping[str, str]) -> Sequence[AnyItem]:
 def _mail(body: bytes, form: dict[str, Field]) -> ReceivedMail:
     raw = form.get(RAW_FIELD)
     mail = read_raw(raw.data(body), f"{RAW_FIELD}!") if raw is not None else _parsed(body, form)
-    recipient = _text(body, form, "recipient")
     return replace(
         mail,
-        envelope_recipients=tuple(filter(None, (normal_address(recipient.split(",", 1)[0]),))),
+        envelope_recipients=normal_addresses(_text(body, form, "recipient")[:65_536].split(",")),
+        recipients_path="/recipient",
+        null_sender="sender" in form and _text(body, form, "sender").strip() in ("", "<>"),
         received_at_ms=seconds_ms(_text(body, form, "timestamp")),
         verdicts=Verdicts(
             spf=mail.head.first("x-mailgun-spf"),
@@ -134,7 +135,7 @@ def _stored(body: bytes, form: dict[str, Field]) -> tuple[Media, ...]:
             url=exact_text(text(entry, "url"), MAX_URL_CHARACTERS),
             mime_type=clean_text(text(entry, "content-type"), 128),
             filename=harmless_filename(text(entry, "name")),
-            size_bytes=entry.get("size") if type(entry.get("size")) is int else None,
+            size_bytes=plausible_size(entry.get("size")),
         )
         for entry in entries[:MAX_ATTACHMENTS]
     )

@@ -19,8 +19,8 @@ from shared.domain.items import AnyItem
 from shared.providers.cleaning import exact_text
 from shared.providers.documents import Malformed, decode_object
 from shared.providers.email.bodies import decoded
-from shared.providers.email.decoding import normal_address
-from shared.providers.email.filenames import harmless_filename
+from shared.providers.email.decoding import normal_addresses
+from shared.providers.email.filenames import harmless_filename, plausible_size
 from shared.providers.email.items import items_of, poison
 from shared.providers.email.mime import Head
 from shared.providers.email.moments import iso_ms
@@ -106,7 +106,8 @@ def _mail(inbound: Inbound) -> ReceivedMail:
     spam = given.get("x-spam-status", "").split(",", 1)[0].strip().lower()
     return replace(
         mail,
-        envelope_recipients=tuple(filter(None, (normal_address(inbound.OriginalRecipient),))),
+        envelope_recipients=normal_addresses((inbound.OriginalRecipient or "",)),
+        delivery=exact_text(inbound.MessageID),
         verdicts=Verdicts(
             spf=given.get("received-spf", "").split(" ", 1)[0] or None,
             spam={"yes": "fail", "no": "pass"}.get(spam),
@@ -152,7 +153,7 @@ def _file(index: int, file: Attachment) -> Media:
     return Media(
         mime_type=_type(file),
         filename=harmless_filename(file.Name),
-        size_bytes=file.ContentLength,
+        size_bytes=plausible_size(file.ContentLength),
         raw_part=f"/Attachments/{index}/Content",
         content_id=content_id,
         inline=content_id is not None,

@@ -25,10 +25,11 @@ _WROTE_BEGINS = re.compile(
     re.IGNORECASE,
 )
 _ORIGINAL = re.compile(
-    r"\s*(?:[-_]{2,}\s*)?(?:original message|original appointment|mensagem original|mensaje original|message d'origine"
-    r"|messaggio originale|urspr[üu]ngliche nachricht|reply above this line|responda acima desta linha)\s*[-_]{0,}\s*$",
+    r"\s*(?:[-_#]{2,}\s*)?(?:original message|original appointment|mensagem original|mensaje original|message d'origine"
+    r"|messaggio originale|urspr[üu]ngliche nachricht|reply above this line|responda acima desta linha)\s*[-_#]{0,}\s*$",
     re.IGNORECASE,
 )
+_RULED = re.compile(r"\s*[-_#]{2,}|.*[-_#]{2,}\s*$")  # rules around it: else these are words that may end somebody's sentence
 _FORWARDED = re.compile(
     r"\s*(?:[-_]{2,}\s*)?(?:forwarded message|begin forwarded message|mensagem encaminhada|mensaje reenviado|message transféré"
     r"|weitergeleitete nachricht)\s*:?\s*[-_]{0,}\s*$",
@@ -39,6 +40,7 @@ _HEADER_LINE = re.compile(
     r"|subject|assunto|asunto|betreff|objet|oggetto)\s*:\*?\s+\S",
     re.IGNORECASE,
 )
+_SUBJECT_LINE = re.compile(r"\s*\*?(?:subject|assunto|asunto|betreff|objet|oggetto)\s*:", re.IGNORECASE)
 _SENDER_LINE = re.compile(r"\s*\*?(?:from|de|von|da)\s*:\*?\s+\S", re.IGNORECASE)
 _RULE = re.compile(r"\s*[_-]{10,}\s*$")
 
@@ -70,7 +72,7 @@ def _begin_of_quotation(lines: list[str]) -> int | None:
     for index, line in enumerate(lines):
         if _FORWARDED.match(line[:_MAX_LINE]):
             return None
-        if _ORIGINAL.match(line[:_MAX_LINE]) or _begins_header_block(lines, index):
+        if _begins_original(lines, index) or _begins_header_block(lines, index):
             return _without_rule(lines, index)
         if _QUOTED.match(line) or _attribution_ends(lines, index) is not None:
             return index if _only_quotation_follows(lines, index) or not _written_before(lines, index) else None
@@ -107,11 +109,27 @@ def _only_quotation_follows(lines: list[str], index: int) -> bool:
     return all(not line.strip() or _QUOTED.match(line) for line in lines[behind if behind is not None else index :])
 
 
+def _begins_original(lines: list[str], index: int) -> bool:
+    """A line that says so, between rules, or with quotation below it."""
+    line = lines[index][:_MAX_LINE]
+    if not _ORIGINAL.match(line):
+        return False
+    following = next((below for below in range(index + 1, min(index + 4, len(lines))) if lines[below].strip()), index)
+    return _RULED.match(line) is not None or _QUOTED.match(lines[following]) is not None or _begins_header_block(lines, following)
+
+
 def _begins_header_block(lines: list[str], index: int) -> bool:
-    """`From:` and at least two more lines of a mail's head, as Outlook puts above what it quotes."""
+    """`From:` and at least two more lines of a mail's head, as Outlook puts above what it quotes.
+
+    In Portuguese and Spanish `De:`, `Para:` and `Data:` are also how somebody asks for a journey, so an address or a subject
+    has to be among them.
+    """
     if not _SENDER_LINE.match(lines[index][:_MAX_LINE]):
         return False
-    return sum(_HEADER_LINE.match(line[:_MAX_LINE]) is not None for line in lines[index : index + 6]) >= 3
+    block = [line[:_MAX_LINE] for line in lines[index : index + 6]]
+    if sum(_HEADER_LINE.match(line) is not None for line in block) < 3:
+        return False
+    return "@" in block[0] or any(_SUBJECT_LINE.match(line) for line in block)
 
 
 def _without_rule(lines: list[str], index: int) -> int:

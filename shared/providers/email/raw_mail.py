@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from shared.domain.content import Media
 from shared.providers.cleaning import MAX_ID_CHARACTERS, clean_text, exact_text
 from shared.providers.contract import UnparseableBody
-from shared.providers.email.bodies import decoded, decoded_size, part_text, transfer_encoding
-from shared.providers.email.decoding import unstructured
+from shared.providers.email.bodies import decoded, decoded_size, transfer_encoding
 from shared.providers.email.filenames import harmless_filename
-from shared.providers.email.mime import Head, MimePart, scan
+from shared.providers.email.mime import MimePart, scan
 from shared.providers.email.received import MAX_ATTACHMENTS, ReceivedMail
 from shared.providers.email.reports import ENCLOSED_TYPES
+from shared.providers.email.texts import Texts, filename_of, is_text
 
 _MAX_ENCLOSED_BYTES = 131_072
-_MAX_TEXT_PARTS = 20
+_MAX_ENCLOSED = 10
 _KNOWN_HEADERS = (
     "from",
     "to",
@@ -41,46 +41,27 @@ def read_raw(body: bytes, prefix: str = "") -> ReceivedMail:
     root = scan(body)
     if not any(name in root.head for name in _KNOWN_HEADERS):
         raise UnparseableBody("not a mail")
-    texts: list[str] = []
-    html: str | None = None
     html_part: str | None = None
     attachments: list[Media] = []
     enclosed: list[tuple[str, bytes]] = []
     for leaf in root.leaves():
-        if leaf.content_type in ENCLOSED_TYPES:
+        if leaf.content_type in ENCLOSED_TYPES and len(enclosed) < _MAX_ENCLOSED:
             data = body[leaf.start : min(leaf.end, leaf.start + _MAX_ENCLOSED_BYTES)]
             enclosed.append((leaf.content_type, decoded(data, transfer_encoding(leaf))))
-        if _is_text(leaf, "text/html"):
-            if html_part is None:
-                html, html_part = part_text(body, leaf), f"{prefix}{leaf.number}"
-        elif _is_text(leaf, "text/plain"):
-            if len(texts) < _MAX_TEXT_PARTS and not (texts and leaf.parent_type == "multipart/alternative"):
-                texts.append(part_text(body, leaf))
-        elif len(attachments) < MAX_ATTACHMENTS:
+        if is_text(leaf, "text/plain"):
+            continue
+        if html_part is None and is_text(leaf, "text/html"):
+            html_part = f"{prefix}{leaf.number}"
+        elif len(attachments) < MAX_ATTACHMENTS:  # also further parts of HTML: they are shown after the first
             attachments.append(_media(body, leaf, prefix))
-    text = "\n".join(part.strip("\n") for part in texts)
+    text = "\n".join(part.strip("\n") for part in Texts(body).of(root))
     return ReceivedMail(
         head=root.head,
         text=text or None,
-        html=html if not text.strip() else None,
         html_part=html_part,
         attachments=tuple(attachments),
-        enclosed=tuple(enclosed[:10]),
+        enclosed=tuple(enclosed),
     )
-
-
-def _is_text(leaf: MimePart, wanted: str) -> bool:
-    """Part of what is to be read: no file by its disposition or its name."""
-    if leaf.content_type != wanted:
-        return False
-    disposition = (leaf.head.first("content-disposition") or "").split(";", 1)[0].strip().lower()
-    return disposition != "attachment" and filename_of(leaf.head) is None
-
-
-def filename_of(head: Head) -> str | None:
-    """The name of a part's file as stated: RFC 2231, or RFC 2047 words as many programs write them all the same."""
-    stated = head.parameter("content-disposition", "filename") or head.parameter("content-type", "name")
-    return unstructured(stated, 4_096)
 
 
 def _media(body: bytes, leaf: MimePart, prefix: str) -> Media:
@@ -95,7 +76,8 @@ def _media(body: bytes, leaf: MimePart, prefix: str) -> Media:
         size_bytes=decoded_size(body, leaf),
         raw_part=f"{prefix}{leaf.number}",
         content_id=exact_text(content_id, MAX_ID_CHARACTERS),
-        inline=disposition == "inline" or (disposition != "attachment" and leaf.parent_type == "multipart/related"),
+        inline=disposition == "inline"
+        or (disposition != "attachment" and (leaf.parent_type == "multipart/related" or is_text(leaf, "text/html"))),
     )
 
 

@@ -59,10 +59,11 @@ class Verdicts:
 class ReceivedMail:
     """A mail as one dialect tells it. `head` has all headers; what a dialect gives in better form stands beside it.
 
-    `html` is the source where there is no plain text. `enclosed`: (content type, beginning of its bytes) of the parts that a
+    `html` is the source where there is no `text`. `enclosed`: (content type, beginning of its bytes) of the parts that a
     report consists of. `envelope_recipients`: addresses of ours that got it, best first. `sent`: from our own Sent folder.
-    `once`: what repeats of this delivery share, where that must not be the mail's own id. `left_out`: where the content
-    lies instead (a provider's word).
+    `once`: what repeats of this delivery share, where that must not be the mail's own id. `delivery`: the provider's id of it,
+    which names a mail that has none of its own. `null_sender`: came with an empty envelope sender. `left_out`: where the
+    content lies instead (a provider's word). `recipients_path`: where the list of envelope recipients stood.
     """
 
     head: Head
@@ -77,6 +78,9 @@ class ReceivedMail:
     verdicts: Verdicts = Verdicts()
     sent: bool = False
     once: str | None = None
+    delivery: str | None = None
+    null_sender: bool = False
+    recipients_path: str = ""
     left_out: Unsupported | None = None
 
     @property
@@ -114,8 +118,9 @@ def message_item(mail: ReceivedMail) -> MessageItem:
     if person is None:
         raise Malformed("recipient_missing" if mail.sent else "sender_missing")
     subject = unstructured(head.first("subject"), _MAX_SUBJECT_CHARACTERS)
-    content = _content(mail, subject, sender, listed)
-    identity = message_id(head.first("message-id")) or _digest(mail, content)
+    plain = mail.text if mail.text and mail.text.strip() else text_of_html(mail.html) if mail.html else ""
+    content = _content(mail, plain, subject, listed)
+    identity = message_id(head.first("message-id")) or mail.delivery or _digest(mail, plain)
     written_by = sender.address if sender is not None else ""
     return MessageItem(
         path=mail.path,
@@ -133,9 +138,8 @@ def message_item(mail: ReceivedMail) -> MessageItem:
     )
 
 
-def _content(mail: ReceivedMail, subject: str | None, sender: MailAddress | None, to: tuple[MailAddress, ...]) -> Content:
-    head, verdicts = mail.head, mail.verdicts
-    plain = mail.text if mail.text and mail.text.strip() else text_of_html(mail.html) if mail.html else ""
+def _content(mail: ReceivedMail, plain: str, subject: str | None, to: tuple[MailAddress, ...]) -> Content:
+    head, verdicts, sender = mail.head, mail.verdicts, mail.sender
     split = split_quotation(plain[:_MAX_SPLIT_CHARACTERS])
     references = message_ids(head.first("references"))
     answered = message_ids(head.first("in-reply-to"))
@@ -155,7 +159,9 @@ def _content(mail: ReceivedMail, subject: str | None, sender: MailAddress | None
             bcc=tuple(_short(entry) for entry in addresses(head.all("bcc"), MAX_OTHERS)),
             reply_to=tuple(_short(entry) for entry in addresses(head.all("reply-to"), MAX_OTHERS)),
             envelope_recipient=mail.envelope_recipients[0] if mail.envelope_recipients else None,
-            auto_submitted=auto_submitted(head, sender.address if sender is not None else None, subject),
+            auto_submitted=auto_submitted(
+                head, sender.address if sender is not None else None, subject, null_sender=mail.null_sender
+            ),
             spf=_word(verdicts.spf),
             dkim=_word(verdicts.dkim),
             dmarc=_word(verdicts.dmarc),
@@ -179,10 +185,16 @@ def _answered(head: Head) -> str | None:
     return answered[0] if answered else None
 
 
-def _digest(mail: ReceivedMail, content: Content) -> str:
-    """An id for a mail without one: the same for every copy of it."""
+def _digest(mail: ReceivedMail, plain: str) -> str:
+    """An id for a mail without one: the same for every copy of it, and another for another mail.
+
+    Machines send the same words again and again, some without a date: then when it was received tells them apart.
+    """
     parts = [mail.head.first(name) or "" for name in ("date", "from", "to", "subject")]
-    text = "\x00".join((*parts, content.text or "", *(media.filename or "" for media in content.attachments)))
+    if not parts[0]:
+        parts += [(mail.head.first("received") or ""), str(mail.received_at_ms or "")]
+    parts += [text for media in mail.attachments for text in (media.filename or "", str(media.size_bytes))]
+    text = "\x00".join((*parts, plain))
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from shared.domain.enums import AliasKind, ConnectorEventName, DeliveryStatus, WebhookEvent
 from shared.domain.items import Alias, AnyItem, ConnectorEventItem, ReceiptItem
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, clean_text
+from shared.providers.email.automatic import auto_submitted
 from shared.providers.email.bounces import enhanced_status, error_class
 from shared.providers.email.decoding import addresses, date_ms, message_id, message_ids, normal_address, unstructured
 from shared.providers.email.mime import Head, read_head
@@ -33,7 +34,9 @@ _ACTIONS = {
 
 
 def report_items(mail: ReceivedMail) -> list[AnyItem]:
-    """The receipts and events of a report; empty if the mail is none."""
+    """The receipts and events of a report; empty if the mail is none, or one that we sent ourselves."""
+    if mail.sent:  # a confirmation of reading from our own Sent folder speaks about the other one's mail
+        return []
     kind = mail.head.content_type()
     if kind == "multipart/report":
         for stated, data in mail.enclosed:
@@ -43,9 +46,16 @@ def report_items(mail: ReceivedMail) -> list[AnyItem]:
                 return [_disposition(mail, data)]
             if stated == FEEDBACK_TYPE:
                 return [_complaint(mail, data)]
-    if mail.head.first("x-failed-recipients") and not mail.sent:
+    if mail.head.first("x-failed-recipients") and _from_a_machine(mail):
         return list(_exim(mail))
     return []
+
+
+def _from_a_machine(mail: ReceivedMail) -> bool:
+    """Anybody may write a header; a letter must not go away because of one."""
+    sender = mail.sender
+    said = auto_submitted(mail.head, sender.address if sender is not None else None, None, null_sender=mail.null_sender)
+    return said in ("auto-generated", "auto-replied", "null_sender")
 
 
 def _delivery(mail: ReceivedMail, data: bytes) -> Iterator[AnyItem]:
@@ -128,7 +138,8 @@ def _disposition(mail: ReceivedMail, data: bytes) -> AnyItem:
 def _complaint(mail: ReceivedMail, data: bytes) -> AnyItem:
     head = next(_groups(data), Head([]))
     returned = _returned(mail)
-    values = {"feedback_type": (head.first("feedback-type") or "").strip().lower()}
+    recipient = normal_address((head.first("original-rcpt-to") or "").removeprefix("rfc822;"))
+    values = {"feedback_type": (head.first("feedback-type") or "").strip().lower(), "recipient": recipient or ""}
     return _event(mail, "complaint", message_id(returned.first("message-id")), values, "")
 
 

@@ -19,7 +19,7 @@ from shared.domain.items import AnyItem
 from shared.providers.cleaning import exact_text
 from shared.providers.contract import UnparseableBody
 from shared.providers.documents import Malformed, at_most_max_items
-from shared.providers.email.decoding import normal_address
+from shared.providers.email.decoding import normal_addresses
 from shared.providers.email.filenames import harmless_filename
 from shared.providers.email.forms import Field, read_form
 from shared.providers.email.items import items_of, poison
@@ -73,7 +73,9 @@ def _mail(body: bytes, form: dict[str, Field]) -> ReceivedMail:
     dkim = _text(body, form, "dkim")  # {@example.com : pass}
     return replace(
         mail,
-        envelope_recipients=tuple(filter(None, (normal_address(address) for address in texts(envelope.get("to"))))),
+        envelope_recipients=normal_addresses(texts(envelope.get("to"))),
+        recipients_path="/envelope/to",
+        null_sender=envelope.get("from") in ("", "<>"),
         verdicts=Verdicts(spf=_text(body, form, "SPF"), dkim=dkim.rpartition(":")[2].strip(" {}")),
     )
 

@@ -16,10 +16,10 @@ from typing import Any
 from shared.domain.content import Unsupported
 from shared.domain.enums import ConnectorEventName, DeliveryStatus, HealthStatus
 from shared.domain.items import AnyItem
-from shared.providers.cleaning import MAX_ID_CHARACTERS, clean_text
+from shared.providers.cleaning import MAX_ID_CHARACTERS, clean_text, exact_text
 from shared.providers.contract import UnparseableBody
 from shared.providers.documents import Malformed, at_most_max_items, decode_object
-from shared.providers.email.decoding import normal_address
+from shared.providers.email.decoding import normal_addresses
 from shared.providers.email.items import items_of, poison
 from shared.providers.email.mime import Head
 from shared.providers.email.moments import iso_ms
@@ -112,7 +112,10 @@ def _mail(notification: _Notification) -> ReceivedMail:
     return replace(
         mail,
         path="/Message",
-        envelope_recipients=tuple(filter(None, (normal_address(address) for address in texts(seen.get("recipients"))))),
+        envelope_recipients=normal_addresses(texts(seen.get("recipients"))),
+        recipients_path="/Message/receipt/recipients",
+        null_sender=text(about, "source") in ("", "<>"),
+        delivery=exact_text(text(about, "messageId")),
         received_at_ms=iso_ms(text(about, "timestamp")) or notification.time_ms,
         verdicts=Verdicts(**verdict),
     )
