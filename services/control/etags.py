@@ -12,7 +12,7 @@ from services.control.views import View
 def tag_of(view: View) -> str:
     """A strong tag of what people can change; times that move with the traffic are left out of it."""
     seen = view.model_dump(mode="json", exclude=set(view.VOLATILE))
-    digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([seen, view.unseen], sort_keys=True).encode()).hexdigest()
     return f'"{digest[:32]}"'
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from shared.adapters.tables import (
     AuditLog,
@@ -43,6 +43,12 @@ class View(BaseModel):
     model_config = ConfigDict(from_attributes=True)
     TABLE: ClassVar[type[Base]]
     VOLATILE: ClassVar[frozenset[str]] = frozenset()
+    _unseen: str = PrivateAttr("")  # state that is not shown, but that a change must not overwrite unseen
+
+    @property
+    def unseen(self) -> str:
+        """Goes into the entity tag, not into the answer."""
+        return self._unseen
 
     @classmethod
     def of(cls, row: Any) -> Self:
@@ -148,7 +154,9 @@ class WebhookView(View):
     def of(cls, row: Any) -> Self:
         """Of `segredo` only whether there is one."""
         values = {name: getattr(row, name) for name in cls.model_fields if name != "has_secret"}
-        return cls.model_validate({**values, "has_secret": bool(row.segredo)})
+        view = cls.model_validate({**values, "has_secret": bool(row.segredo)})
+        view._unseen = row.segredo or ""  # sealed text
+        return view
 
 
 class FallbackView(View):

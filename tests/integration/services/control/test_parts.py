@@ -1,0 +1,121 @@
+"""Capabilities, tokens, webhooks and providers over HTTP."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import jsonschema
+import pytest
+
+from shared.domain.enums import ConnectorStatus
+from shared.domain.identity import Permission
+from shared.providers import PROVIDERS, provider_of
+from tests.integration.services.control.scene import Scene, code_of
+
+CANARY = "canary-0000000000000000"
+SECRET = {"use": "sign", "value": CANARY}
+
+
+@pytest.mark.req(28, 60)
+def test_capabilities_are_the_preset_until_changed_by_hand(scene: Scene) -> None:
+    connector = scene.connector()
+    rows = scene.get(f"connectors/{connector['id']}/capabilities").json()["items"]
+    preset = {one.feature: one.enabled for one in provider_of("whatsapp_official").capabilities}
+    assert {row["feature"]: row["enabled"] for row in rows} == {row["feature"]: preset.get(row["feature"], False) for row in rows}
+    assert len(rows) == 6
+    path = f"connectors/{connector['id']}/capabilities/templates"
+    before = scene.get(path).json()
+    changed = scene.change(path, {"enabled": not before["enabled"]}).json()
+    assert changed == {**before, "enabled": not before["enabled"]}
+    assert scene.change(path, {"enabled": True, "constraints": {"per_minute": 20}}).json()["constraints"] == {"per_minute": 20}
+    assert code_of(scene.call("PATCH", path, json={"enabled": True})) == (428, "precondition_required")
+    assert code_of(scene.get(f"connectors/{connector['id']}/capabilities/sms")) == (422, "invalid_input")
+
+
+@pytest.mark.req(2, 31, 33)
+def test_a_token_goes_in_and_never_comes_out(scene: Scene) -> None:
+    connector = scene.connector()["id"]
+    path = f"connectors/{connector}/tokens"
+    soon = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).isoformat()
+    first = scene.post(path, {"kind": "access_token", "value": CANARY, "metadata": {"scopes": ["a"]}})
+    second = scene.post(path, {"kind": "access_token", "value": CANARY + "2", "expires_at": soon})
+    listed = scene.get(path)
+    assert [item["id"] for item in listed.json()["items"]] == [first.json()["id"], second.json()["id"]]
+    assert (first.json()["expires_at"], first.json()["metadata"]) == (None, {"scopes": ["a"]})
+    audit = scene.get("audit-log?limit=200")
+    read = scene.get(f"tokens/{first.json()['id']}")
+    assert not any("canary" in answer.text or "fingerprint" in answer.text for answer in (first, second, listed, read))
+    assert "canary" not in audit.text
+    described = scene.change(f"tokens/{first.json()['id']}", {"metadata": {"scopes": ["a", "b"]}})
+    assert described.json()["metadata"] == {"scopes": ["a", "b"]}
+    assert scene.change(f"tokens/{first.json()['id']}", method="DELETE").status_code == 204
+    assert [item["id"] for item in scene.get(path).json()["items"]] == [second.json()["id"]]
+
+
+@pytest.mark.req(31, 33, 56)
+def test_what_is_no_token_is_refused(scene: Scene) -> None:
+    connector = scene.connector()["id"]
+    path = f"connectors/{connector}/tokens"
+    assert code_of(scene.post(path, {"kind": "password", "value": "x"})) == (422, "invalid_input")
+    assert code_of(scene.post(path, {"kind": "secret", "value": " "})) == (422, "token_empty")
+    refused = scene.post(path, {"kind": "secret", "value": CANARY, "expires_at": "2026-01-01T00:00:00"})
+    assert code_of(refused) == (422, "invalid_input")
+    assert refused.json()["errors"][0]["pointer"] == "/expires_at"
+    assert "canary" not in scene.post(path, {"kind": "secret", "value": [CANARY]}).text
+    token = scene.made(path, {"kind": "access_token", "value": CANARY})["id"]
+    scene.management.check(connector)
+    scene.management.status(connector, ConnectorStatus.ACTIVE)
+    assert code_of(scene.change(f"tokens/{token}", method="DELETE")) == (409, "token_missing")
+
+
+@pytest.mark.req(2, 76)
+def test_secrets_need_a_right_of_their_own(scene: Scene) -> None:
+    connector = scene.connector()["id"]
+    manager = scene.tokens.issue(scene.management.tenant, Permission.READ, Permission.MANAGE)
+    webhook = {"evento": "message_in", "url": "https://edge.example.org/w"}
+    tokens, webhooks = f"connectors/{connector}/tokens", f"connectors/{connector}/webhooks"
+    assert code_of(scene.post(tokens, {"kind": "secret", "value": CANARY}, token=manager)) == (403, "forbidden")
+    assert code_of(scene.post(webhooks, {**webhook, "secrets": [SECRET]}, token=manager)) == (403, "forbidden")
+    made = scene.post(webhooks, {**webhook, "status": "disabled"}, token=manager)
+    assert made.status_code == 201
+    path = f"webhooks/{made.json()['id']}/secrets"
+    assert code_of(scene.call("PUT", path, json={"secrets": [SECRET]}, token=manager)) == (403, "forbidden")
+    assert code_of(scene.get("audit-log", token=manager)) == (403, "forbidden")
+
+
+@pytest.mark.req(2, 35, 65)
+def test_an_active_webhook_has_a_secret_that_nobody_reads(scene: Scene) -> None:
+    connector = scene.connector()["id"]
+    path = f"connectors/{connector}/webhooks"
+    body = {"evento": "message_in", "url": "https://edge.example.org/w"}
+    assert code_of(scene.post(path, body)) == (409, "segredo_missing")
+    made = scene.post(path, {**body, "secrets": [SECRET]})
+    assert (made.status_code, made.json()["has_secret"], made.json()["status"]) == (201, True, "active")
+    assert "canary" not in made.text + scene.get(path).text
+    assert code_of(scene.post(path, {**body, "secrets": [SECRET]})) == (409, "webhook_exists")
+    one = f"webhooks/{made.json()['id']}"
+    tag = scene.get(one).headers["ETag"]
+    rotated = {"secrets": [SECRET, {"use": "sign", "value": CANARY + "new"}]}
+    assert scene.call("PUT", f"{one}/secrets", json=rotated, headers={"If-Match": tag}).status_code == 200
+    again = scene.call("PUT", f"{one}/secrets", json=rotated, headers={"If-Match": tag})
+    assert code_of(again) == (412, "precondition_failed")
+    assert code_of(scene.change(one, {"url": "ftp://x"})) == (422, "url_invalid")
+    assert scene.change(one, {"status": "disabled"}).json()["status"] == "disabled"
+    assert scene.change(one, method="DELETE").status_code == 204
+    assert scene.get(path).json()["items"] == []
+
+
+@pytest.mark.req(14, 87)
+@pytest.mark.parametrize("tipo", [provider.tipo.value for provider in PROVIDERS])
+def test_a_providers_schema_is_that_of_its_own_models(scene: Scene, tipo: str) -> None:
+    schema = scene.get(f"providers/{tipo}/schema").json()
+    for part in ("connector", "account"):
+        jsonschema.Draft202012Validator.check_schema(schema[part])
+        assert schema[part]["additionalProperties"] is False
+    assert schema == provider_of(tipo).settings.schema()
+    assert scene.get(f"providers/{tipo}").json()["tipo"] == tipo
+
+
+def test_the_reserved_type_has_no_schema(scene: Scene) -> None:
+    assert code_of(scene.get("providers/future/schema")) == (422, "tipo_reserved")
+    assert {item["tipo"] for item in scene.get("providers").json()} == {provider.tipo.value for provider in PROVIDERS}
