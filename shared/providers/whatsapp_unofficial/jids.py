@@ -85,7 +85,8 @@ def _all_aliases(*addresses: str) -> tuple[Alias, ...]:
         if jid is None:
             continue
         if jid.is_phone:
-            phones.extend(alias for alias in phone_aliases(jid.user) if alias not in phones)
+            found = phone_aliases(jid.user)
+            phones.extend([alias for alias in found if alias not in phones] if phones else found)
         elif jid.is_lid and (alias := Alias(kind=AliasKind.LID, value=jid.user)) not in lids:
             lids.append(alias)
     return (*phones, *lids)
