@@ -7,9 +7,8 @@ restart; a producer whose transaction failed in an unclear way is rebuilt, which
 
 from __future__ import annotations
 
-import uuid
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -18,20 +17,23 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
-    Message,
     Producer,
-    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from shared.adapters.bounded_call import Overdue, call_bounded
 from shared.adapters.kafka import KAFKA_LOGGER, client_config
+from shared.adapters.transaction_parts import OutMessage, RawMessage, WorkerIdentity, raw_message, topic_incarnation
 from shared.domain.errors import ChannelsError, ConfigError, Fenced, InvalidInput, Unavailable
+
+__all__ = ["Aborted", "OutMessage", "RawMessage", "TransactionalWorker", "WorkerIdentity"]
 
 _log = structlog.get_logger()
 _CHUNK = 256
 _OVERDUE_SECONDS = 15.0  # beyond the call's own limit of 10 s, which it does not always keep
+_OFFSETS_SECONDS = 6.0  # the same for the call that is known to hang when the broker has just come back
+_DOUBT_SECONDS = 120.0  # a fencing so soon after Kafka was away may be our own doing; but only once
+_CLOSE_SECONDS = 5.0
 _GONE = (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL)
 
 
@@ -40,43 +42,6 @@ class Aborted(ChannelsError):
 
     code = "transaction_aborted"
     retryable = True
-
-
-@dataclass(frozen=True, slots=True)
-class RawMessage:
-    """One consumed record; a null value comes as empty bytes."""
-
-    partition: int
-    offset: int
-    key: bytes
-    value: bytes
-    traceparent: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class OutMessage:
-    """One record to write, topic by its full name."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    headers: Sequence[tuple[str, str | bytes | None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerIdentity:
-    """Who this worker is: names the group member and the transactional id, both stable per slot."""
-
-    bootstrap: str
-    group: str
-    slot: int
-    session_timeout_ms: int = 10_000
-    transaction_timeout_ms: int = 10_000
-
-    @property
-    def name(self) -> str:
-        """Client id, static member id and transactional id in one."""
-        return f"{self.group}-{self.slot}"
 
 
 class TransactionalWorker:
@@ -90,6 +55,9 @@ class TransactionalWorker:
         self._assigned: set[int] = set()
         self._new: set[int] = set()
         self._joined = False
+        self._away_at = float("-inf")  # when Kafka was last out of reach
+        self._built_at = float("-inf")
+        self._rejoined_at = float("-inf")
 
     @property
     def assigned(self) -> frozenset[int]:
@@ -110,7 +78,10 @@ class TransactionalWorker:
     def start(self) -> None:
         """Join the group and fence an earlier process of this slot. Raises Unavailable."""
         self._build_producer()
-        config = client_config(self._identity.bootstrap, self._identity.name) | {
+        self._join()
+
+    def _join(self) -> None:
+        config: dict[str, Any] = client_config(self._identity.bootstrap, self._identity.name) | {
             "group.id": self._identity.group,
             "group.instance.id": self._identity.name,
             "enable.auto.commit": False,
@@ -121,6 +92,7 @@ class TransactionalWorker:
             "heartbeat.interval.ms": max(200, self._identity.session_timeout_ms // 5),
             "queued.max.messages.kbytes": 65_536,
             "fetch.wait.max.ms": 50,
+            "error_cb": self._on_error,
         }
         self._consumer = Consumer(config, logger=KAFKA_LOGGER)
         self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
@@ -144,8 +116,10 @@ class TransactionalWorker:
                 error = message.error()
                 if error is not None:
                     self._judge(error)
+                    if self._consumer is not consumer:  # joined anew: whatever came before is fetched again
+                        return []
                 elif message.partition() in self._assigned:
-                    raw = _raw(message)
+                    raw = raw_message(message)
                     size += len(raw.value)
                     messages.append(raw)
             if len(messages) >= limit or size > limit_bytes:
@@ -177,9 +151,12 @@ class TransactionalWorker:
     def commit(self, messages: Sequence[OutMessage], offsets: Mapping[int, int]) -> None:
         """Write `messages` and move the group to `offsets` in one transaction.
 
-        Raises Aborted (nothing of it is visible: rewind and do it again), InvalidInput (the same, but again would not help:
-        a message is too large).
+        Raises Aborted (nothing of it is visible: rewind and do it again), Unavailable (the same), InvalidInput (the same, but
+        again would not help: a message is too large).
         """
+        if self._away_at > self._built_at:  # it would look for the group's coordinator in vain until the limit
+            self._producer = None
+            self._build_producer()
         producer = self._producer
         if producer is None:
             raise Aborted("the producer was lost")
@@ -189,7 +166,7 @@ class TransactionalWorker:
                 self._produce(producer, message)
             positions = [TopicPartition(self._topic, partition, offset) for partition, offset in sorted(offsets.items())]
             group = self._need_consumer().consumer_group_metadata()
-            call_bounded(lambda: producer.send_offsets_to_transaction(positions, group, 10), _OVERDUE_SECONDS)
+            call_bounded(lambda: producer.send_offsets_to_transaction(positions, group, 5), _OFFSETS_SECONDS)
             self._commit_transaction(producer)
         except Overdue as error:
             self._producer = None  # the next one, under the same id, fences it
@@ -278,16 +255,20 @@ class TransactionalWorker:
             "compression.type": "lz4",
             "queue.buffering.max.messages": 100_000,
         }
-        producer = Producer(config)
+        producer = Producer(config, logger=KAFKA_LOGGER)
+        began = time.monotonic()
         try:
             producer.init_transactions(15)
         except KafkaException as error:
             raise Unavailable(f"Kafka: {error.args[0].name()}") from error
-        self._producer = producer
+        self._producer, self._built_at = producer, began
 
     def _judge(self, error: KafkaError) -> None:
         code = error.code()
         if code in _GONE or (error.fatal() and code != KafkaError._MAX_POLL_EXCEEDED):
+            if self._may_be_own_doing():
+                self._rejoin(error)
+                return
             raise Fenced(f"{self._identity.name}: {error.name()}: another process has this slot")
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise ConfigError(
@@ -297,6 +278,33 @@ class TransactionalWorker:
             _log.warning("topic_missing", topic=self._topic, mend="channels topics apply")
         else:
             _log.warning("consume_error", error=error.name())
+
+    def _may_be_own_doing(self) -> bool:
+        """A static member whose session ended while Kafka was away can fence itself with the requests of its two lives.
+
+        https://github.com/confluentinc/librdkafka/issues/3437. A real twin in this slot fences us again, and then we go.
+        """
+        now = time.monotonic()
+        return now - self._away_at < _DOUBT_SECONDS and now - self._rejoined_at > _DOUBT_SECONDS
+
+    def _rejoin(self, error: KafkaError) -> None:
+        """A new member in the old one's place, as a restart of the process would make it."""
+        _log.warning("rejoining", cause=error.str())
+        self._rejoined_at = time.monotonic()
+        old, self._consumer = self._consumer, None
+        if old is not None:
+            try:
+                call_bounded(old.close, _CLOSE_SECONDS)
+            except (Overdue, KafkaException, RuntimeError) as failure:
+                _log.warning("consumer_abandoned", cause=str(failure))
+        self._assigned.clear()
+        self._new.clear()
+        self._joined = False
+        self._join()
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
+            self._away_at = time.monotonic()
 
     def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         added = {entry.partition for entry in partitions}
@@ -317,29 +325,3 @@ class TransactionalWorker:
         if self._consumer is None:
             raise Unavailable("the worker was not started")
         return self._consumer
-
-
-def _raw(message: Message) -> RawMessage:
-    traceparent: str | None = None
-    headers: Any = message.headers()
-    for name, value in headers or ():
-        if name == "traceparent" and value is not None:
-            traceparent = value.decode("ascii", "replace")
-    partition, offset = message.partition(), message.offset()
-    if partition is None or offset is None:
-        raise TypeError("a consumed record has a position")
-    return RawMessage(partition, offset, message.key() or b"", message.value() or b"", traceparent)
-
-
-def topic_incarnation(bootstrap: str, topic: str) -> str:
-    """The topic's id as a UUID: a re-created topic has another. Raises Unavailable, ConfigError (no such topic)."""
-    admin = AdminClient(dict(client_config(bootstrap, "topic-incarnation")))
-    try:
-        description = admin.describe_topics(TopicCollection([topic]), request_timeout=10)[topic].result(15)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise ConfigError(f"topic {topic} does not exist; run `channels topics apply`") from error
-        raise Unavailable(f"Kafka: {error.args[0].name()}") from error
-    high = description.topic_id.get_most_significant_bits() & (2**64 - 1)
-    low = description.topic_id.get_least_significant_bits() & (2**64 - 1)
-    return str(uuid.UUID(int=(high << 64) | low))

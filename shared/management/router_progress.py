@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from shared.adapters.kafka import full_name
 from shared.adapters.kafka_admin import KafkaAdmin
-from shared.adapters.kafka_transactions import topic_incarnation
 from shared.adapters.router_store import RouterStore
 from shared.adapters.topic_declarations import declarations
+from shared.adapters.transaction_parts import topic_incarnation
 from shared.domain.errors import NotFound
 from shared.domain.topics import Topic
 
