@@ -76,7 +76,7 @@ class Edge:
         if refusal is None and self.inflight >= self._parts.inflight_requests:
             refusal = decide.answer(caller.receiving, "busy", "inflight")
         exchange.caller = caller
-        if caller.receiving.answer_headers is not None:
+        if caller.particular and caller.receiving.answer_headers is not None:
             exchange.answer_headers = caller.receiving.answer_headers(decide.request_of(exchange, 0))
         return refusal or caller.receiving.max_body_bytes
 
@@ -86,8 +86,7 @@ class Edge:
 
     def handle(self, exchange: Exchange) -> None:
         """A whole request: at once if its connector is open and its body small."""
-        limits = exchange.caller.receiving.rate_limits
-        if limits and exchange.method not in _HANDSHAKES and self._limit(exchange, limits):
+        if exchange.caller.particular and self._limit(exchange, exchange.caller.receiving.rate_limits):
             return
         opened = self._parts.keys.ready(exchange.caller.connector)
         if opened is None or len(exchange.body) > LARGE_BODY_BYTES:
@@ -125,6 +124,8 @@ class Edge:
 
     def _limit(self, exchange: Exchange, limits: tuple[RateLimit, ...]) -> bool:
         """True if the request was one too many of its kind, and is answered."""
+        if not limits or exchange.method in _HANDSHAKES:
+            return False
         caller, parts = exchange.caller, self._parts
         address = parts.addresses.of(exchange.owner.peer, exchange.headers)
         request = decide.request_of(exchange, parts.clock.now_ms(), address)
@@ -145,8 +146,7 @@ class Edge:
         if not isinstance(verdict, Verified):
             exchange.respond(self._not_verified(caller, verdict, now_ms))
             return
-        limits = caller.receiving.verified_rate_limits
-        if limits and self._limit(exchange, limits):
+        if caller.particular and self._limit(exchange, caller.receiving.verified_rate_limits):
             return
         if self._callers.get(exchange.target) is not caller:
             self._remember(exchange.target, caller)

@@ -65,6 +65,7 @@ class Caller:
     settings: Mapping[str, Any] = field(init=False)
     certificates: Mapping[str, bytes] = field(init=False)
     methods: frozenset[str] = field(init=False)
+    particular: bool = field(init=False)  # this provider limits rates or wants headers on every answer; most do not
     record_key: bytes = field(init=False)
     record_origin: bytes = field(init=False)
     record_headers: tuple[tuple[str, bytes], ...] = field(init=False)
@@ -75,6 +76,7 @@ class Caller:
             receiving = replace(self.receiving, answers=self.receiving.answers_for(settings))
             object.__setattr__(self, "receiving", receiving)
         receiving = self.receiving
+        limited = bool(receiving.rate_limits or receiving.verified_rate_limits)
         origin = origin_of(connector.tenant_id, connector.connector_id, self.target.account_id)
         headers = fixed_event_headers(
             event_type=Topic.WEBHOOK_RECEIVED.value, source="/channels/ingest", subject=connector.connector_id
@@ -83,6 +85,7 @@ class Caller:
         object.__setattr__(self, "settings", settings)
         object.__setattr__(self, "certificates", _certificates_of(connector))
         object.__setattr__(self, "methods", receiving.methods | ({"GET"} if receiving.handshake is not None else set()))
+        object.__setattr__(self, "particular", limited or receiving.answer_headers is not None)
         object.__setattr__(self, "record_key", connector.connector_id.encode())
         object.__setattr__(self, "record_origin", origin)
         object.__setattr__(self, "record_headers", headers)
