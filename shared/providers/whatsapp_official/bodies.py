@@ -53,7 +53,9 @@ def _text(order: SendOrder) -> dict[str, Any]:
 def _media(order: SendOrder, uploaded: str | None) -> dict[str, Any]:
     media = order.content.media or refuse("a file is missing", "/content/media")
     value = _source(media, uploaded)
-    if order.kind in _CAPTIONED and media.caption:
+    if media.caption:
+        if order.kind not in _CAPTIONED:
+            refuse(f"{order.kind.value} has no caption", "/content/media/caption")
         value["caption"] = _within(media.caption, _MAX_CAPTION, "/content/media/caption")
     if order.kind is OutboundKind.DOCUMENT and media.filename:
         value["filename"] = media.filename

@@ -32,6 +32,10 @@ _WRAPPERS = {
     "documentWithCaptionMessage": False,
     "deviceSentMessage": False,
     "groupMentionedMessage": False,
+    "associatedChildMessage": False,
+    "botInvokeMessage": False,
+    "lottieStickerMessage": False,
+    "pollCreationMessageV4": False,
     "editedMessage": False,
     "viewOnceMessage": True,
     "viewOnceMessageV2": True,
@@ -58,6 +62,8 @@ def said(message: JsonObject, context: JsonObject, type_: str | None = None) -> 
     value = message.get(name) if name is not None else None
     if name is None or value is None:
         found = next((name for name in message if name not in _BESIDE), None)
+        if found is None and type_ in _BESIDE:  # keys that a group's member hands out: nobody said anything
+            return Said(kind=MessageKind.UNSUPPORTED, content=unsupported(type_), protocol=type_)
         return _with_context(MessageKind.UNSUPPORTED, unsupported(found or type_), context)
     if name == "conversation":
         value = {"text": text(message, "conversation")}

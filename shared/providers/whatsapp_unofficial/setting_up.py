@@ -118,6 +118,7 @@ def read_setup(answers: Mapping[str, ProviderAnswer], order: SetupOrder) -> Setu
     wanted = order.events or (EVOLUTION_EVENTS if dialect == "evolution" else WAHA_EVENTS)
     missing = [] if url == order.callback_url else ["callback_url"]
     missing += [] if enabled else ["enabled"]
+    missing += ["one_url"] if document.get("webhookByEvents") is True else []  # else Evolution appends the event's name
     missing += [f"event:{event}" for event in wanted if event not in events]
     return SetupState(registered_url=url, missing=tuple(missing), fault=fault)
 

@@ -108,6 +108,8 @@ def _number(order: SendOrder) -> str:
 def _media(order: SendOrder) -> tuple[str, JsonObject]:
     media, number = media_of(order), _number(order)
     source = media.link or in_base64(media)
+    if media.caption and (order.kind is OutboundKind.STICKER or media.voice):
+        refuse("a sticker or voice note has no caption", "/content/media/caption")
     if order.kind is OutboundKind.STICKER:
         return "sendSticker", {"number": number, "sticker": source}
     if order.kind is OutboundKind.AUDIO and media.voice:

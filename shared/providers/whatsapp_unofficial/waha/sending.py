@@ -119,6 +119,8 @@ def _file(order: SendOrder, chat: str) -> tuple[str, JsonObject]:
     file |= {"url": media.link} if media.link is not None else {"data": in_base64(media)}
     file |= {"filename": media.filename} if media.filename else {}
     if order.kind is OutboundKind.AUDIO and media.voice:
+        if media.caption:
+            refuse("a voice note has no caption", "/content/media/caption")
         return "sendVoice", {"chatId": chat, "file": file, "convert": True}
     caption = {"caption": media.caption} if media.caption else {}
     return operation, {"chatId": chat, "file": file, **caption}

@@ -75,7 +75,7 @@ class TestBodies:
             "caption": "nota",
             "filename": "nota.pdf",
         }
-        link = OutboundMedia(link="https://example.com/a.ogg", voice=True, caption="left out: audio has none")
+        link = OutboundMedia(link="https://example.com/a.ogg", voice=True)
         assert body(OutboundKind.AUDIO, content={"media": link})["audio"] == {"link": "https://example.com/a.ogg", "voice": True}
 
     def test_a_place_a_card_a_template_and_a_reaction(self) -> None:
@@ -167,6 +167,8 @@ class TestBodies:
             (OutboundKind.IMAGE, {"content": {"media": OutboundMedia()}}, "/content/media"),
             (OutboundKind.IMAGE, {"content": {"media": OutboundMedia(data=b"x")}}, "/content/media/mime_type"),
             (OutboundKind.IMAGE, {"content": {"media": OutboundMedia(link="l", caption="x" * 1025)}}, "/content/media/caption"),
+            (OutboundKind.AUDIO, {"content": {"media": OutboundMedia(link="l", caption="x")}}, "/content/media/caption"),
+            (OutboundKind.STICKER, {"content": {"media": OutboundMedia(link="l", caption="x")}}, "/content/media/caption"),
             (OutboundKind.REACTION, {}, "/target_provider_message_id"),
             (OutboundKind.READ, {}, "/target_provider_message_id"),
             (OutboundKind.BUTTONS, {"content": {"text": "x", "options": tuple(row(n) for n in range(4))}}, "/content/options"),

@@ -286,6 +286,22 @@ class TestAuthors:
         assert [alias.key for alias in item.peer.aliases] == ["group:120363@g.us"]
 
 
+class TestWrappers:
+    @pytest.mark.parametrize(
+        "wrapper", ["ephemeralMessage", "associatedChildMessage", "botInvokeMessage", "lottieStickerMessage", "viewOnceMessageV2"]
+    )
+    def test_what_is_wrapped_is_read(self, wrapper: str) -> None:
+        item = one("evolution", changed("evolution", message={wrapper: {"message": {"imageMessage": {"caption": "oi"}}}}))
+        assert isinstance(item, MessageItem)
+        assert item.kind == "image"
+
+    def test_keys_that_a_member_hands_out_are_no_message(self) -> None:
+        name = "senderKeyDistributionMessage"
+        item = one("evolution", changed("evolution", message={name: {"groupId": "120363@g.us"}}, messageType=name))
+        assert isinstance(item, ConnectorEventItem)
+        assert item.name is ConnectorEventName.NOTHING
+
+
 class TestContentWithoutAPlace:
     @pytest.mark.parametrize(
         ("dialect", "fields", "reason"),

@@ -183,6 +183,13 @@ class TestBuild:
             call_of(dialect, kind, content)
         assert caught.value.reason == "cannot_send"
 
+    @pytest.mark.parametrize("dialect", ["evolution", "waha"])
+    def test_words_that_would_not_be_shown_are_refused(self, dialect: str) -> None:
+        spoken = OutboundContent(media=OutboundMedia(link="https://files.example/a.ogg", voice=True, caption="words"))
+        with pytest.raises(InvalidInput) as caught:
+            call_of(dialect, OutboundKind.AUDIO, spoken)
+        assert caught.value.pointer == "/content/media/caption"
+
     def test_a_missing_setting_is_named(self) -> None:
         with pytest.raises(InvalidInput) as caught:
             SENDING.build(order(OutboundKind.TEXT), context("waha", account_config={}))

@@ -134,6 +134,10 @@ class TestSetup:
         assert state.missing == ("callback_url", "enabled", "event:MESSAGES_UPSERT")
         assert state.registered_url == "https://other.example"
 
+    def test_an_address_per_event_is_none_of_ours(self) -> None:
+        split = {"url": URL, "enabled": True, "events": list(EVOLUTION_EVENTS), "webhookByEvents": True}
+        assert SETTING_UP.read({"evolution_webhook": answer(split)}, SetupOrder(callback_url=URL)).missing == ("one_url",)
+
     def test_waha_is_read_back_among_other_webhooks(self) -> None:
         order = SetupOrder(callback_url=URL)
         (call,) = SETTING_UP.build_read_back(context("waha"))
