@@ -13,10 +13,9 @@ import click
 from sqlalchemy.orm import Session
 
 from shared.adapters.database import create_engine_for, unit_of_work
-from shared.adapters.tables import ChannelConnector
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose, SecretUse
-from shared.management.changes import find
+from shared.management.acting import act_for_connector
 from shared.management.rules import rules_enforced
 from shared.management.secret_rotation import KnownSecret, add_secret, expire_secret, list_secrets
 from shared.management.webhooks import NewSecret
@@ -110,7 +109,7 @@ def _session(connector_id: str) -> Iterator[Session]:
     engine = create_engine_for(url, application_name="channels-webhooks")
     try:
         with rules_enforced(), unit_of_work(engine) as session:
-            find(session, ChannelConnector, connector_id)
+            act_for_connector(session, connector_id)
             yield session
     finally:
         engine.dispose()

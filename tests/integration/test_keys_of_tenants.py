@@ -18,8 +18,9 @@ from shared.adapters.local_keys import LocalKeyFiles
 from shared.adapters.receiving_secrets import open_segredo
 from shared.adapters.tables import ChannelToken
 from shared.adapters.vault import Aad, Vault
-from shared.domain.enums import KeyPurpose, SecretUse, TokenKind, WebhookEvent
+from shared.domain.enums import ConnectorType, KeyPurpose, SecretUse, TokenKind, WebhookEvent
 from shared.domain.errors import ChannelsError, NotFound, SealBroken, Unavailable, UnknownKey
+from shared.management.connectors import NewConnector, create_connector
 from shared.management.key_erasure import erase_keys
 from shared.management.key_rotation import rewrap_tenant, snapshots_pending, tenants_to_rewrap
 from shared.management.opened_tokens import open_token
@@ -63,6 +64,25 @@ class Scene:
             result = use_case(session)
             session.commit()
         return result
+
+    def told(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Rows of every tenant."""
+        return [tuple(row) for row in self.operate(lambda session: session.execute(text(sql), values).all())]
+
+    def stranger(self) -> tuple[str, str]:
+        """Another tenant, and its token."""
+
+        def create(session: Session) -> tuple[str, str]:
+            tenant = put_tenant(session, None, "Other", actor=ACTOR).id
+            new = NewConnector(
+                tenant_id=tenant, tipo=ConnectorType.WHATSAPP_OFFICIAL, nome="Meta", config={"waba_id": "100000000000000"}
+            )
+            connector = create_connector(session, self.management.vault, new, actor=ACTOR)
+            token = NewToken(kind=TokenKind.ACCESS_TOKEN, value=TOKEN_VALUE)
+            return tenant, add_token(session, self.management.vault, connector.id, token, actor=ACTOR).id
+
+        created: tuple[str, str] = self.operate(create)
+        return created
 
     def rotate(self, vault: Vault) -> list[str]:
         """As the command does it."""
@@ -115,8 +135,7 @@ def sealed_texts(scene: Scene) -> list[str]:
 
 
 def test_rotation_rewraps_every_key_once_and_everything_still_opens(scene: Scene) -> None:
-    other = scene.management.run(lambda session: put_tenant(session, None, "Other", actor=ACTOR)).id
-    connector = scene.management.connector(tenant_id=other)
+    other, _ = scene.stranger()
     before, version = sealed_texts(scene), scene.management.version(scene.connector)
     assert scene.rotate(scene.vault()) == []
     LocalKeyFiles.add_generation(scene.keys)
@@ -124,8 +143,9 @@ def test_rotation_rewraps_every_key_once_and_everything_still_opens(scene: Scene
     assert scene.rotate(scene.vault()) == []
     assert sealed_texts(scene) == before  # only the keys were wrapped anew
     assert scene.management.version(scene.connector) == version + 1
-    assert scene.management.version(connector) == 2
-    assert len(scene.management.read("SELECT 1 FROM audit_log WHERE action = 'data_key.rewrapped'")) == 3
+    versions = "SELECT version FROM snapshot_version JOIN channel_connector c ON c.id = subject_id WHERE c.tenant_id = :tenant"
+    assert scene.told(versions, tenant=other) == [(3,)]
+    assert len(scene.told("SELECT 1 FROM audit_log WHERE action = 'data_key.rewrapped'")) == 4
     assert scene.operate(snapshots_pending)
     LocalKeyFiles.drop_old_generations(scene.keys)
     assert scene.read_token(scene.vault()) == TOKEN_VALUE
@@ -133,9 +153,7 @@ def test_rotation_rewraps_every_key_once_and_everything_still_opens(scene: Scene
 
 
 def test_a_rotation_that_breaks_off_is_finished_by_the_next(scene: Scene) -> None:
-    others = [scene.management.run(lambda session: put_tenant(session, None, "Other", actor=ACTOR)).id for _ in range(3)]
-    for other in others:
-        scene.management.connector(tenant_id=other)
+    others = [scene.stranger()[0] for _ in range(3)]
     LocalKeyFiles.add_generation(scene.keys)
     vault = scene.vault()
     first = sorted([scene.tenant, *others])[0]
@@ -251,8 +269,7 @@ def test_resealing_among_busy_administrators_loses_no_token(scene: Scene) -> Non
 @pytest.mark.req(78)
 def test_after_an_erasure_nothing_of_the_tenant_opens_and_others_are_untouched(scene: Scene) -> None:
     management = scene.management
-    other = management.run(lambda session: put_tenant(session, None, "Other", actor=ACTOR)).id
-    foreign = management.token(management.connector(tenant_id=other))
+    _, foreign = scene.stranger()
     running = scene.vault()
     ring = running.ring(INGEST, scene.tenant, management.keys(INGEST))
     body = ring.seal_bytes(b"raw", BODY)
