@@ -26,8 +26,10 @@ from shared.domain.records import (
     ConnectorStatusChanged,
     DeadLetter,
     DeliveryUpdated,
+    FlowSnapshot,
     IntakeRequested,
     MessageReceived,
+    OrgUnitSnapshot,
     SyncRequired,
     WebhookReceived,
 )
@@ -44,6 +46,8 @@ RECORD_TYPES: Final[dict[Topic, type]] = {
     Topic.CONNECTOR_STATUS_CHANGED: ConnectorStatusChanged,
     Topic.CONNECTOR_SNAPSHOT: ConnectorSnapshot,
     Topic.ACCOUNT_SNAPSHOT: AccountSnapshot,
+    Topic.ORG_UNIT_SNAPSHOT: OrgUnitSnapshot,
+    Topic.FLOW_SNAPSHOT: FlowSnapshot,
 }
 
 _SINGLE_OBJECT = b"\xc3\x01"

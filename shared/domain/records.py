@@ -269,3 +269,25 @@ class AccountSnapshot:
     org_unit_id: str | None
     intake_flow_id: str | None
     intake_flow_usable: bool  # published and of category `intake` when the snapshot was built
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgUnitSnapshot:
+    """`organization.org_unit.snapshot`, compacted by unit id. Another module writes it; a null value is a deletion."""
+
+    version: int
+    org_unit_id: str
+    tenant_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowSnapshot:
+    """`automation.flow.snapshot`, compacted by flow id. Another module writes it; a null value is a deletion."""
+
+    version: int
+    flow_id: str
+    tenant_id: str
+    name: str
+    category: str  # `intake` may take messages in; the others are the automation module's own
+    published: bool

@@ -18,3 +18,5 @@ class Topic(StrEnum):
     CONNECTOR_STATUS_CHANGED = "channel.connector.status_changed"
     CONNECTOR_SNAPSHOT = "channel.connector.snapshot"
     ACCOUNT_SNAPSHOT = "channel.account.snapshot"
+    ORG_UNIT_SNAPSHOT = "organization.org_unit.snapshot"
+    FLOW_SNAPSHOT = "automation.flow.snapshot"

@@ -147,6 +147,11 @@ def audit_gone(session: Session, row: Base, action: str, *, tenant_id: str, acto
     _log(session, row, action, (was, None), tenant_id=tenant_id, actor=actor)
 
 
+def audit_note(session: Session, row: Base, action: str, facts: Mapping[str, Any], *, tenant_id: str, actor: str) -> None:
+    """Log what happened to a row that nobody changed."""
+    _log(session, row, action, (None, masked(dict(facts))), tenant_id=tenant_id, actor=actor)
+
+
 def allowed_changes(changes: Mapping[str, Any], allowed: frozenset[str]) -> None:
     """Refuse names that a caller may not set; raises InvalidInput with a pointer."""
     for name in changes:

@@ -73,6 +73,23 @@ class RelayMetrics:
         self.active = Gauge("channels_relay_active", "1 while this process publishes.", registry=registry)
 
 
+class SyncMetrics:
+    """What sync counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # result: created, changed, same, older, deleted, unknown (deletion of what was never here), refused
+        self.records = Counter("channels_sync_records", "Records done with, by topic.", ["topic", "result"], registry=registry)
+        # target: org_unit, intake_flow; cause: deleted, unpublished, not_intake. Each is one account that was warned.
+        self.targets_lost = Counter(
+            "channels_sync_targets_lost", "Accounts that lost a target, by cause.", ["target", "cause"], registry=registry
+        )
+        # Alert above 0: their messages go to the other target, or nowhere; `channels snapshots lost-targets` lists them.
+        self.accounts_without_target = Gauge(
+            "channels_sync_accounts_without_target", "Accounts whose target cannot be used now.", ["target"], registry=registry
+        )
+        self.faults = Counter("channels_sync_faults", "Work interrupted by Kafka or PostgreSQL.", registry=registry)
+
+
 class MailboxMetrics:
     """What the mailbox service counts."""
 
