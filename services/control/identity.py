@@ -22,7 +22,7 @@ from shared.adapters.development_keys import (
 from shared.adapters.key_set_source import from_address, from_file, is_address
 from shared.adapters.key_sets import Freshness, KeySet
 from shared.domain.errors import ConfigError, Unauthenticated
-from shared.domain.identity import Identity, Permission, require
+from shared.domain.identity import Identity
 from shared.runtime.settings import IdentitySettings, StackSettings
 
 _FILE_FRESHNESS = Freshness(max_age=5.0, retry=1.0)  # a file costs nothing to read
@@ -53,17 +53,6 @@ def identity_of(request: Request) -> Identity:
     identity = verifier.verify(_bearer(request.headers.getlist("authorization")))
     request.state.identity = identity
     return identity
-
-
-def needs(permission: Permission) -> Callable[[Request], Identity]:
-    """A FastAPI dependency: the verified caller, who has this permission. Raises Forbidden too."""
-
-    def permitted(request: Request) -> Identity:
-        identity = identity_of(request)
-        require(identity, permission)
-        return identity
-
-    return permitted
 
 
 def challenge(error: Unauthenticated) -> str:

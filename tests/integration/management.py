@@ -56,11 +56,17 @@ class Management:
         with self.work() as session:
             return [tuple(row) for row in session.execute(text(sql), values)]
 
+    def another_tenant(self) -> str:
+        """A tenant with nothing in it."""
+        other = new_uuid7()
+        self.run(lambda session: put_tenant(session, other, "Other", actor=ACTOR), tenant=other)
+        return other
+
     def connector(self, **overrides: Any) -> str:
         """A new pending connector."""
         values = {"tenant_id": self.tenant, "tipo": ConnectorType.WHATSAPP_OFFICIAL, "nome": "Meta"}
         new = NewConnector(**{**values, "config": {"waba_id": "100000000000000"}, **overrides})
-        return self.run(lambda session: create_connector(session, self.vault, new, actor=ACTOR)).id
+        return self.run(lambda session: create_connector(session, self.vault, new, actor=ACTOR), tenant=new.tenant_id).id
 
     def active_connector(self) -> str:
         """A connector with a token and a passed check, activated."""

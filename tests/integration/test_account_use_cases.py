@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from shared.adapters.clock import new_uuid7
 from shared.domain.enums import AccountStatus, ConnectorStatus
 from shared.domain.errors import Conflict, InvalidInput
 from shared.management.accounts import change_account_status, update_account
@@ -111,8 +110,7 @@ def test_the_last_target_cannot_be_cleared(management: Management) -> None:
 
 @pytest.mark.req(22)
 def test_another_tenants_unit_is_unknown(management: Management) -> None:
-    other = new_uuid7()
-    management.run(lambda session: put_tenant(session, other, "Other", actor=ACTOR), tenant=other)
+    other = management.another_tenant()
     unit = management.run(lambda session: put_org_unit(session, other, None, "Theirs", actor=ACTOR), tenant=other).id
     with pytest.raises(InvalidInput) as caught:
         management.account(management.connector(), org_unit_id=unit)

@@ -369,3 +369,35 @@ def test_the_other_roles_work_for_all_tenants(database: DatabaseUnderTest, two: 
     for url in (database.owner_url, database.worker_url, database.credential_url):
         with connect(url) as connection:
             assert connection.execute("SELECT count(*) FROM channel_connector").fetchone() == (2,)
+
+
+_LISTS = {
+    "SELECT * FROM channel_connector ORDER BY id LIMIT 50": "ix_channel_connector_tenant_id",
+    "SELECT a.* FROM channel_account a JOIN channel_connector c ON c.id = a.connector_id"
+    " WHERE c.tenant_id = channels_tenant() ORDER BY a.connector_id, a.id LIMIT 50": "ix_channel_account_connector_id",
+    "SELECT * FROM channel_account WHERE id = '01900000-0000-7000-8000-000000000001'": "pk_channel_account",
+}
+
+
+def test_lists_under_row_level_security_use_an_index(database: DatabaseUnderTest) -> None:
+    """Figures: docs/DECISIONS.md. 5 000 connectors of 100 tenants, so that reading all would be the planner's worse choice."""
+    with connect(database.owner_url) as owner:
+        owner.execute(
+            "INSERT INTO tenant SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'T'"
+            " FROM generate_series(1, 100) n"
+        )
+        owner.execute("INSERT INTO org_unit (id, tenant_id, name) SELECT id, id, 'U' FROM tenant")
+        owner.execute(
+            "INSERT INTO channel_connector (id, tenant_id, tipo, nome, config, status)"
+            " SELECT gen_random_uuid(), t.id, 'telegram', 'c', '{}', 'pending' FROM tenant t, generate_series(1, 50)"
+        )
+        owner.execute(
+            "INSERT INTO channel_account (id, connector_id, identidade, status, org_unit_id)"
+            " SELECT gen_random_uuid(), c.id, n::text, 'pending', c.tenant_id FROM channel_connector c, generate_series(1, 2) n"
+        )
+        owner.execute("ANALYZE")
+    with connect(database.api_url, tenant="00000000-0000-7000-8000-000000000007") as api:
+        for query, index in _LISTS.items():
+            plan = "\n".join(line for (line,) in api.execute(f"EXPLAIN {query}"))
+            assert index in plan, plan
+            assert "Seq Scan" not in plan, plan

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.domain.enums import ConnectorStatus
-from shared.management.reference import FlowFacts, put_flow, put_org_unit, put_tenant
+from shared.management.reference import FlowFacts, put_flow, put_org_unit
 from tests.integration.management import ACTOR, PUBLIC_URL
 from tests.integration.services.control.scene import Scene, code_of
 
@@ -55,8 +55,8 @@ def test_a_wrong_field_is_named(scene: Scene, change: dict[str, Any], code: str,
 @pytest.mark.req(22)
 def test_another_tenants_unit_is_unknown(scene: Scene) -> None:
     manage = scene.management
-    other = manage.run(lambda session: put_tenant(session, None, "Other", actor=ACTOR)).id
-    unit = manage.run(lambda session: put_org_unit(session, other, None, "Theirs", actor=ACTOR)).id
+    other = manage.another_tenant()
+    unit = manage.run(lambda session: put_org_unit(session, other, None, "Theirs", actor=ACTOR), tenant=other).id
     path = f"accounts/{scene.account(scene.connector())['id']}"
     assert code_of(scene.change(path, {"org_unit_id": unit})) == (422, "org_unit_unknown")
 

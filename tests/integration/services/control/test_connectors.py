@@ -8,8 +8,6 @@ import pytest
 
 from shared.domain.enums import ConnectorStatus
 from shared.domain.identity import Permission
-from shared.management.reference import put_tenant
-from tests.integration.management import ACTOR
 from tests.integration.services.control.scene import Scene, code_of
 
 
@@ -142,7 +140,7 @@ def test_a_cursor_belongs_to_its_list_and_filters(scene: Scene) -> None:
 @pytest.mark.req(10)
 def test_another_tenants_connector_does_not_exist(scene: Scene) -> None:
     connector = scene.connector()["id"]
-    other = scene.management.run(lambda session: put_tenant(session, None, "Other", actor=ACTOR)).id
+    other = scene.management.another_tenant()
     stranger = scene.tokens.issue(other, *Permission)
     nobody = str(uuid.uuid4())
     for method, path, body in [

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.management.reference import put_org_unit, put_tenant
+from shared.management.reference import put_org_unit
 from tests.integration.management import ACTOR
 from tests.integration.services.control.scene import Scene, code_of
 
@@ -97,8 +97,8 @@ def test_a_connector_has_a_default_for_accounts_without_their_own(scene: Scene) 
 @pytest.mark.req(50)
 def test_another_tenants_number_is_unknown(scene: Scene) -> None:
     (account,) = numbers(scene, 1)
-    other = scene.management.run(lambda session: put_tenant(session, None, "Other", actor=ACTOR)).id
-    scene.management.run(lambda session: put_org_unit(session, other, None, "Theirs", actor=ACTOR))
+    other = scene.management.another_tenant()
+    scene.management.run(lambda session: put_org_unit(session, other, None, "Theirs", actor=ACTOR), tenant=other)
     stranger_connector = scene.management.connector(tenant_id=other)
     assert stranger_connector
     assert code_of(to(scene, account, {"identidade": "5511900000008"})) == (422, "destino_unknown")
