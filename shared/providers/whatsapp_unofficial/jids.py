@@ -19,7 +19,7 @@ from shared.providers.phones import canonical_phone, phone_aliases
 
 _JID = re.compile(r"([0-9A-Za-z.-]{1,64})(?:_[0-9]{1,3})?(?::[0-9]{1,5})?@([a-z.]{1,32})")
 _MAX_ADDRESS_CHARACTERS = 128  # more than the pattern takes; what is longer never reaches a cache
-_PHONE_SERVERS = frozenset({"s.whatsapp.net", "c.us"})
+_PHONE_SERVERS = frozenset({"s.whatsapp.net", "c.us", "hosted"})  # the last: a company's device at Meta, as Baileys 7 names it
 _LID_SERVERS = frozenset({"lid", "hosted.lid"})
 
 
