@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "apply": ("services.cli.apply", "apply", "Create connectors, accounts and webhooks from a file."),
     "webhooks": ("services.cli.webhooks", "webhooks", "Change the secrets that prove webhooks."),
     "certificates": ("services.cli.certificates", "certificates", "Fetch the certificates of webhook signatures."),
+    "subscriptions": ("services.cli.subscriptions", "subscriptions", "Confirm subscriptions of Amazon SNS topics."),
     "provider": ("services.cli.provider", "provider", "Begin a new provider."),
     "sample": ("services.cli.samples", "sample", "Print a sample webhook body of a provider."),
     "sign": ("services.cli.samples", "sign", "Sign a body as the provider would, for curl."),

@@ -1,4 +1,7 @@
-"""Fetches one certificate over HTTPS: no redirect, bounded in size and time. The caller decides which addresses are allowed."""
+"""Fetches one small document over HTTPS (a certificate, a confirmation): no redirect, bounded in size and time.
+
+The caller decides which addresses are allowed.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,8 @@ class CertificateSource:
         connection = http.client.HTTPSConnection(parts.hostname or "", 443, timeout=self.seconds, context=self.context)
         try:
             connection.sock = self._connected(parts.hostname or "")
-            connection.request("GET", parts.path, headers={"Accept": "application/x-pem-file, */*", "Connection": "close"})
+            target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+            connection.request("GET", target, headers={"Accept": "application/x-pem-file, */*", "Connection": "close"})
             answer = connection.getresponse()
             if answer.status != http.HTTPStatus.OK:
                 raise Unavailable(f"{parts.hostname} answered {answer.status}")
@@ -63,7 +67,7 @@ def _read(connection: http.client.HTTPSConnection, answer: http.client.HTTPRespo
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise Unavailable("the certificate came too slowly")
+            raise Unavailable("the answer came too slowly")
         if connection.sock is not None:
             connection.sock.settimeout(left)
         piece = answer.read1(_PIECE_BYTES)
@@ -71,4 +75,4 @@ def _read(connection: http.client.HTTPSConnection, answer: http.client.HTTPRespo
             return bytes(found)
         found += piece
         if len(found) > MAX_BYTES:
-            raise Unavailable("what came is too large for a certificate")
+            raise Unavailable("the answer is too large")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import NameOID
 from sqlalchemy import select
@@ -55,11 +55,11 @@ def fetch_certificate(
     Raises NotFound, InvalidInput (`certificate_url`, `certificate_invalid`), Conflict, Unavailable. The connector is locked only
     after the answer came.
     """
-    checked_address(_topics_of(session, connector_id), url)
+    checked_address(allowed_topics(find(session, ChannelConnector, connector_id)), url)
     pem = source.get(url)
     leaf, verified = checked_certificate(pem, now, source.context)
     connector = lock_connector(session, connector_id)
-    checked_address(_topics(connector), url)
+    checked_address(allowed_topics(connector), url)
     stored = select(ConnectorCertificate).where(
         ConnectorCertificate.connector_id == connector.id, ConnectorCertificate.url == url
     )
@@ -86,6 +86,14 @@ def certificates_of(session: Session, connector_id: str) -> Sequence[ConnectorCe
     return session.scalars(statement.order_by(ConnectorCertificate.fetched_at.desc())).all()
 
 
+def allowed_topics(connector: ChannelConnector) -> Sequence[str]:
+    """The SNS topics that the connector takes messages of; raises Conflict (`dialect`) where there can be none."""
+    if connector.tipo is not ConnectorType.EMAIL or connector.config.get("dialect") != "ses":
+        raise Conflict("only e-mail connectors of dialect ses listen to SNS topics", reason="dialect")
+    topics = connector.config.get("topic_arns")
+    return [topic for topic in topics if isinstance(topic, str)] if isinstance(topics, list) else []
+
+
 def checked_address(topic_arns: Sequence[str], url: str) -> None:
     """Raise InvalidInput (`certificate_url`) unless the address is on the SNS host of one of these topics."""
     if not any(is_certificate_url(url, topic) for topic in topic_arns):
@@ -106,7 +114,10 @@ def checked_certificate(pem: bytes, now: datetime, trust: ssl.SSLContext) -> tup
     for certificate in chain:
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise _invalid("is not valid now")
-    key = leaf.public_key()
+    try:
+        key: object = leaf.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
     if not isinstance(key, RSAPublicKey) or key.key_size < _MIN_KEY_BITS:
         raise _invalid("has no RSA key of 2048 bits")
     if not any(_NAME.fullmatch(name) for name in _names(leaf)):
@@ -124,7 +135,7 @@ def _names(certificate: x509.Certificate) -> list[str]:
     common = [str(name.value) for name in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     try:
         other = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         return common
     return [*common, *other.get_values_for_type(x509.DNSName)]
 
@@ -133,7 +144,7 @@ def _issued_by(lower: x509.Certificate, upper: x509.Certificate) -> bool:
     try:
         lower.verify_directly_issued_by(upper)
         constraints = upper.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.DuplicateExtension):
         return False
     return constraints.ca
 
@@ -146,17 +157,6 @@ def _authorities(trust: ssl.SSLContext) -> list[x509.Certificate]:
         except ValueError:  # an old root that the library does not read says nothing about this one
             continue
     return found
-
-
-def _topics_of(session: Session, connector_id: str) -> Sequence[str]:
-    return _topics(find(session, ChannelConnector, connector_id))
-
-
-def _topics(connector: ChannelConnector) -> Sequence[str]:
-    if connector.tipo is not ConnectorType.EMAIL or connector.config.get("dialect") != "ses":
-        raise Conflict("only e-mail connectors of dialect ses have certificates", reason="dialect")
-    topics = connector.config.get("topic_arns")
-    return [topic for topic in topics if isinstance(topic, str)] if isinstance(topics, list) else []
 
 
 def _make_room(session: Session, connector_id: str) -> None:
