@@ -19,6 +19,8 @@ from sqlalchemy.orm import Session
 from services.control.cursors import read_slice, write_cursor
 from services.control.etags import require_match, tag_of
 from services.control.identity import identity_of
+from services.control.openapi import query_names
+from services.control.problems import Refusal
 from services.control.views import PageView, View
 from shared.adapters.database import unit_of_work
 from shared.adapters.tables import Base
@@ -141,7 +143,19 @@ def _call(request: Request, scopes: SecurityScopes, _: Annotated[object, Depends
     identity = identity_of(request)
     for scope in scopes.scopes:
         require(identity, scope)
+    _refuse_odd_query(request)
     return Call(parts=request.app.state.parts, identity=identity, request=request)
+
+
+def _refuse_odd_query(request: Request) -> None:
+    # `?statos=active` would list everything, and of two values one would be dropped: both are told instead.
+    known = query_names(request.app, request.scope["route"].path, request.method)
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in known:
+            raise Refusal(422, "parameter_unknown", "there is no such query parameter here", parameter=name[:64])
+        if names.count(name) > 1:
+            raise Refusal(422, "parameter_repeated", "a query parameter is given once", parameter=name)
 
 
 async def _paging(

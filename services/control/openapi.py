@@ -44,6 +44,12 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
+def query_names(app: FastAPI, path: str, method: str) -> frozenset[str]:
+    """Names of the query parameters that an operation has."""
+    parameters = describe(app)["paths"][path][method.lower()].get("parameters", [])
+    return frozenset(one["name"] for one in parameters if one["in"] == "query")
+
+
 def committed() -> Path:
     """Where the document lies in the repository."""
     return Path(str(files("schemas"))) / "openapi.json"

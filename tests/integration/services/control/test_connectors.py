@@ -180,3 +180,11 @@ def test_what_is_no_request_is_told_so(scene: Scene) -> None:
     assert code_of(scene.call("POST", "connectors", content=b"[" * 100_000, headers=json_header))[0] in {400, 422}
     assert code_of(scene.get("nothing-here")) == (404, "not_found")
     assert code_of(scene.call("PUT", "connectors", json={})) == (405, "method_not_allowed")
+
+
+def test_a_query_parameter_that_is_none_is_told_and_not_ignored(scene: Scene) -> None:
+    assert code_of(scene.get("connectors?statos=active")) == (422, "parameter_unknown")
+    assert code_of(scene.get("connectors?status=active&status=error")) == (422, "parameter_repeated")
+    assert code_of(scene.get("connectors?limit=0")) == (422, "invalid_input")
+    assert code_of(scene.get(f"connectors/{uuid.uuid4()}?limit=1")) == (422, "parameter_unknown")
+    assert scene.get("accounts?status=active&limit=1").status_code == 200
