@@ -30,7 +30,7 @@ def auto_submitted(head: Head, sender: str | None, subject: str | None, *, null_
         match = _TOKEN.match(value.strip().lower())  # a comment or parameters may follow: `no (a person's)`
         if value.strip() and (match is None or match[0] != "no"):
             return match[0] if match else "auto-generated"
-    if any(name in head for name in ("x-autoreply", "x-autorespond", "x-autoresponse")) or _ABSENT.match(subject or ""):
+    if "x-autoreply" in head or "x-autorespond" in head or "x-autoresponse" in head or _ABSENT.match(subject or ""):
         return "auto-replied"
     precedence = (head.first("precedence") or "").strip().lower()
     if precedence in ("auto_reply", "auto-reply"):

@@ -42,6 +42,11 @@ _HEADER_LINE = re.compile(
 )
 _SUBJECT_LINE = re.compile(r"\s*\*?(?:subject|assunto|asunto|betreff|objet|oggetto)\s*:", re.IGNORECASE)
 _SENDER_LINE = re.compile(r"\s*\*?(?:from|de|von|da)\s*:\*?\s+\S", re.IGNORECASE)
+# What every rule needs somewhere: a `>`, a word of `_ORIGINAL`, or a word of `_SENDER_LINE` where a line begins.
+_ANY_SIGN = re.compile(
+    r">|original|origin[ae]|urspr[üu]ngliche nachricht|above this line|acima desta linha|^[^\S\n]*\*?(?:from|de|von|da)[^\S\n]*:",
+    re.IGNORECASE | re.MULTILINE,
+)
 _RULE = re.compile(r"\s*[_-]{10,}\s*$")
 
 
@@ -55,6 +60,8 @@ class Split:
 
 def split_quotation(text: str) -> Split:
     """Cut the quotation off a reply's text."""
+    if _ANY_SIGN.search(text) is None:  # most mails: nothing of what follows could find anything in them
+        return Split(text.strip("\n"))
     lines = text.split("\n")
     if len(lines) > _MAX_LINES:
         lines = [*lines[:_MAX_LINES], "\n".join(lines[_MAX_LINES:])]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from shared.domain.content import Content, Email, MailAddress, Media, Unsupported
 from shared.domain.enums import AliasKind, Direction, MessageKind, WebhookEvent
@@ -21,7 +22,7 @@ from shared.providers.email.decoding import (
     date_ms,
     message_id,
     message_ids,
-    normal_address,
+    normal_addresses,
     unstructured,
     without_tag,
 )
@@ -87,7 +88,8 @@ class ReceivedMail:
     def sender(self) -> MailAddress | None:
         """Who wrote: the first address of `From`, else `Sender`, else the envelope's."""
         for name in ("from", "sender", "return-path"):
-            found = addresses(self.head.all(name)[:1], 1)
+            given = self.head.all(name)
+            found = addresses(given[:1], 1) if given else None
             if found:
                 return found[0]
         return None
@@ -95,19 +97,26 @@ class ReceivedMail:
     @property
     def account_refs(self) -> tuple[str, ...]:
         """Names of the account that this may be for: envelope, delivery headers, To and Cc; then their whole domains."""
+        head = self.head
         names = ("from",) if self.sent else ("to", "cc")
-        shown = [entry.address for name in names for entry in addresses(self.head.all(name), MAX_LISTED)]
-        delivered = [value for name in _DELIVERED_TO for value in self.head.all(name)[:3]]
-        candidates = [normal_address(value) for value in (*self.envelope_recipients, *delivered, *shown)]
-        return refs_of(address for address in candidates if address is not None)
+        shown = [entry.address for name in names if name in head for entry in addresses(head.all(name), MAX_LISTED)]
+        delivered = [value for name in _DELIVERED_TO if name in head for value in head.all(name)[:3]]
+        return refs_of((*self.envelope_recipients, *(normal_addresses(delivered) if delivered else ()), *shown))
 
 
 def refs_of(candidates: Iterable[str]) -> tuple[str, ...]:
     """`address:` for each address, with and without its tag, then `domain:` for each domain."""
-    known = list(candidates)
-    exact = [f"address:{spelling}" for address in known for spelling in (address, without_tag(address))]
-    domains = [f"domain:{address.rpartition('@')[2]}" for address in known]
-    return tuple(dict.fromkeys((*exact[:_MAX_REFS], *domains[:_MAX_REFS])))
+    known = dict.fromkeys(candidates)
+    exact: dict[str, None] = {}
+    domains: dict[str, None] = {}
+    for address in known:
+        exact[f"address:{address}"] = None
+        if "+" in address:
+            exact[f"address:{without_tag(address)}"] = None
+        domains[f"domain:{address.rpartition('@')[2]}"] = None
+    if len(exact) <= _MAX_REFS and len(domains) <= _MAX_REFS:
+        return (*exact, *domains)
+    return (*islice(exact, _MAX_REFS), *islice(domains, _MAX_REFS))
 
 
 def message_item(mail: ReceivedMail) -> MessageItem:
@@ -119,8 +128,9 @@ def message_item(mail: ReceivedMail) -> MessageItem:
         raise Malformed("recipient_missing" if mail.sent else "sender_missing")
     subject = unstructured(head.first("subject"), _MAX_SUBJECT_CHARACTERS)
     plain = mail.text if mail.text and mail.text.strip() else text_of_html(mail.html) if mail.html else ""
-    content = _content(mail, plain, subject, listed)
-    identity = message_id(head.first("message-id")) or mail.delivery or _digest(mail, plain)
+    email = _email(mail, sender, subject, listed)
+    content = _content(mail, email, plain)
+    identity = email.message_id or mail.delivery or _digest(mail, plain)
     written_by = sender.address if sender is not None else ""
     return MessageItem(
         path=mail.path,
@@ -134,55 +144,60 @@ def message_item(mail: ReceivedMail) -> MessageItem:
         provider_message_id=identity,
         peer=Peer(aliases=(Alias(kind=AliasKind.MAIL, value=person.address),), name=_short(person).name),
         content=content,
-        reply_to_provider_message_id=_answered(head),
+        # Without `In-Reply-To`, the last of `References` is what it answers.
+        reply_to_provider_message_id=email.in_reply_to or (email.references[-1] if email.references else None),
     )
 
 
-def _content(mail: ReceivedMail, plain: str, subject: str | None, to: tuple[MailAddress, ...]) -> Content:
-    head, verdicts, sender = mail.head, mail.verdicts, mail.sender
+def _content(mail: ReceivedMail, email: Email, plain: str) -> Content:
     split = split_quotation(plain[:_MAX_SPLIT_CHARACTERS])
-    references = message_ids(head.first("references"))
-    answered = message_ids(head.first("in-reply-to"))
+    if split.quoted:
+        email = replace(email, quoted_text=clean_text(split.quoted, MAX_QUOTED_CHARACTERS) or None)
     return Content(
         text=clean_text(split.text, MAX_TEXT_CHARACTERS) or None,
         attachments=mail.attachments[:MAX_ATTACHMENTS],
         unsupported=mail.left_out or _sealed(mail, plain),
-        email=Email(
-            subject=subject or None,
-            html_part=mail.html_part,
-            quoted_text=clean_text(split.quoted, MAX_QUOTED_CHARACTERS) or None,
-            message_id=message_id(head.first("message-id")),
-            in_reply_to=answered[0] if answered else None,
-            references=references,
-            to=tuple(_short(entry) for entry in to),
-            cc=tuple(_short(entry) for entry in addresses(head.all("cc"), MAX_LISTED)),
-            bcc=tuple(_short(entry) for entry in addresses(head.all("bcc"), MAX_OTHERS)),
-            reply_to=tuple(_short(entry) for entry in addresses(head.all("reply-to"), MAX_OTHERS)),
-            envelope_recipient=mail.envelope_recipients[0] if mail.envelope_recipients else None,
-            auto_submitted=auto_submitted(
-                head, sender.address if sender is not None else None, subject, null_sender=mail.null_sender
-            ),
-            spf=_word(verdicts.spf),
-            dkim=_word(verdicts.dkim),
-            dmarc=_word(verdicts.dmarc),
-            spam=_word(verdicts.spam),
-            virus=_word(verdicts.virus),
-        ),
+        email=email,
     )
+
+
+def _email(mail: ReceivedMail, sender: MailAddress | None, subject: str | None, to: tuple[MailAddress, ...]) -> Email:
+    head, verdicts = mail.head, mail.verdicts
+    answered = message_ids(head.first("in-reply-to"))
+    written_by = sender.address if sender is not None else None
+    return Email(
+        subject=subject or None,
+        html_part=mail.html_part,
+        message_id=message_id(head.first("message-id")),
+        in_reply_to=answered[0] if answered else None,
+        references=message_ids(head.first("references")),
+        to=tuple([_short(entry) for entry in to]),
+        cc=_shown(head, "cc", MAX_LISTED),
+        bcc=_shown(head, "bcc", MAX_OTHERS),
+        reply_to=_shown(head, "reply-to", MAX_OTHERS),
+        envelope_recipient=mail.envelope_recipients[0] if mail.envelope_recipients else None,
+        auto_submitted=auto_submitted(head, written_by, subject, null_sender=mail.null_sender),
+        spf=_word(verdicts.spf),
+        dkim=_word(verdicts.dkim),
+        dmarc=_word(verdicts.dmarc),
+        spam=_word(verdicts.spam),
+        virus=_word(verdicts.virus),
+    )
+
+
+def _shown(head: Head, name: str, limit: int) -> tuple[MailAddress, ...]:
+    if name not in head:
+        return ()
+    return tuple([_short(entry) for entry in addresses(head.all(name), limit)])
 
 
 def _sealed(mail: ReceivedMail, plain: str) -> Unsupported | None:
     """An encrypted mail has nothing to read; it is kept, with its parts, as what it is."""
-    stated = mail.head.content_type()
-    types = (stated, *(media.mime_type for media in mail.attachments))
+    if plain and not plain.isspace():
+        return None
+    types = (mail.head.content_type(), *(media.mime_type for media in mail.attachments))
     found = next((kind for kind in types if kind is not None and kind in _SEALED_TYPES), None)
-    return None if found is None or plain.strip() else Unsupported(provider_type=found, code="encrypted")
-
-
-def _answered(head: Head) -> str | None:
-    """The mail that this one answers: `In-Reply-To`, else the last of `References`."""
-    answered = message_ids(head.first("in-reply-to")) or message_ids(head.first("references"))[-1:]
-    return answered[0] if answered else None
+    return None if found is None else Unsupported(provider_type=found, code="encrypted")
 
 
 def _digest(mail: ReceivedMail, plain: str) -> str:
@@ -199,6 +214,8 @@ def _digest(mail: ReceivedMail, plain: str) -> str:
 
 
 def _short(entry: MailAddress) -> MailAddress:
+    if entry.name is None or (len(entry.name) <= _MAX_NAME_CHARACTERS and entry.name.isascii()):
+        return entry
     return MailAddress(address=entry.address, name=clean_text(entry.name, _MAX_NAME_CHARACTERS) or None)
 
 

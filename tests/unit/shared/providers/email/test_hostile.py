@@ -22,6 +22,9 @@ QUOTES = 'Content-Type: text/plain; charset="' + ";" * 8_100 + "\r\n"
 COSTLY: dict[str, Callable[[], object]] = {
     "a thousand heads that never close": lambda: text_of_html("<head>" * 30_000),
     "an attribution full of @": lambda: split_quotation(("on wrote <" + "@" * 380 + "\n") * 1_500),
+    "blank lines": lambda: split_quotation("\n" * 250_000),
+    "blanks": lambda: split_quotation(" " * 250_000 + "x"),
+    "lines that begin a sender": lambda: split_quotation(("de" + "\n" * 50) * 5_000),
     "one word as a broken list of addresses": lambda: addresses(["(" * 900 + "a" * 60_000]),
     "a comment that never closes": lambda: addresses(["(" + "a" * 60_000]),
     "a header of 200 000 lines": lambda: [read_head(b"a: b\n" + b" a\n" * 87_000) for _ in range(10)],

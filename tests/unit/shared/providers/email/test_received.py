@@ -8,12 +8,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared.domain.enums import Direction
 from shared.domain.items import AnyItem, ConnectorEventItem, MessageItem, ReceiptItem
 from shared.providers.email.mailbox import mailbox_items, record_headers
 from shared.providers.email.normalise import normalise
-from shared.providers.email.quotation import split_quotation
+from shared.providers.email.quotation import _ANY_SIGN, _begin_of_quotation, split_quotation
 
 HEADERS = record_headers("loja@nos.example", 1_790_000_000_000)
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -267,3 +269,39 @@ def test_a_quotation_is_still_cut(quoted: str) -> None:
     split = split_quotation(f"new\n\n{quoted}")
     assert split.text == "new"
     assert split.quoted == quoted
+
+
+_PIECES = st.sampled_from(
+    [
+        "From: a@b.c",
+        "De: x",
+        " *von: x",
+        "to: y",
+        "Assunto: z",
+        "Date: 1",
+        ">",
+        "> x",
+        "On x wrote:",
+        "Ana escreveu:",
+        "\u2028",
+        "\x0b",
+    ]
+    + [
+        "-----Original Message-----",
+        "message d'origine",
+        "Ursprüngliche Nachricht",
+        "reply above this line",
+        "x",
+        "",
+        " ",
+        "\r",
+        "\n",
+    ]
+    + ["Responda acima desta linha", "Messaggio originale", "ORIGINAL APPOINTMENT", "________________", "de :", "\u0130"]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(_PIECES, max_size=12).map("\n".join) | st.lists(_PIECES, max_size=12).map("".join))
+def test_the_quick_look_for_a_quotation_misses_none(text: str) -> None:
+    assert _ANY_SIGN.search(text) is not None or _begin_of_quotation(text.split("\n")) is None
