@@ -227,5 +227,5 @@ def test_the_edge_loads_no_normaliser() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "shared.providers.whatsapp_official.receiving" in loaded
     parts = {name.rpartition(".")[2] for name in loaded if name.startswith("shared.providers.")}
-    assert not parts & {"normalise", "provider", "registry", "payloads", "config", "sending", "cleaning", "phones"}
+    assert not parts & {"normalise", "provider", "registry", "payloads", "config", "sending", "phones"}
     assert not {"pydantic", "phonenumbers", "sqlalchemy"} & set(loaded)
