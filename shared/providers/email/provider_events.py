@@ -143,10 +143,12 @@ def text(document: Mapping[str, Any], *path: str) -> str | None:
     """The text at a path of objects; None for anything else."""
     value: Any = document
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) else None
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def seconds_ms(value: object) -> int | None:
