@@ -1,0 +1,147 @@
+"""`channels keys` and `channels webhooks secrets` as a person runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from services.cli.keys import keys
+from services.cli.webhooks import webhooks
+from shared.domain.enums import KeyPurpose, SecretUse, WebhookEvent
+from shared.domain.errors import ConfigError, Conflict, NotFound, Unavailable
+from shared.management.webhooks import NewSecret, NewWebhook, create_webhook
+from tests.database_fixtures import DatabaseUnderTest
+from tests.integration.management import ACTOR, Management, management_of
+from tests.integration.rows import connect
+from tests.kms_server import CREDENTIALS, kms_server
+
+
+@pytest.fixture
+def management(database: DatabaseUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Management]:
+    for name, value in {
+        "CHANNELS_STACK": "external",
+        "CHANNELS_DATABASE_API_URL": database.api_url,
+        "CHANNELS_DATABASE_OWNER_URL": database.owner_url,
+        "CHANNELS_KEYS_DIR": str(tmp_path / "keys"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    with management_of(database.api_url, tmp_path / "keys") as made:
+        yield made
+
+
+def run(*arguments: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(keys, arguments, input=typed)
+
+
+def data_keys(database: DatabaseUnderTest) -> int:
+    with connect(database.owner_url) as connection:
+        return len(connection.execute("SELECT 1 FROM data_key").fetchall())
+
+
+def published(database: DatabaseUnderTest) -> None:
+    with connect(database.owner_url) as connection:
+        connection.execute("DELETE FROM outbox")
+        connection.commit()
+
+
+def test_a_rotation_of_key_files_from_the_first_step_to_the_last(management: Management, database: DatabaseUnderTest) -> None:
+    management.token(management.connector())
+    assert run("rotate").output == "nothing to do: every data key is under the newest key\n"
+    done = run("rotate", "--new-key-file")
+    assert "2 keys rewrapped, 1 snapshots announced" in done.output
+    assert done.output.endswith("every data key is under the newest key\n")
+    assert isinstance(run("drop-old").exception, Unavailable)  # readers still have the old wrapping
+    published(database)
+    assert run("drop-old").output.count("only the newest key is left in") == 2
+    assert run("drop-old").output == "there is no older key\n"
+
+
+def test_a_rotation_that_was_begun_is_finished_before_another_begins(management: Management, tmp_path: Path) -> None:
+    management.connector()
+    assert run("rotate", "--new-key-file").exit_code == 0
+    management.vault.new_data_key(KeyPurpose.INGEST, management.tenant)
+    lines = (tmp_path / "keys" / "ingest.key").read_text().split()
+    (tmp_path / "keys" / "ingest.key").write_text("\n".join(lines[::-1]))  # as if the rewrapping had not happened
+    assert isinstance(run("drop-old").exception, ConfigError)
+    told = run("rotate", "--new-key-file").output
+    assert "finishing it" in told
+    assert len((tmp_path / "keys" / "ingest.key").read_text().split()) == 2
+
+
+def test_a_tenant_whose_key_is_lost_does_not_stop_the_others(management: Management, tmp_path: Path) -> None:
+    management.connector()
+    (tmp_path / "keys" / "ingest.key").unlink()
+    assert run("create").output.count("created") == 1
+    done = run("rotate")
+    assert isinstance(done.exception, Unavailable)
+    assert "1 of 1 tenants keep their old key" in str(done.exception)
+
+
+@pytest.mark.req(73)
+def test_a_rotation_over_aws_kms(database: DatabaseUnderTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with kms_server() as server, management_of(database.api_url, tmp_path / "unused") as made:
+        old, new = server.new_key(), server.new_key()
+        monkeypatch.setenv("CHANNELS_KEY_PROVIDER", "aws_kms")
+        monkeypatch.setenv("CHANNELS_AWS_KMS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("CHANNELS_DATABASE_API_URL", database.api_url)
+        monkeypatch.setenv("CHANNELS_DATABASE_OWNER_URL", database.owner_url)
+        monkeypatch.setenv("CHANNELS_STACK", "external")
+        for purpose in ("INGEST", "CREDENTIAL"):
+            monkeypatch.setenv(f"CHANNELS_AWS_KMS_{purpose}_KEYS", old)
+        from services.cli.keys import _vault
+
+        made.vault = _vault()
+        made.token(made.connector())
+        assert isinstance(run("rotate", "--new-key-file").exception, ConfigError)
+        for purpose in ("INGEST", "CREDENTIAL"):
+            monkeypatch.setenv(f"CHANNELS_AWS_KMS_{purpose}_KEYS", f"{new},{old}")
+        assert "2 keys rewrapped" in run("rotate").output
+        server.disable(old)  # nothing needs it any more
+        assert f"|{new}|" in "".join(row[0] for row in made.read("SELECT wrapped FROM data_key"))
+        assert "1 tokens" in run("reseal", "--tenant", made.tenant).output
+        server.disable(new)
+        assert isinstance(run("reseal", "--tenant", made.tenant).exception, Unavailable)
+
+
+def test_an_erasure_asks_for_the_tenants_name(management: Management, database: DatabaseUnderTest) -> None:
+    management.token(management.connector())
+    for typed in ("acme\n", "\n\n", ""):
+        assert run("erase", "--tenant", management.tenant, typed=typed).exit_code == 1
+        assert data_keys(database) == 2
+    done = run("erase", "--tenant", management.tenant, typed="Acme\n")
+    assert "2 keys deleted; 1 connectors can open nothing any more" in done.output
+    assert data_keys(database) == 0
+    assert isinstance(run("erase", "--tenant", management.unit, "--yes").exception, NotFound)
+
+
+def test_secrets_are_asked_for_and_never_shown(management: Management, monkeypatch: pytest.MonkeyPatch) -> None:
+    connector = management.connector()
+    new = NewWebhook(
+        evento=WebhookEvent.MESSAGE_IN,
+        url="https://edge.example.org",
+        secrets=[NewSecret(use=SecretUse.SIGN, value="canary-old"), NewSecret(use=SecretUse.HANDSHAKE, value="canary-verify")],
+    )
+    row = management.run(lambda session: create_webhook(session, management.vault, connector, new, actor=ACTOR)).id
+
+    def secrets(*arguments: str, typed: str | None = None) -> Result:
+        return CliRunner().invoke(webhooks, ["secrets", arguments[0], "--connector", connector, *arguments[1:]], input=typed)
+
+    added = secrets("add", "--not-before", "2026-01-01", typed="canary-new\n")
+    assert added.output.endswith(f"added {row}/2\n")
+    assert isinstance(secrets("add", typed="canary-new\n").exception, Conflict)
+    expired = secrets("expire", "--secret", f"{row}/0", "--at", "2026-01-02T03:04:05")
+    assert expired.output == f"{row}/0 holds until 2026-01-02 03:04:05\n"
+    listed = secrets("list").output
+    assert [line.split()[:3] for line in listed.splitlines()] == [
+        [f"{row}/0", "sign", "expired"],
+        [f"{row}/1", "handshake", "live"],
+        [f"{row}/2", "sign", "live"],
+    ]
+    assert "2026-01-01 00:00:00 .. always  last used never  (message_in)" in listed
+    everything = added.output + listed + secrets("list", "--json").output
+    assert "canary" not in everything
