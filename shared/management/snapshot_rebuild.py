@@ -1,0 +1,101 @@
+"""Use case: tell every reader anew what connectors and accounts are, from the rows as they stand.
+
+For a snapshot topic that was lost or made anew, or a reader that is doubted. Versions are counted on and the notices go through
+the outbox like any change, so it may run beside everything else: one connector at a time, under its lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+from sqlalchemy import Engine, exists, insert, literal, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from shared.adapters.database import unit_of_work
+from shared.adapters.tables import ChannelAccount, ChannelConnector, Outbox, SnapshotVersion
+from shared.domain.errors import NotFound
+from shared.domain.topics import Topic
+from shared.management.changes import announce_connector, audit_note, lock_connector
+from shared.management.rules import rules_enforced
+
+_TOPICS = {"connector": Topic.CONNECTOR_SNAPSHOT, "account": Topic.ACCOUNT_SNAPSHOT}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuilt:
+    """One connector told anew, with so many accounts."""
+
+    tenant_id: str
+    connector_id: str
+    accounts: int
+
+
+def rebuild_snapshots(
+    api: Engine, worker: Engine, connector_ids: Collection[str] | None = None, *, actor: str
+) -> Iterator[Rebuilt]:
+    """Each connector as it is done, a transaction each; None for all. Blocks; what was yielded stays done if it is broken off.
+
+    `worker` is only read: it sees every tenant. Raises NotFound for an id without a connector, before anything is changed.
+    """
+    for tenant_id, connector_id in _wanted(worker, connector_ids):
+        with unit_of_work(api, tenant_id=tenant_id) as session:
+            try:
+                accounts = _tell_connector(session, tenant_id, connector_id, actor=actor)
+            except NotFound:  # deleted since we looked; its deletion is told by whoever did that
+                continue
+            session.commit()
+        yield Rebuilt(tenant_id=tenant_id, connector_id=connector_id, accounts=accounts)
+
+
+def repeat_deletions(api: Engine, worker: Engine) -> int:
+    """Tell once more of every object that is gone, for a topic that still holds it. Returns how many."""
+    alive = exists().where(ChannelConnector.id == SnapshotVersion.subject_id) | exists().where(
+        ChannelAccount.id == SnapshotVersion.subject_id
+    )
+    statement = select(SnapshotVersion.tenant_id, SnapshotVersion.kind, SnapshotVersion.subject_id)
+    with rules_enforced(), worker.connect() as connection:
+        gone = connection.execute(
+            statement.where(~alive, SnapshotVersion.tenant_id.is_not(None)).order_by(SnapshotVersion.tenant_id)
+        ).all()
+    for tenant_id, subjects in groupby(gone, key=lambda row: row.tenant_id):
+        notices = [{"topic": _TOPICS[row.kind].value, "subject_id": row.subject_id} for row in subjects]
+        with rules_enforced(), unit_of_work(api, tenant_id=tenant_id) as session:
+            session.execute(insert(Outbox), notices)
+            session.commit()
+    return len(gone)
+
+
+def _wanted(worker: Engine, connector_ids: Collection[str] | None) -> list[tuple[str, str]]:
+    statement = select(ChannelConnector.tenant_id, ChannelConnector.id).order_by(ChannelConnector.id)
+    if connector_ids is not None:
+        statement = statement.where(ChannelConnector.id.in_(connector_ids))
+    with rules_enforced(), worker.connect() as connection:
+        found = [(tenant_id, connector_id) for tenant_id, connector_id in connection.execute(statement)]
+    missing = set(connector_ids or ()) - {connector_id for _, connector_id in found}
+    if missing:
+        raise NotFound(f"channel_connector {min(missing)} does not exist")
+    return found
+
+
+def _tell_connector(session: Session, tenant_id: str, connector_id: str, *, actor: str) -> int:
+    connector = lock_connector(session, connector_id)
+    announce_connector(session, connector.id)
+    # Two statements for all accounts: a connector may have a hundred thousand.
+    accounts = select(ChannelAccount.id).where(ChannelAccount.connector_id == connector.id).order_by(ChannelAccount.id)
+    counted = upsert(SnapshotVersion).from_select(
+        ["subject_id", "kind", "version"], accounts.add_columns(literal("account"), literal(1))
+    )
+    with rules_enforced():
+        session.execute(
+            counted.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1})
+        )
+        told = session.execute(
+            insert(Outbox)
+            .from_select(["subject_id", "topic"], accounts.add_columns(literal(Topic.ACCOUNT_SNAPSHOT.value)))
+            .returning(Outbox.id)
+        ).all()
+    audit_note(session, connector, "connector.snapshots_rebuilt", {"accounts": len(told)}, tenant_id=tenant_id, actor=actor)
+    return len(told)
