@@ -27,6 +27,7 @@ SECRETS = {
     "CHANNELS_DEMO_VERIFY_TOKEN": "canary-verify-token-5f1c",
     "CHANNELS_DEMO_ACCESS_TOKEN": "canary-access-token-5f1c",
 }
+ADDED = "canary-added-secret-5f1c"
 TEXT, NAME, FORGED = "canary-text-5f1c", "canary-name-5f1c", "canary-forged-5f1c"
 MAY_HOLD_TEXT = {Topic.MESSAGE_RECEIVED.value, Topic.INTAKE_REQUESTED.value}
 LARGE_TEXT = 60_000
@@ -69,6 +70,26 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         yield made
 
 
+@pytest.fixture(scope="module")
+def told(installation: Installation) -> str:
+    """What commands say that handle keys and secrets, those that fail included; afterwards everything is sealed anew."""
+    home, connector = installation.home, ("--connector", CONNECTOR_ID)
+    tenant = ("--tenant", "01900000-0000-7000-8000-000000000001")
+    lines = [
+        channels(home, "webhooks", "secrets", "add", *connector, environment={"CHANNELS_NEW_SECRET": ADDED}),
+        channels(home, "webhooks", "secrets", "add", *connector, environment={"CHANNELS_NEW_SECRET": ADDED}, expected=(1,)),
+        channels(home, "webhooks", "secrets", "list", *connector),
+        channels(home, "webhooks", "secrets", "list", *connector, "--json"),
+        channels(home, "keys", "rotate", "--new-key-file"),
+        channels(home, "keys", "reseal", *tenant),
+        channels(home, "apply", "-f", str(MANIFEST), "--dry-run", environment=SECRETS),
+        channels(home, "apply", "-f", str(MANIFEST), "--json", environment=SECRETS),
+        channels(home, "status"),
+        channels(home, "topics", "verify"),
+    ]
+    return "\n".join(lines)
+
+
 def test_a_body_above_the_limit_of_kafka_records_comes_out_whole(installation: Installation) -> None:
     texts = [event.message.content.text for event in installation.world.events(Topic.MESSAGE_RECEIVED)]
     assert texts == [TEXT] + [TEXT + "x" * LARGE_TEXT] * 6
@@ -77,8 +98,8 @@ def test_a_body_above_the_limit_of_kafka_records_comes_out_whole(installation: I
 
 
 @pytest.mark.req(2, 75)
-def test_no_secret_and_no_text_is_found_in_what_the_installation_leaves(installation: Installation) -> None:
-    secrets, texts = list(SECRETS.values()), [TEXT, NAME]
+def test_no_secret_and_no_text_is_found_in_what_the_installation_leaves(installation: Installation, told: str) -> None:
+    secrets, texts = [*SECRETS.values(), ADDED, *_key_lines(installation.home)], [TEXT, NAME]
     found = []
     places = {
         **{f"table {name}": (data, secrets + texts) for name, data in _tables(installation.home).items()},
@@ -88,16 +109,23 @@ def test_no_secret_and_no_text_is_found_in_what_the_installation_leaves(installa
         },
         **{f"file {name}": (data, [*secrets, *texts, FORGED]) for name, data in _files(installation.home).items()},
         **{f"metrics {port}": (data, [*secrets, *texts, FORGED]) for port, data in _metrics(installation.home).items()},
-        "channels status and topics": (
-            (channels(installation.home, "status") + channels(installation.home, "topics", "verify")).encode(),
-            secrets + texts,
-        ),
+        "what commands say": (told.encode(), secrets + texts),
     }
+    for purpose in ("ingest", "credential"):  # the one place where a key-encryption key may stand
+        data, canaries = places[f"file keys/{purpose}.key"]
+        places[f"file keys/{purpose}.key"] = (data, [one for one in canaries if one.encode() not in data])
     for place, (data, canaries) in places.items():
         found += [f"{canary} in {place}" for canary in canaries for form in _forms(canary) if form in data]
     assert found == []
     assert any(TEXT.encode() in places[f"topic {topic}"][0] for topic in MAY_HOLD_TEXT), "the search finds what is there"
     assert len(places) > 30
+
+
+def _key_lines(home: Path) -> list[str]:
+    """The key-encryption keys of all generations."""
+    lines = [line for path in (home / "keys").glob("*.key") for line in path.read_text().split()]
+    assert len(lines) == 4
+    return lines
 
 
 def _forms(canary: str) -> list[bytes]:
@@ -164,8 +192,8 @@ def _files(home: Path) -> dict[str, bytes]:
 def _metrics(home: Path) -> dict[str, bytes]:
     settings = json.loads((home / "stack.json").read_text())["settings"]
     pages = {}
-    for name in ("ingest", "router", "relay"):
-        address = f"http://127.0.0.1:{settings[f'{name}_operations_port']}/metrics"
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            pages[name] = answer.read()
+    for name in sorted(one for one in settings if one.endswith("_operations_port")):
+        with urllib.request.urlopen(f"http://127.0.0.1:{settings[name]}/metrics", timeout=10) as answer:
+            pages[name.removesuffix("_operations_port")] = answer.read()
+    assert {"ingest", "router", "relay"} <= pages.keys()
     return pages
