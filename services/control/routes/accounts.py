@@ -9,9 +9,20 @@ from fastapi import APIRouter, Query, Response
 
 from services.control.bodies import AccountBody, AccountPatch, Name, given
 from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
-from services.control.views import AccountView, PageView
+from services.control.views import (
+    AccountStatusView,
+    AccountView,
+    CapabilityView,
+    ConnectivityView,
+    HealthCheckView,
+    LimitsView,
+    PageView,
+    RouteView,
+    WebhookView,
+)
 from shared.adapters.tables import ChannelAccount, ChannelConnector
 from shared.domain.enums import AccountStatus
+from shared.management.account_status import AccountStatusReport, account_status
 from shared.management.accounts import NewAccount, change_account_status, create_account, update_account
 from shared.management.lists import ACCOUNTS, AccountFilter, list_accounts
 from shared.management.ownership import owned
@@ -69,6 +80,13 @@ def read(call: Reader, account_id: UUID, response: Response) -> AccountView:
         return shown(AccountView.of(row), response)
 
 
+@router.get("/accounts/{account_id}/status")
+def status_of(call: Reader, account_id: UUID) -> AccountStatusView:
+    """What is known right now: connectivity, route, limits, webhooks."""
+    with call.reading() as session:
+        return _status(account_status(session, call.tenant, str(account_id)))
+
+
 @router.patch("/accounts/{account_id}")
 def change(call: Manager, account_id: UUID, body: AccountPatch, response: Response, if_match: IfMatch = None) -> AccountView:
     """Change it, or turn it on or off."""
@@ -89,6 +107,34 @@ def delete(call: Manager, account_id: UUID, if_match: IfMatch = None) -> None:
     with call.changing() as session:
         row = call.current(session, AccountView, account_id, if_match)
         delete_account(session, row.id, actor=call.actor)
+
+
+def _status(known: AccountStatusReport) -> AccountStatusView:
+    account, state = known.account, known.state
+    return AccountStatusView(
+        account_id=account.id,
+        connector_id=account.connector_id,
+        connectivity=ConnectivityView(
+            connector=known.connector.status,
+            account=account.status,
+            cause=state.cause if state else None,
+            since=state.since if state else None,
+            ultimo_heartbeat=known.connector.ultimo_heartbeat,
+            last_check=HealthCheckView.of(known.check) if known.check else None,
+        ),
+        route=RouteView(
+            org_unit_id=account.org_unit_id,
+            intake_flow_id=account.intake_flow_id,
+            state=state.route if state else "open",
+            fallback=state.fallback if state else None,
+        ),
+        limits=LimitsView(
+            capabilities=[CapabilityView.of(row) for row in known.capabilities],
+            today=known.today,
+            used_today=dict(known.used_today),
+        ),
+        webhooks=[WebhookView.of(row) for row in known.webhooks],
+    )
 
 
 def _listed(call: Call, pages: Paging, wanted: AccountFilter) -> PageView[AccountView]:

@@ -9,8 +9,10 @@ import pytest
 
 from shared.domain.enums import ConnectorStatus
 from shared.management.reference import FlowFacts, put_flow, put_org_unit
+from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR, PUBLIC_URL
 from tests.integration.services.control.scene import Scene, code_of
+from tests.integration.services.control.test_records import insert
 
 
 @pytest.mark.req(19, 25, 27)
@@ -131,3 +133,31 @@ def test_an_account_that_carried_nothing_is_deleted(scene: Scene) -> None:
     assert scene.change(f"accounts/{account}", method="DELETE").status_code == 204
     assert code_of(scene.get(f"accounts/{account}")) == (404, "not_found")
     assert scene.management.notices(account)[-1] == ("channel.account.snapshot", None)
+
+
+@pytest.mark.req(5)
+def test_the_status_of_an_account_tells_what_is_kept(scene: Scene, database: DatabaseUnderTest) -> None:
+    connector = scene.connector()
+    account = scene.account(connector)["id"]
+    path = f"accounts/{account}/status"
+    assert scene.get(path).json()["connectivity"]["last_check"] is None
+    scene.management.token(connector["id"])
+    check = scene.management.check(connector["id"])
+    scene.management.status(connector["id"], ConnectorStatus.ACTIVE)
+    scene.change(f"accounts/{account}", {"status": "active"})
+    body = {"evento": "message_in", "url": "https://edge.example.org/w", "secrets": [{"use": "sign", "value": "s3cret"}]}
+    webhook = scene.made(f"connectors/{connector['id']}/webhooks", body)
+    scene.management.status(connector["id"], ConnectorStatus.ERROR)
+    today = scene.get(path).json()["limits"]["today"]
+    counted = {"connector_id": connector["id"], "account_id": account, "tipo": "message_in", "quantidade": 7}
+    insert(database, "channel_usage_log", data=today, **counted)
+    insert(database, "channel_usage_log", data="2020-01-01", **counted)
+    told = scene.get(path).json()
+    assert (told["connectivity"]["connector"], told["connectivity"]["account"]) == ("error", "pending")
+    assert told["connectivity"]["cause"] == "connector_error"
+    assert told["connectivity"]["last_check"]["id"] == check
+    assert (told["route"]["state"], told["route"]["org_unit_id"]) == ("open", scene.management.unit)
+    assert told["limits"]["used_today"] == {"message_in": 7}
+    assert len(told["limits"]["capabilities"]) == 6
+    assert told["webhooks"] == [webhook]
+    assert code_of(scene.get(f"accounts/{uuid.uuid4()}/status")) == (404, "not_found")
