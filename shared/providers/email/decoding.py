@@ -46,8 +46,10 @@ _SPACE = re.compile(r"[ \t\r\n\f\v]+")
 _WORD = re.compile(r"=\?([A-Za-z0-9_.:-]{1,64})(?:\*[A-Za-z0-9-]{0,35})?\?([bBqQ])\?([^?\r\n]*)\?=")
 _NOT_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
 _ID = re.compile(r"<([^<>\s]{1,512})>")
+_BARE_ID = re.compile(r"[^<>\s@\"]{1,255}@[^<>\s@\"]{1,255}")
 _SHORT_CHARACTERS = 512
-_PLAIN_ADDRESS = re.compile(r"([A-Za-z0-9 ._'-]*)<([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)>|([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)")
+# A name may look like an address (`a@b.example <c@d.example>`, which is no RFC 5322): who wrote stands between the brackets.
+_PLAIN_ADDRESS = re.compile(r"([A-Za-z0-9 ._'@+-]*)<([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)>|([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)")
 _LETTER = r"[^\s@<>\"(),:;\\\x00-\x1f\x7f-\x9f]"
 _ADDRESS = re.compile(rf"{_LETTER}+@{_LETTER}+")
 # In other text it begins where letters begin: else a long word without an @ would be read once for each of its letters.
@@ -196,6 +198,8 @@ def without_tag(address: str) -> str:
 def message_ids(value: str | None, limit: int = MAX_REFERENCES) -> tuple[str, ...]:
     """The ids of `References` or `In-Reply-To`, without brackets, each once, the last `limit` of them."""
     found = dict.fromkeys(_ID.findall(value[-_MAX_ADDRESS_LIST_CHARACTERS:])) if value else {}
+    if value and not found and _BARE_ID.fullmatch(value.strip()):
+        found = {value.strip(): None}  # one alone without its brackets, as some programs write it
     usable = [identity for identity in found if exact_text(_raw(identity)) == identity]
     return tuple(usable[-limit:])
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from shared.providers.contract import UnparseableBody
-from shared.providers.email.decoding import text_of
+from shared.providers.email.decoding import text_of, unstructured
 from shared.providers.email.mime import Head, read_head
 from shared.providers.email.signed_fields import Place, form_places
 
@@ -30,8 +30,10 @@ class Field:
 
     @property
     def filename(self) -> str | None:
-        """The name of a file; None for a plain field."""
-        return self.head.parameter("content-disposition", "filename") if b"filename" in self.place.head else None
+        """The name of a file; None for a plain field. Browsers' way is UTF-8 as it is (RFC 7578 §4.2)."""
+        if b"filename" not in self.place.head:
+            return None
+        return unstructured(self.head.parameter("content-disposition", "filename"), 4_096)
 
     @property
     def size_bytes(self) -> int:

@@ -108,7 +108,8 @@ def _fields(block: str) -> list[tuple[str, str]]:
 
 
 def scan(body: bytes) -> MimePart:
-    """The tree of parts of a whole mail. Beyond 1 000 parts or 12 levels what follows counts to the part before."""
+    """The tree of parts of a whole mail. What is deeper than 12 levels is one text, what follows the first 1 000 parts
+    stays in the body alone."""
     head, start = read_head(body)
     return _part(body, "", head, (start, len(body)), None, _Count())
 

@@ -283,3 +283,38 @@ _PIECES = st.sampled_from(_SIGNS.split("|"))
 @given(st.lists(_PIECES, max_size=12).map("\n".join) | st.lists(_PIECES, max_size=12).map("".join))
 def test_the_quick_look_for_a_quotation_misses_none(text: str) -> None:
     assert _ANY_SIGN.search(text) is not None or _begin_of_quotation(text.split("\n")) is None
+
+
+@pytest.mark.req(13)
+@pytest.mark.parametrize("dialect", ["mailgun", "sendgrid"])
+def test_the_name_of_a_file_in_a_form_keeps_its_letters(dialect: str) -> None:
+    head = {
+        "mailgun": ("message-headers", '[["From", "lia@cliente.example"]]'),
+        "sendgrid": ("headers", "From: lia@cliente.example"),
+    }
+    body = f'--b\r\nContent-Disposition: form-data; name="{head[dialect][0]}"\r\n\r\n{head[dialect][1]}\r\n'
+    for number, name in enumerate(("orçamento €.pdf", "=?utf-8?Q?or=C3=A7amento.pdf?="), 1):
+        body += f'--b\r\nContent-Disposition: form-data; name="attachment-{number}"; filename="{name}"\r\n\r\nx\r\n'
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    content = message(normalise(f"{body}--b--\r\n".encode(), headers, {"dialect": dialect})).content
+    assert [media.filename for media in content.attachments] == ["orçamento €.pdf", "orçamento.pdf"]
+
+
+@pytest.mark.req(13)
+def test_who_wrote_stands_between_the_brackets() -> None:
+    raw = mail().replace(b"From: lia@cliente.example", b"From: boss@nos.example <lia@cliente.example>")
+    peer = message(mailbox_items(raw, HEADERS)).peer
+    assert (peer.aliases[0].value, peer.name) == ("lia@cliente.example", "boss@nos.example")
+
+
+@pytest.mark.req(13)
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("<out@nos.example>", "out@nos.example"),
+        ("out@nos.example", "out@nos.example"),
+        ("Your letter of Monday to ana@nos.example", None),
+    ],
+)
+def test_what_is_answered_is_found_without_brackets_too(value: str, expected: str | None) -> None:
+    assert message(mailbox_items(mail(f"In-Reply-To: {value}\r\n"), HEADERS)).reply_to_provider_message_id == expected
