@@ -19,7 +19,8 @@ _PATIENCE_SECONDS = 20
 
 # The account's rule without its lock: what somebody might write who thinks that a plain look is enough.
 _WITHOUT_LOCK = """
-CREATE OR REPLACE FUNCTION account_needs_active_connector() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION account_needs_active_connector() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF (SELECT status FROM channel_connector WHERE id = NEW.connector_id) <> 'active' THEN
         PERFORM channels_refuse('connector_not_active', '');
