@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "subscriptions": ("services.cli.subscriptions", "subscriptions", "Confirm subscriptions of Amazon SNS topics."),
     "provider": ("services.cli.provider", "provider", "Begin a new provider."),
     "sample": ("services.cli.samples", "sample", "Print a sample webhook body of a provider."),
+    "sample-mail": ("services.cli.mail_samples", "sample_mail", "Print a sample mail of a mail service, as curl."),
     "sign": ("services.cli.samples", "sign", "Sign a body as the provider would, for curl."),
     "simulate": ("services.cli.simulate", "simulate", "Stand-ins for the providers, and orders to them."),
     "snapshots": ("services.cli.snapshots", "snapshots", "Publish the configuration anew; accounts without a target."),

@@ -102,7 +102,7 @@ def sign(
     url: str,
 ) -> None:
     """Sign a body as the provider would; print the signature header, or a curl command."""
-    key = _secret(secret, secret_env, secret_file)
+    key = secret_of(secret, secret_env, secret_file)
     if curl and not connector and "/webhooks/" not in url:
         raise click.UsageError("--curl needs --connector, or the whole webhook URL (`channels apply` prints it) as --url")
     body = file.read_bytes() if file is not None else sys.stdin.buffer.read()
@@ -111,9 +111,10 @@ def sign(
     click.echo(_curl(address, header, body, file) if curl else header)
 
 
-def _secret(secret: str | None, variable: str | None, file: Path | None) -> bytes:
+def secret_of(secret: str | None, variable: str | None, file: Path | None) -> bytes:
+    """The secret that one of the three names; raises UsageError and InvalidInput."""
     if sum(given is not None for given in (secret, variable, file)) != 1:
-        raise click.UsageError("give the app secret by one of --secret, --secret-env and --secret-file")
+        raise click.UsageError("give the secret by one of --secret, --secret-env and --secret-file")
     if file is not None:
         value = file.read_bytes().rstrip(b"\r\n")
     elif variable is not None:
@@ -121,7 +122,7 @@ def _secret(secret: str | None, variable: str | None, file: Path | None) -> byte
     else:
         value = os.fsencode(secret or "")
     if not value:
-        raise InvalidInput("the app secret is empty; nothing can be signed with it", reason="secret_empty")
+        raise InvalidInput("the secret is empty; nothing can be signed with it", reason="secret_empty")
     return value
 
 
