@@ -60,6 +60,12 @@ def mailbox_process(number: int, *, operations_port: int) -> FleetService:
     )
 
 
+def sync_process(*, operations_port: int) -> FleetService:
+    """What follows other modules' units and flows."""
+    environment = {"CHANNELS_SYNC_OPERATIONS_PORT": str(operations_port)}
+    return FleetService(name="sync", module="services.sync", operations_port=operations_port, environment=environment)
+
+
 def control_process(*, port: int, operations_port: int) -> FleetService:
     """The management API."""
     environment = {"CHANNELS_CONTROL_PORT": str(port), "CHANNELS_CONTROL_OPERATIONS_PORT": str(operations_port)}

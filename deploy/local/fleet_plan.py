@@ -12,6 +12,7 @@ from deploy.local.fleet import (
     mailbox_process,
     relay_process,
     router_process,
+    sync_process,
 )
 from deploy.local.ports import choose_port
 from deploy.local.settings import GivenPorts
@@ -25,6 +26,7 @@ _USUAL_PORTS = {
     "relay_operations_port": 9082,
     "control_port": 8090,
     "control_operations_port": 9084,
+    "sync_operations_port": 9085,
 }
 _MAILBOX_PORTS = {"mailbox_operations_port": 9083}  # only where there is one: not every installation reads mailboxes
 
@@ -42,6 +44,7 @@ def plan_fleet(home: Path, fleet: Fleet, *, ingests: int, routers: int, mailboxe
     ingest_ports = _operations_ports(fleet, "ingest", ports["ingest_operations_port"], ingests, taken)
     return [
         relay_process(operations_port=ports["relay_operations_port"]),
+        sync_process(operations_port=ports["sync_operations_port"]),
         *(router_process(slot, operations_port=port) for slot, port in enumerate(router_ports)),
         *_mailboxes(fleet, ports, mailboxes, taken),
         control_process(port=ports["control_port"], operations_port=ports["control_operations_port"]),

@@ -31,3 +31,4 @@ class GivenPorts(BaseSettings):
     mailbox_operations_port: int | None = Field(default=None, ge=1, le=65535)
     control_port: int | None = Field(default=None, ge=1, le=65535)
     control_operations_port: int | None = Field(default=None, ge=1, le=65535)
+    sync_operations_port: int | None = Field(default=None, ge=1, le=65535)
