@@ -86,7 +86,7 @@ def update_account(session: Session, account_id: str, changes: Mapping[str, Any]
         if "intake_flow_id" in changes:
             account.intake_flow_id = _reference(changes["intake_flow_id"], "intake_flow")
         if "webhook_url" in changes:
-            account.webhook_url = checked_url(changes["webhook_url"])
+            account.webhook_url = checked_url(changes["webhook_url"], "/webhook_url")
         if "metadata" in changes:
             account.extra = _checked_metadata(changes["metadata"])
         if "config" in changes:

@@ -45,10 +45,10 @@ def receiving_url(public_url: str, connector_id: str, account_id: str | None = N
     return f"{base}/{account_id}" if account_id else base
 
 
-def checked_url(url: str) -> str:
+def checked_url(url: str, pointer: str = "/url") -> str:
     """The address, if it is one; raises InvalidInput."""
     if not url.startswith(("https://", "http://")) or any(character.isspace() for character in url):
-        raise InvalidInput("url must be an http(s) address", reason="url_invalid", pointer="/url")
+        raise InvalidInput("url must be an http(s) address", reason="url_invalid", pointer=pointer)
     return url
 
 

@@ -73,6 +73,15 @@ def test_the_last_route_stays_and_a_flow_must_be_fit(scene: Scene) -> None:
     assert (changed.json()["org_unit_id"], changed.json()["intake_flow_id"]) == (None, scene.management.flow)
 
 
+@pytest.mark.req(25)
+def test_the_address_of_an_account_may_be_changed_to_another_one(scene: Scene) -> None:
+    path = f"accounts/{scene.account(scene.connector())['id']}"
+    refused = scene.change(path, {"webhook_url": "ftp://x"})
+    assert code_of(refused) == (422, "url_invalid")
+    assert refused.json()["errors"][0]["pointer"] == "/webhook_url"
+    assert scene.change(path, {"webhook_url": "https://w.example.org/x"}).json()["webhook_url"] == "https://w.example.org/x"
+
+
 @pytest.mark.req(19)
 def test_one_identity_per_connector(scene: Scene) -> None:
     connector = scene.connector()
