@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from shared.adapters.clock import new_uuid7
 from shared.adapters.database import act_for, acting_for
 from shared.adapters.tables import AutomationFlow, ChannelAccount, OrgUnit, Tenant
-from shared.domain.errors import InvalidInput
+from shared.domain.errors import Conflict, InvalidInput
 from shared.management.changes import announce_account, audit_new, audited, find, lock_connectors_of
 
 
@@ -49,7 +49,7 @@ def put_tenant(session: Session, tenant_id: str | None, name: str, *, timezone: 
 
 
 def put_org_unit(session: Session, tenant_id: str, unit_id: str | None, name: str, *, actor: str) -> OrgUnit:
-    """Create (id None or unknown) or update a unit."""
+    """Create (id None or unknown) or update a unit. Raises Conflict (`reference_deleted`), InvalidInput (`id_taken`)."""
     unit = session.get(OrgUnit, unit_id) if unit_id else None
     if unit is None:
         find(session, Tenant, tenant_id)
@@ -57,6 +57,7 @@ def put_org_unit(session: Session, tenant_id: str, unit_id: str | None, name: st
         audit_new(session, unit, "org_unit.created", tenant_id=tenant_id, actor=actor)
         return unit
     _same_tenant(unit.tenant_id, tenant_id)
+    _not_deleted(unit)
     lock_connectors_of(session, tenant_id)
     with audited(session, unit, "org_unit.updated", tenant_id=tenant_id, actor=actor) as trace:
         unit.name = name
@@ -66,7 +67,10 @@ def put_org_unit(session: Session, tenant_id: str, unit_id: str | None, name: st
 
 
 def put_flow(session: Session, tenant_id: str, flow_id: str | None, facts: FlowFacts, *, actor: str) -> AutomationFlow:
-    """Create (id None or unknown) or update a flow. Unpublishing one in use is allowed: the unit then takes over."""
+    """Create (id None or unknown) or update a flow. Unpublishing one in use is allowed: the unit then takes over.
+
+    Raises Conflict (`reference_deleted`), InvalidInput (`id_taken`).
+    """
     flow = session.get(AutomationFlow, flow_id) if flow_id else None
     if flow is None:
         find(session, Tenant, tenant_id)
@@ -80,6 +84,7 @@ def put_flow(session: Session, tenant_id: str, flow_id: str | None, facts: FlowF
         audit_new(session, flow, "automation_flow.created", tenant_id=tenant_id, actor=actor)
         return flow
     _same_tenant(flow.tenant_id, tenant_id)
+    _not_deleted(flow)
     lock_connectors_of(session, tenant_id)
     with audited(session, flow, "automation_flow.updated", tenant_id=tenant_id, actor=actor) as trace:
         flow.name, flow.category, flow.published = facts.name, facts.category, facts.published
@@ -97,3 +102,9 @@ def _announce_users(session: Session, column: InstrumentedAttribute[str | None],
 def _same_tenant(owner: str, tenant_id: str) -> None:
     if owner != tenant_id:
         raise InvalidInput("this id belongs to another tenant", reason="id_taken", pointer="/id")
+
+
+def _not_deleted(row: OrgUnit | AutomationFlow) -> None:
+    # Only its owner brings it back, through the topic: by hand it would come back here and nowhere else.
+    if row.deleted_at is not None:
+        raise Conflict("the module that owns it has deleted it", reason="reference_deleted")

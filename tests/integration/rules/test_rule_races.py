@@ -16,8 +16,10 @@ import pytest
 from shared.adapters.clock import new_uuid7
 from shared.domain.enums import ConnectorStatus, SecretUse, WebhookEvent, WebhookStatus
 from shared.domain.errors import Conflict, InvalidInput
+from shared.domain.records import OrgUnitSnapshot
 from shared.management.accounts import update_account
-from shared.management.reference import FlowFacts, put_flow
+from shared.management.reference import FlowFacts, put_flow, put_org_unit
+from shared.management.reference_feed import forget_unit, take_unit
 from shared.management.tokens import revoke_token
 from shared.management.webhooks import NewSecret, NewWebhook, create_webhook, set_webhook_secrets, update_webhook
 from tests.integration.management import ACTOR, PUBLIC_URL, Management
@@ -164,6 +166,36 @@ def test_rule_59_a_flow_is_unpublished_while_an_account_begins_to_use_it(managem
         publish(True)
         management.run(lambda s: update_account(s, account, {"intake_flow_id": None}, actor=ACTOR))
     assert set(ends) == {("done", "done"), ("done", "flow_not_published")}
+
+
+@pytest.mark.req(22, 55)
+def test_rule_55_a_unit_is_deleted_while_an_account_is_moved_to_it(management: Management) -> None:
+    unit = new_uuid7()
+    account = management.account(management.connector())
+    ends: Counter[tuple[str, ...]] = Counter()
+
+    def move(to: str) -> object:
+        return management.run(lambda s: update_account(s, account, {"org_unit_id": to}, actor=ACTOR))
+
+    for number in range(_RACES):
+        snapshot = OrgUnitSnapshot(version=number, org_unit_id=unit, tenant_id=management.tenant, name="Sales")
+        management.run(lambda s, one=snapshot: take_unit(s, one, actor=ACTOR))  # type: ignore[misc]
+        before = management.version(account)
+        end = race(lambda: management.run(lambda s: forget_unit(s, unit, actor=ACTOR)), lambda: move(unit))
+        ends[end] += 1
+        lost = [action for action, *_ in management.audit(account) if action == "account.target_lost"]
+        if end[1] == "done":  # it was there first: the deletion found it, warned it and told it anew
+            assert management.version(account) == before + 2
+            assert len(lost) == ends["done", "done"]
+        else:
+            assert management.version(account) == before
+        move(management.unit)
+    assert set(ends) == {("done", "done"), ("done", "org_unit_unknown")}
+    management.run(lambda s: take_unit(s, snapshot, actor=ACTOR))
+    management.run(lambda s: forget_unit(s, unit, actor=ACTOR))
+    with pytest.raises(Conflict) as caught:  # only its owner brings it back
+        management.run(lambda s: put_org_unit(s, management.tenant, unit, "by hand", actor=ACTOR))
+    assert caught.value.reason == "reference_deleted"
 
 
 @pytest.mark.req(65)
