@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, undefer
 
 from shared.adapters.receiving_secrets import open_segredo, seal_segredo
@@ -56,9 +56,11 @@ def reseal_tenant(session: Session, vault: Vault, tenant_id: str, *, actor: str)
     connectors = _lock_all(session, tenant_id)
     done, unreadable = Resealed(), list[str]()
     rings = {purpose: _renewed(session, vault, tenant_id, purpose, done, actor=actor) for purpose in KeyPurpose}
+    with session.no_autoflush:  # changed rows are sent together, not one before each further statement
+        _reseal_tokens(session, rings[KeyPurpose.CREDENTIAL], tenant_id, done, unreadable, actor=actor)
+    flush(session)
+    _reseal_webhooks(session, rings[KeyPurpose.INGEST], tenant_id, done, unreadable, actor=actor)
     for connector in connectors:
-        _reseal_tokens(session, rings[KeyPurpose.CREDENTIAL], connector, done, unreadable, actor=actor)
-        _reseal_webhooks(session, rings[KeyPurpose.INGEST], connector, done, unreadable, actor=actor)
         announce_connector(session, connector.id)
     for request in session.scalars(select(IdempotencyKey).where(IdempotencyKey.tenant_id == tenant_id)):
         reseal_digest(rings[KeyPurpose.CREDENTIAL], request)
@@ -89,29 +91,33 @@ def _renewed(session: Session, vault: Vault, tenant_id: str, purpose: KeyPurpose
     return vault.ring(purpose, tenant_id, wrapped_keys(session, tenant_id, purpose))
 
 
-def _reseal_tokens(
-    session: Session, ring: KeyRing, connector: ChannelConnector, done: Resealed, unreadable: list[str], *, actor: str
-) -> None:
-    wanted = select(ChannelToken).where(ChannelToken.connector_id == connector.id).order_by(ChannelToken.id)
-    for token in session.scalars(wanted.options(undefer(ChannelToken.valor_encrypted))):
+def _reseal_tokens(session: Session, ring: KeyRing, tenant_id: str, done: Resealed, unreadable: list[str], *, actor: str) -> None:
+    wanted = select(ChannelToken).where(ChannelToken.connector_id.in_(_connectors_of(tenant_id))).order_by(ChannelToken.id)
+    for token in session.scalars(wanted.options(undefer(ChannelToken.valor_encrypted))).all():
         try:
-            reseal_token(session, ring, connector.tenant_id, token, actor=actor)
-            reseal_fingerprint(ring, connector.tenant_id, token)
+            reseal_token(session, ring, tenant_id, token, actor=actor)
+            reseal_fingerprint(ring, tenant_id, token)
             done.tokens += 1
         except SealBroken:
             unreadable.append(token.id)
 
 
 def _reseal_webhooks(
-    session: Session, ring: KeyRing, connector: ChannelConnector, done: Resealed, unreadable: list[str], *, actor: str
+    session: Session, ring: KeyRing, tenant_id: str, done: Resealed, unreadable: list[str], *, actor: str
 ) -> None:
-    wanted = select(ChannelWebhook).where(ChannelWebhook.connector_id == connector.id, ChannelWebhook.segredo.is_not(None))
-    for webhook in session.scalars(wanted.order_by(ChannelWebhook.id)):
+    wanted = select(ChannelWebhook).where(
+        ChannelWebhook.connector_id.in_(_connectors_of(tenant_id)), ChannelWebhook.segredo != ""
+    )
+    for webhook in session.scalars(wanted.order_by(ChannelWebhook.id)).all():
         try:
-            secrets = open_segredo(ring, connector.tenant_id, webhook.id, webhook.segredo or "")
+            secrets = open_segredo(ring, tenant_id, webhook.id, webhook.segredo or "")
         except (SealBroken, CorruptData):
             unreadable.append(webhook.id)
             continue
-        with audited(session, webhook, "webhook.resealed", tenant_id=connector.tenant_id, actor=actor):
-            webhook.segredo = seal_segredo(ring, connector.tenant_id, webhook.id, secrets)
+        with audited(session, webhook, "webhook.resealed", tenant_id=tenant_id, actor=actor):
+            webhook.segredo = seal_segredo(ring, tenant_id, webhook.id, secrets)
         done.webhooks += 1
+
+
+def _connectors_of(tenant_id: str) -> Select[str]:
+    return select(ChannelConnector.id).where(ChannelConnector.tenant_id == tenant_id)
