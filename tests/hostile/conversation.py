@@ -15,6 +15,7 @@ _PROBE = b"GET " + PATH + QUERY.replace(b"c0ffee", _MARK) + b" HTTP/1.1\r\n" + H
 _QUIET_SECONDS = 0.6
 _TOGETHER = 24  # conversations at a time
 _PIECE_SECONDS = 0.001
+_CONTINUE_SECONDS = 0.3  # who asks for a 100 waits for it: a body that is there already makes it needless
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,10 @@ async def converse(port: int, connector_id: str, case: Case, patience_seconds: f
     connector = connector_id.encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     quiet = patience_seconds if case.patient else _QUIET_SECONDS
+    pieces = [piece.replace(CONNECTOR, connector) for piece in case.pieces]
+    pause = _CONTINUE_SECONDS if 100 in case.answers else _PIECE_SECONDS
     try:
-        sending = asyncio.create_task(
-            _send(writer, [piece.replace(CONNECTOR, connector) for piece in case.pieces], case.half_close)
-        )
+        sending = asyncio.create_task(_send(writer, pieces, case.half_close, pause))
         got, ended = await _receive(reader, quiet)
         await sending
         mute = case.half_close or case.patient  # nothing more can be said, or it would end what stalls
@@ -51,12 +52,12 @@ async def converse(port: int, connector_id: str, case: Case, patience_seconds: f
         writer.transport.abort()
 
 
-async def _send(writer: asyncio.StreamWriter, pieces: Iterable[bytes], half_close: bool) -> None:
+async def _send(writer: asyncio.StreamWriter, pieces: Iterable[bytes], half_close: bool, pause: float = _PIECE_SECONDS) -> None:
     try:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-            await asyncio.sleep(_PIECE_SECONDS)
+            await asyncio.sleep(pause)
         if half_close:
             writer.write_eof()
     except OSError:
