@@ -28,7 +28,7 @@ _SHOWN_EXAMPLES = 6
 
 _HEAD = """# Providers
 
-Written by `make providers` from the tests' own results; do not edit. a test fails when it is stale.
+Written by `make providers` from the tests' own results; do not edit. A test fails when it is stale.
 
 An example counts only while the provider's code gives what its `.expected.json` says. The simulator counts where an utterance
 that it put into the provider's form, and signed, was proven genuine and understood as it was meant.
