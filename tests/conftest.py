@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,10 @@ from deploy.local.identity import read_identity, write_identity
 from deploy.local.stack import LocalStack, StackAddresses
 
 pytest_plugins = [name for name in ("tests.database_fixtures",) if find_spec(name)]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background with SIGINT ignored, and children inherit that: those of tests would not end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _WAIT_SECONDS = 180.0  # for another run that starts the same stack, downloads included
 
