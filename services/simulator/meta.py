@@ -5,7 +5,6 @@ Source: https://developers.facebook.com/docs/graph-api/webhooks/getting-started 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -126,10 +125,6 @@ class Meta(MetaApi):
         value[part].append(told)
         if contact is not None and contact not in value.setdefault("contacts", []):
             value["contacts"].insert(0, contact)  # newest first: their order is no promise
-
-    def wamid(self) -> str:
-        """A message id as they look: opaque, base64, with padding."""
-        return "wamid." + base64.b64encode(f"SIM{self.next_id():012d}".encode() + b"\x00").decode()
 
     def _groups(self, elements: Any) -> list[list[Element]]:
         """Batches go over accounts: one callback, one secret, one POST."""

@@ -5,6 +5,7 @@ Source: https://developers.facebook.com/documentation/business-messaging/whatsap
 
 from __future__ import annotations
 
+import base64
 import re
 from functools import partial
 from typing import Any
@@ -32,8 +33,8 @@ class MetaApi(StandIn):
         self.people: dict[str, Person] = {}
 
     def wamid(self) -> str:
-        """A new message id."""
-        raise NotImplementedError
+        """A message id as they look: opaque, base64, with padding."""
+        return "wamid." + base64.b64encode(f"SIM{self.next_id():012d}".encode() + b"\x00").decode()
 
     def operation_of(self, call: ApiCall) -> str:
         """`send`, `upload`, `media`, `token`, `subscribed_apps`, `debug_token`, or `node`."""

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shared.adapters.bounded_answer import bounded_get
 from shared.domain.errors import ConfigError, Unavailable
 
 MAX_BYTES = 262_144
-_PIECE_BYTES = 16_384
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -27,9 +27,12 @@ def from_file(path: Path) -> Callable[[], bytes]:
     def fetch() -> bytes:
         try:
             with path.open("rb") as file:
-                return _bounded(file.read(MAX_BYTES + 1))
+                found = file.read(MAX_BYTES + 1)
         except OSError as error:
             raise Unavailable(f"{path}: {error.strerror}") from error
+        if len(found) > MAX_BYTES:
+            raise Unavailable(f"{path} is too large for a key set")
+        return found
 
     return fetch
 
@@ -52,37 +55,7 @@ def from_address(url: str, *, seconds: float = 3.0, tls: ssl.SSLContext | None =
             if parts.scheme == "http"
             else http.client.HTTPSConnection(host, parts.port, timeout=seconds, context=tls or ssl.create_default_context())
         )
-        try:
-            connection.request("GET", path, headers={"Accept": "application/jwk-set+json, application/json"})
-            answer = connection.getresponse()
-            if answer.status != http.HTTPStatus.OK:
-                raise Unavailable(f"{host} answered {answer.status}")
-            return _read(connection, answer, deadline)
-        except (OSError, http.client.HTTPException) as error:
-            raise Unavailable(f"{host} cannot be asked: {type(error).__name__}") from error
-        finally:
-            connection.close()
+        accept = "application/jwk-set+json, application/json"
+        return bounded_get(connection, path, accept=accept, max_bytes=MAX_BYTES, deadline=deadline)
 
     return fetch
-
-
-def _read(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, deadline: float) -> bytes:
-    """A server that drips must not hold us: each piece has only the time that is left."""
-    found = bytearray()
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise Unavailable("the key set came too slowly")
-        if connection.sock is not None:
-            connection.sock.settimeout(left)
-        piece = answer.read1(_PIECE_BYTES)
-        if not piece:
-            return bytes(found)
-        found += piece
-        _bounded(found)
-
-
-def _bounded(found: bytes | bytearray) -> bytes:
-    if len(found) > MAX_BYTES:
-        raise Unavailable("what came is too large for a key set")
-    return bytes(found)

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.domain.errors import InvalidInput
+from shared.providers.cleaning import phone_digits
 
 _MAX_POINTER_CHARACTERS = 256
 _MAX_DEPTH = 8
@@ -22,6 +23,7 @@ _SECRET_KEY = re.compile(
     r"token|secret|passw|senha|credential|credencial|authorization|bearer|private_?key|api_?key|(^|_)pin$", re.IGNORECASE
 )
 _SECRET_VALUE = re.compile(r"\ABearer\s", re.IGNORECASE)
+_E164 = re.compile(r"[1-9][0-9]{6,14}")
 
 
 class SettingsModel(BaseModel):
@@ -53,6 +55,21 @@ def checked(model: type[SettingsModel], config: Mapping[str, Any], secret_value:
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
         raise InvalidInput(f"config: {fault['msg']}", reason="config_invalid", pointer=_pointer(fault["loc"])) from None
+
+
+def phone_identity(identity: str) -> str:
+    """The one spelling of a number: E.164 digits (`+55 11 9…` and `55119…` are the same).
+
+    Raises InvalidInput (`identity_invalid`).
+    """
+    digits = phone_digits(identity)
+    if digits is None or _E164.fullmatch(digits) is None:
+        raise InvalidInput(
+            "identidade must be a phone number with country code, 7 to 15 digits",
+            reason="identity_invalid",
+            pointer="/identidade",
+        )
+    return digits
 
 
 def _refuse_secrets(config: Mapping[str, Any], secret_value: re.Pattern[str] | None) -> None:

@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
-from shared.domain.errors import InvalidInput
-from shared.providers.cleaning import phone_digits
 from shared.providers.configuration import Settings, SettingsModel, checked
 
 MetaId = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9]{5,32}$")]
@@ -18,7 +16,6 @@ GraphVersion = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r
 GraphUrl = Annotated[str, StringConstraints(strip_whitespace=True, max_length=256, pattern=r"^https?://[^\s?#@]+[^/\s?#@]$")]
 
 _SECRET_VALUE = re.compile(r"\AEAA[0-9A-Za-z]{16,}", re.IGNORECASE)  # how Meta's access tokens begin
-_E164 = re.compile(r"[1-9][0-9]{6,14}")
 
 
 class ConnectorConfig(SettingsModel):
@@ -53,18 +50,6 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_account_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Cleaned copy of an account's config; raises InvalidInput (`secret_in_config`, `config_invalid`)."""
     return checked(AccountConfig, config, _SECRET_VALUE)
-
-
-def normalise_identity(identity: str) -> str:
-    """The one spelling of a number: E.164 digits (`+55 11 9…` and `55119…` are the same); raises InvalidInput."""
-    digits = phone_digits(identity)
-    if digits is None or _E164.fullmatch(digits) is None:
-        raise InvalidInput(
-            "identidade must be a phone number with country code, 7 to 15 digits",
-            reason="identity_invalid",
-            pointer="/identidade",
-        )
-    return digits
 
 
 def account_refs(identidade: str, config: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG001 - the contract's signature

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from shared.domain.enums import ConnectorType, TokenKind
+from shared.providers.configuration import phone_identity
 from shared.providers.contract import Provider
 from shared.providers.whatsapp_official.capabilities import CAPABILITIES
 from shared.providers.whatsapp_official.checks import CHECKING
@@ -11,7 +12,6 @@ from shared.providers.whatsapp_official.config import (
     account_refs,
     check_account_config,
     check_config,
-    normalise_identity,
 )
 from shared.providers.whatsapp_official.normalise import normalise
 from shared.providers.whatsapp_official.receiving import RECEIVING
@@ -24,7 +24,7 @@ PROVIDER = Provider(
     receiving=RECEIVING,
     normalise=normalise,
     account_refs=account_refs,
-    normalise_identity=normalise_identity,
+    normalise_identity=phone_identity,
     check_config=check_config,
     check_account_config=check_account_config,
     settings=SETTINGS,

@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 from pydantic import StringConstraints, field_validator, model_validator
 
-from shared.domain.errors import InvalidInput
-from shared.providers.cleaning import phone_digits
 from shared.providers.configuration import Settings, SettingsModel, checked
 from shared.providers.whatsapp_unofficial.jids import account_refs as refs_of
 
@@ -27,7 +25,6 @@ _AUTHS: Mapping[str, tuple[WebhookAuth, ...]] = {  # the first is the default
 }
 # How Evolution's keys look (an upper-case UUID): in a setting it can only be a mistake.
 _SECRET_VALUE = re.compile(r"\A[0-9A-F]{8}-(?:[0-9A-F]{4}-){3}[0-9A-F]{12}\Z")
-_E164 = re.compile(r"[1-9][0-9]{6,14}")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _LOCAL_NAMES = (".local", ".internal", ".lan", ".localdomain", "localhost")
 
@@ -110,18 +107,6 @@ def check_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def check_account_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """Cleaned copy of an account's config; raises InvalidInput (`secret_in_config`, `config_invalid`)."""
     return checked(AccountConfig, config, _SECRET_VALUE)
-
-
-def normalise_identity(identity: str) -> str:
-    """The one spelling of a number: E.164 digits; raises InvalidInput (`identity_invalid`)."""
-    digits = phone_digits(identity)
-    if digits is None or _E164.fullmatch(digits) is None:
-        raise InvalidInput(
-            "identidade must be a phone number with country code, 7 to 15 digits",
-            reason="identity_invalid",
-            pointer="/identidade",
-        )
-    return digits
 
 
 def account_refs(identidade: str, config: Mapping[str, Any]) -> tuple[str, ...]:

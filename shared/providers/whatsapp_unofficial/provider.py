@@ -6,6 +6,7 @@ Nothing is renewed: keys of these servers do not end, and a session that is lost
 from __future__ import annotations
 
 from shared.domain.enums import ConnectorType, TokenKind
+from shared.providers.configuration import phone_identity
 from shared.providers.contract import Provider
 from shared.providers.whatsapp_unofficial.capabilities import CAPABILITIES
 from shared.providers.whatsapp_unofficial.checking import CHECKING
@@ -14,7 +15,6 @@ from shared.providers.whatsapp_unofficial.config import (
     account_refs,
     check_account_config,
     check_config,
-    normalise_identity,
 )
 from shared.providers.whatsapp_unofficial.normalise import normalise
 from shared.providers.whatsapp_unofficial.receiving import RECEIVING
@@ -27,7 +27,7 @@ PROVIDER = Provider(
     receiving=RECEIVING,
     normalise=normalise,
     account_refs=account_refs,
-    normalise_identity=normalise_identity,
+    normalise_identity=phone_identity,
     check_config=check_config,
     check_account_config=check_account_config,
     settings=SETTINGS,

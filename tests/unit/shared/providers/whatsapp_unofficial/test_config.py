@@ -12,8 +12,8 @@ from shared.providers.whatsapp_unofficial.config import (
     account_refs,
     check_account_config,
     check_config,
-    normalise_identity,
 )
+from shared.providers.whatsapp_unofficial.provider import PROVIDER
 
 GOOD = {"dialect": "evolution", "base_url": "https://evolution.example"}
 
@@ -108,12 +108,12 @@ class TestAccount:
 
     @pytest.mark.parametrize("given", ["+55 (11) 90000-0001", "5511900000001"])
     def test_a_number_has_one_spelling(self, given: str) -> None:
-        assert normalise_identity(given) == "5511900000001"
+        assert PROVIDER.normalise_identity(given) == "5511900000001"
 
     @pytest.mark.parametrize("given", ["", "0511", "abc", "1" * 16])
     def test_what_is_no_number_is_refused(self, given: str) -> None:
         with pytest.raises(InvalidInput):
-            normalise_identity(given)
+            PROVIDER.normalise_identity(given)
 
 
 def test_no_templates_and_no_read_marks_for_hidden_ids() -> None:
