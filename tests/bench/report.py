@@ -15,7 +15,7 @@ from tests.bench.processes import ROOT
 
 PAGE = ROOT / "docs" / "PERFORMANCE.md"
 RECORD = ROOT / "docs" / "performance.json"
-ORDER = ("router", "ingest", "e2e", "memory", "normalise")
+ORDER = ("router", "ingest", "e2e", "memory", "normalise", "control")
 
 _HEAD = """# Performance
 
@@ -26,7 +26,8 @@ broker, database, load and servers sharing the machine named below. Values are m
 the smallest and the largest round. The control compares a candidate with itself: its distance from 1 is the machine's drift, and
 a ratio means nothing below it. The machines are often shared with other work, so compare ratios, not values, between sections.
 
-`make bench` measures all of it in about ten minutes, `make bench BENCH=router` (ingest, e2e, memory, normalise) one part.
+`make bench` measures all of it in about a quarter of an hour, `make bench BENCH=router` one part
+(the others: ingest, e2e, memory, normalise, control).
 """
 
 
