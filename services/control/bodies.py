@@ -164,6 +164,12 @@ class SecretsBody(Body):
     secrets: list[SecretBody] = Field(max_length=16)
 
 
+class SecretPatch(Body):
+    """From `not_after_ms` on (milliseconds since 1970) it proves nothing; a time that has passed ends it at once."""
+
+    not_after_ms: _EpochMs
+
+
 class FallbackBody(Body):
     """`destino`: a number of one of the tenant's accounts for `fallback_number`, a mail address for the others."""
 

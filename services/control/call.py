@@ -129,7 +129,7 @@ def shown(view: Item, response: Response) -> Item:
 
 def _created(view: View, path: str) -> KnownAnswer:
     answer = view.model_dump(mode="json")
-    return KnownAnswer(status=201, headers={"ETag": tag_of(view), "Location": f"{path}/{answer['id']}"}, answer=answer)
+    return KnownAnswer(status=201, headers={"ETag": tag_of(view), "Location": f"{path}/{view.place}"}, answer=answer)
 
 
 def _told(answer: KnownAnswer, more: dict[str, str] | None = None) -> Response:
@@ -170,10 +170,12 @@ def _needs(*permissions: Permission) -> Any:
 
 Reader = Annotated[Call, _needs(Permission.READ)]
 Manager = Annotated[Call, _needs(Permission.MANAGE)]
+SecretReader = Annotated[Call, _needs(Permission.READ, Permission.SECRETS)]
 SecretKeeper = Annotated[Call, _needs(Permission.MANAGE, Permission.SECRETS)]
 Auditor = Annotated[Call, _needs(Permission.AUDIT)]
 Pages = Annotated[Paging, Depends(_paging)]
 IfMatch = Annotated[str | None, Header(max_length=1024, description="The ETag that was read; without it 428.")]
+IfNoneMatch = Annotated[str | None, Header(max_length=16, description="`*`: set it only if there is none yet.")]
 IdempotencyKey = Annotated[
     str | None,
     Header(

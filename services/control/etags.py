@@ -23,3 +23,15 @@ def require_match(if_match: str | None, current: View) -> None:
     tags = {tag.strip() for tag in if_match.split(",")}
     if "*" not in tags and tag_of(current) not in tags:
         raise Refusal(412, "precondition_failed", "it was changed meanwhile; read it again", parameter="If-Match")
+
+
+def require_match_or_first(if_match: str | None, if_none_match: str | None, current: View | None) -> None:
+    """For what may not be there yet: `If-None-Match: *` sets the first one, `If-Match` replaces what was read. Raises Refusal."""
+    if if_none_match is not None and (current is not None or if_none_match.strip() != "*"):
+        raise Refusal(412, "precondition_failed", "there is one; read it first", parameter="If-None-Match")
+    if current is not None:
+        require_match(if_match, current)
+    elif if_match is not None:
+        raise Refusal(412, "precondition_failed", "there is none any more", parameter="If-Match")
+    elif if_none_match is None:
+        raise Refusal(428, "precondition_required", "give If-None-Match: * to set the first one", parameter="If-None-Match")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
@@ -28,6 +28,7 @@ from shared.domain.enums import (
     FallbackType,
     Feature,
     HealthStatus,
+    SecretUse,
     TokenKind,
     UsageType,
     WebhookEvent,
@@ -49,6 +50,11 @@ class View(BaseModel):
     def unseen(self) -> str:
         """Goes into the entity tag, not into the answer."""
         return self._unseen
+
+    @property
+    def place(self) -> str:
+        """The last part of its address."""
+        return str(getattr(self, "id"))  # noqa: B009  the base has none
 
     @classmethod
     def of(cls, row: Any) -> Self:
@@ -159,6 +165,25 @@ class WebhookView(View):
         return view
 
 
+class SecretView(View):
+    """What is known of a receiving secret, without it. `id`: of its webhook and its number there; `webhooks`: the classes of
+    events that hold it. Times in milliseconds since 1970, null: always; `last_used_at` follows within seconds."""
+
+    VOLATILE = frozenset({"state", "last_used_at"})
+    id: str
+    use: SecretUse
+    state: Literal["waiting", "live", "expired"]
+    not_before_ms: int | None
+    not_after_ms: int | None
+    last_used_at: dt.datetime | None
+    webhooks: list[WebhookEvent]
+
+    @property
+    def place(self) -> str:
+        """Its number in its webhook."""
+        return self.id.rpartition("/")[2]
+
+
 class FallbackView(View):
     """Where an account's traffic goes when its checks keep failing."""
 
@@ -221,45 +246,6 @@ class AuditView(View):
     before: Json | None
     after: Json | None
     at: dt.datetime
-
-
-class ConnectivityView(BaseModel):
-    """Whether the account can work. `cause`: why it is pending, where its connector took it down."""
-
-    connector: ConnectorStatus
-    account: AccountStatus
-    cause: str | None
-    since: dt.datetime | None
-    ultimo_heartbeat: dt.datetime | None
-    last_check: HealthCheckView | None
-
-
-class RouteView(BaseModel):
-    """Where inbound goes; `state` is `open` or `paused`."""
-
-    org_unit_id: str | None
-    intake_flow_id: str | None
-    state: str
-    fallback: str | None
-
-
-class LimitsView(BaseModel):
-    """What the account may do, and what was counted on this day of the tenant."""
-
-    capabilities: list[CapabilityView]
-    today: dt.date
-    used_today: dict[UsageType, int]
-
-
-class AccountStatusView(BaseModel):
-    """What is known of an account right now."""
-
-    account_id: str
-    connector_id: str
-    connectivity: ConnectivityView
-    route: RouteView
-    limits: LimitsView
-    webhooks: list[WebhookView]
 
 
 class ProviderView(BaseModel):

@@ -87,10 +87,16 @@ def delete_fallback(session: Session, fallback_id: str, *, actor: str) -> None:
 
 def default_fallback(session: Session, connector_id: str) -> ChannelFallback:
     """What the connector's accounts without one of their own use. Raises NotFound where there is none."""
-    link = session.get(ConnectorDefaultFallback, connector_id)
-    if link is None:
+    found = known_default_fallback(session, connector_id)
+    if found is None:
         raise NotFound("the connector has no default fallback")
-    return find(session, ChannelFallback, link.fallback_id)
+    return found
+
+
+def known_default_fallback(session: Session, connector_id: str) -> ChannelFallback | None:
+    """The same, or None."""
+    link = session.get(ConnectorDefaultFallback, connector_id, populate_existing=True)
+    return None if link is None else find(session, ChannelFallback, link.fallback_id)
 
 
 def set_default_fallback(session: Session, connector_id: str, fallback_id: str | None, *, actor: str) -> None:

@@ -22,6 +22,8 @@ from shared.management.changes import announce_connector, audited, find, lock_co
 from shared.management.webhooks import NewSecret, known_secrets, next_number, seal_secrets
 from shared.providers.contract import ReceivingSecret
 
+MAX_SECRETS = 16  # the edge tries each of them
+
 Secrets = tuple[ReceivingSecret, ...]
 
 
@@ -41,10 +43,10 @@ class KnownSecret:
 def add_secret(session: Session, vault: Vault, connector_id: str, new: NewSecret, *, actor: str) -> str:
     """A further secret in every webhook row of the connector; the others stay as they are. Returns its id.
 
-    Raises NotFound, Conflict (`webhook_missing`, `secret_known`), InvalidInput.
+    Raises NotFound, Conflict (`webhook_missing`, `secret_known`, `secrets_too_many`), InvalidInput.
     """
     if new.not_before_ms is not None and new.not_after_ms is not None and new.not_after_ms <= new.not_before_ms:
-        raise InvalidInput("a secret cannot end before it begins", reason="secret_times", pointer="/not_after")
+        raise InvalidInput("a secret cannot end before it begins", reason="secret_times", pointer="/not_after_ms")
     connector = lock_connector(session, connector_id)
     rows = _rows(session, connector)
     if not rows:
@@ -55,6 +57,8 @@ def add_secret(session: Session, vault: Vault, connector_id: str, new: NewSecret
     def with_it(webhook_id: str, known: Secrets) -> Secrets:
         if any((one.use, one.value) == (new.use, value) for one in known):
             raise Conflict("the connector has this secret", reason="secret_known")
+        if len(known) >= MAX_SECRETS:
+            raise Conflict(f"a webhook row holds at most {MAX_SECRETS} secrets; replace its list", reason="secrets_too_many")
         return (*known, replace(added, id=f"{webhook_id}/{next_number(webhook_id, known)}"))
 
     changed = _change(session, vault, connector, rows, with_it, "webhook.secret_added", actor=actor)
@@ -82,6 +86,19 @@ def expire_secret(session: Session, vault: Vault, connector_id: str, secret_id: 
 
 def list_secrets(session: Session, vault: Vault, connector_id: str, *, actor: str) -> list[KnownSecret]:
     """Each secret once, without its value, in the order of the rows. Raises NotFound, Unavailable, KeyRefused."""
+    return [told for told, _ in _known(session, vault, connector_id, actor=actor)]
+
+
+def secrets_of_webhook(session: Session, vault: Vault, webhook: ChannelWebhook, *, actor: str) -> list[KnownSecret]:
+    """Those of one row, by the ids that they have in it, in its order. Raises as `list_secrets`."""
+    found = []
+    for told, ids in _known(session, vault, webhook.connector_id, actor=actor):
+        found += [(number, replace(told, id=one)) for one in ids if (number := number_of(webhook.id, one)) is not None]
+    return [told for _, told in sorted(found, key=lambda pair: pair[0])]
+
+
+def _known(session: Session, vault: Vault, connector_id: str, *, actor: str) -> list[tuple[KnownSecret, tuple[str, ...]]]:
+    # What may be told of each secret, and its ids in all rows that hold it.
     connector = find(session, ChannelConnector, connector_id)
     now_ms = _now_ms(session)
     rows = _rows(session, connector)
@@ -91,7 +108,7 @@ def list_secrets(session: Session, vault: Vault, connector_id: str, *, actor: st
     for row in rows:
         for secret in known_secrets(session, vault, connector, row, actor=actor):
             found.setdefault((secret.use, secret.value, secret.not_before_ms, secret.not_after_ms), []).append((row, secret))
-    return [_told(held, used, now_ms) for held in found.values()]
+    return [(_told(held, used, now_ms), tuple(one.id for _, one in held)) for held in found.values()]
 
 
 def _told(

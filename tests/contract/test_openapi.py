@@ -76,8 +76,9 @@ def test_no_answer_has_a_place_for_a_secret() -> None:
 
 def test_writes_ask_for_the_tag_and_creations_take_a_key(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
-        headers = {one["name"] for one in operation.get("parameters", []) if one["in"] == "header"}
-        if method in {"patch", "delete"} and "default-fallback" not in path:
-            assert "If-Match" in headers or "if-match" in headers, (method, path)
+        headers = {one["name"].lower() for one in operation.get("parameters", []) if one["in"] == "header"}
+        if method in {"put", "patch", "delete"}:
+            assert "if-match" in headers, (method, path)
+            assert {"412", "428"} <= operation["responses"].keys(), (method, path)
         if method == "post":
-            assert {"Idempotency-Key", "idempotency-key"} & headers, (method, path)
+            assert "idempotency-key" in headers, (method, path)

@@ -9,17 +9,8 @@ from fastapi import APIRouter, Query, Response
 
 from services.control.bodies import AccountBody, AccountPatch, Name, given
 from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
-from services.control.views import (
-    AccountStatusView,
-    AccountView,
-    CapabilityView,
-    ConnectivityView,
-    HealthCheckView,
-    LimitsView,
-    PageView,
-    RouteView,
-    WebhookView,
-)
+from services.control.status_views import AccountStatusView, ConnectivityView, LimitsView, RouteView
+from services.control.views import AccountView, CapabilityView, HealthCheckView, PageView, WebhookView
 from shared.adapters.tables import ChannelAccount, ChannelConnector
 from shared.domain.enums import AccountStatus
 from shared.management.account_status import AccountStatusReport, account_status

@@ -11,6 +11,7 @@ from services.control.bodies import ConnectorBody, ConnectorPatch, DefaultFallba
 from services.control.call import (
     IdempotencyKey,
     IfMatch,
+    IfNoneMatch,
     Manager,
     Pages,
     Reader,
@@ -18,11 +19,12 @@ from services.control.call import (
     secrets_allowed,
     shown,
 )
+from services.control.etags import require_match, require_match_or_first
 from services.control.views import ConnectorView, FallbackView, PageView
 from shared.adapters.tables import ChannelConnector
 from shared.domain.enums import ConnectorStatus, ConnectorType
 from shared.management.connectors import NewConnector, change_status, create_connector, update_connector
-from shared.management.fallbacks import default_fallback, set_default_fallback
+from shared.management.fallbacks import default_fallback, known_default_fallback, set_default_fallback
 from shared.management.lifting import lift_tokens
 from shared.management.lists import CONNECTORS, ConnectorFilter, list_connectors
 from shared.management.ownership import owned, owned_for_change
@@ -101,17 +103,28 @@ def read_default(call: Reader, connector_id: UUID, response: Response) -> Fallba
 
 
 @router.put("/{connector_id}/default-fallback", tags=["fallbacks"])
-def set_default(call: Manager, connector_id: UUID, body: DefaultFallbackBody, response: Response) -> FallbackView:
-    """Set it to a fallback of one of the connector's accounts. What was set before is replaced, so no If-Match is asked."""
+def set_default(
+    call: Manager,
+    connector_id: UUID,
+    body: DefaultFallbackBody,
+    response: Response,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
+) -> FallbackView:
+    """Set it to a fallback of one of the connector's accounts: the first one with `If-None-Match: *`, another one in place
+    of the one whose tag is in `If-Match`."""
     with call.changing() as session:
         row = owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
+        known = known_default_fallback(session, row.id)
+        require_match_or_first(if_match, if_none_match, FallbackView.of(known) if known else None)
         set_default_fallback(session, row.id, body.fallback_id, actor=call.actor)
         return shown(FallbackView.of(default_fallback(session, row.id)), response)
 
 
 @router.delete("/{connector_id}/default-fallback", status_code=204, tags=["fallbacks"])
-def clear_default(call: Manager, connector_id: UUID) -> None:
+def clear_default(call: Manager, connector_id: UUID, if_match: IfMatch = None) -> None:
     """Have none."""
     with call.changing() as session:
         row = owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
+        require_match(if_match, FallbackView.of(default_fallback(session, row.id)))
         set_default_fallback(session, row.id, None, actor=call.actor)

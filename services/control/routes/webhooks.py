@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Path, Response
+from sqlalchemy.orm import Session
 
-from services.control.bodies import SecretBody, SecretsBody, WebhookBody, WebhookPatch, given
-from services.control.call import IdempotencyKey, IfMatch, Manager, Pages, Reader, SecretKeeper, paged, secrets_allowed, shown
-from services.control.views import PageView, WebhookView
+from services.control.bodies import SecretBody, SecretPatch, SecretsBody, WebhookBody, WebhookPatch, given
+from services.control.call import (
+    Call,
+    IdempotencyKey,
+    IfMatch,
+    Manager,
+    Pages,
+    Reader,
+    SecretKeeper,
+    SecretReader,
+    paged,
+    secrets_allowed,
+    shown,
+)
+from services.control.etags import require_match
+from services.control.views import PageView, SecretView, WebhookView
 from shared.adapters.tables import ChannelConnector, ChannelWebhook
+from shared.domain.errors import NotFound
 from shared.management.lists import list_parts, part_order
-from shared.management.ownership import owned
+from shared.management.ownership import owned, owned_for_change
 from shared.management.removal import delete_webhook
+from shared.management.secret_rotation import add_secret, expire_secret, secrets_of_webhook
 from shared.management.webhooks import (
     NewSecret,
     NewWebhook,
@@ -24,6 +40,8 @@ from shared.management.webhooks import (
 )
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
+
+Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="Number of the secret in its webhook.")]
 
 
 @router.get("/connectors/{connector_id}/webhooks")
@@ -75,6 +93,48 @@ def set_secrets(
         return shown(WebhookView.of(row), response)
 
 
+@router.get("/webhooks/{webhook_id}/secrets")
+def list_secrets(call: SecretReader, webhook_id: UUID) -> PageView[SecretView]:
+    """What is known of each receiving secret, and when it last proved a webhook; never its value."""
+    with call.reading() as session:
+        row = owned(session, ChannelWebhook, str(webhook_id), call.tenant)
+        known = secrets_of_webhook(session, call.parts.vault, row, actor=call.actor)
+        return PageView(items=[SecretView.of(one) for one in known], next=None)
+
+
+@router.post("/webhooks/{webhook_id}/secrets", status_code=201, response_model=SecretView)
+def add_one(call: SecretKeeper, webhook_id: UUID, body: SecretBody, idempotency_key: IdempotencyKey = None) -> Response:
+    """One more, beside those that are there, in every webhook of the connector: a provider has one secret for all of them."""
+
+    def make(session: Any) -> SecretView:
+        row = owned(session, ChannelWebhook, str(webhook_id), call.tenant)
+        add_secret(session, call.parts.vault, row.connector_id, NewSecret(**body.model_dump()), actor=call.actor)
+        return SecretView.of(secrets_of_webhook(session, call.parts.vault, row, actor=call.actor)[-1])
+
+    return call.create(idempotency_key, body, f"/v1/webhooks/{webhook_id}/secrets", make)
+
+
+@router.get("/webhooks/{webhook_id}/secrets/{number}")
+def read_secret(call: SecretReader, webhook_id: UUID, number: Number, response: Response) -> SecretView:
+    """What is known of one."""
+    with call.reading() as session:
+        row = owned(session, ChannelWebhook, str(webhook_id), call.tenant)
+        return shown(_secret(call, session, row, number), response)
+
+
+@router.patch("/webhooks/{webhook_id}/secrets/{number}")
+def expire(
+    call: SecretKeeper, webhook_id: UUID, number: Number, body: SecretPatch, response: Response, if_match: IfMatch = None
+) -> SecretView:
+    """Say until when it holds, in every webhook that has it; 409 `secret_last` if none would be live after it."""
+    with call.changing() as session:
+        row = owned_for_change(session, ChannelWebhook, str(webhook_id), call.tenant)
+        known = _secret(call, session, row, number)
+        require_match(if_match, known)
+        expire_secret(session, call.parts.vault, row.connector_id, known.id, body.not_after_ms, actor=call.actor)
+        return shown(_secret(call, session, row, number), response)
+
+
 @router.delete("/webhooks/{webhook_id}", status_code=204)
 def delete(call: Manager, webhook_id: UUID, if_match: IfMatch = None) -> None:
     """Take a class of events away."""
@@ -84,3 +144,10 @@ def delete(call: Manager, webhook_id: UUID, if_match: IfMatch = None) -> None:
 
 def _secrets(given_ones: Sequence[SecretBody]) -> list[NewSecret]:
     return [NewSecret(**one.model_dump()) for one in given_ones]
+
+
+def _secret(call: Call, session: Session, row: ChannelWebhook, number: int) -> SecretView:
+    for known in secrets_of_webhook(session, call.parts.vault, row, actor=call.actor):
+        if known.id == f"{row.id}/{number}":
+            return SecretView.of(known)
+    raise NotFound(f"the webhook has no secret {number}")

@@ -79,19 +79,45 @@ def test_a_connector_has_a_default_for_accounts_without_their_own(scene: Scene) 
     path = f"connectors/{connector['id']}/default-fallback"
     assert code_of(scene.get(path)) == (404, "not_found")
     fallback = to(scene, one, two).json()
+    first, now = {"If-None-Match": "*"}, {"If-Match": "*"}
     # as the connector's default it would also be that of `two`, which has none of its own: two -> two
-    assert code_of(scene.call("PUT", path, json={"fallback_id": fallback["id"]})) == (409, "fallback_cycle")
+    refused = scene.call("PUT", path, json={"fallback_id": fallback["id"]}, headers=first)
+    assert code_of(refused) == (409, "fallback_cycle")
     scene.made(f"accounts/{two['id']}/fallbacks", {"tipo": "email_forward", "destino": "ops@example.com"})
-    assert scene.call("PUT", path, json={"fallback_id": fallback["id"]}).json() == fallback
+    assert scene.call("PUT", path, json={"fallback_id": fallback["id"]}, headers=first).json() == fallback
     assert scene.get(path).json() == fallback
     assert code_of(scene.change(f"fallbacks/{fallback['id']}", method="DELETE")) == (409, "fallback_in_use")
     assert scene.management.notices(three["id"])[-1] == ("channel.account.snapshot", None)
     (elsewhere,) = numbers(scene, 1, scene.connector(nome="other"), first=7)
     foreign = to(scene, elsewhere, one).json()
     for unknown in (foreign["id"], str(uuid.uuid4())):
-        assert code_of(scene.call("PUT", path, json={"fallback_id": unknown})) == (422, "fallback_unknown")
-    assert scene.call("DELETE", path).status_code == 204
-    assert code_of(scene.call("DELETE", path)) == (404, "not_found")
+        assert code_of(scene.call("PUT", path, json={"fallback_id": unknown}, headers=now)) == (422, "fallback_unknown")
+    assert scene.call("DELETE", path, headers=now).status_code == 204
+    assert code_of(scene.call("DELETE", path, headers=now)) == (404, "not_found")
+
+
+@pytest.mark.req(54)
+def test_rule_54_nobody_replaces_a_default_that_he_has_not_seen(scene: Scene) -> None:
+    connector = scene.connector()
+    (one,) = numbers(scene, 1, connector)
+    path = f"connectors/{connector['id']}/default-fallback"
+    bodies = [{"tipo": "voicemail", "destino": f"{name}@example.com"} for name in ("a", "b")]
+    made = [{"fallback_id": scene.made(f"accounts/{one['id']}/fallbacks", body)["id"]} for body in bodies]
+    refusals = [({}, 428), ({"If-Match": "*"}, 412), ({"If-None-Match": '"x"'}, 412)]
+    for headers, status in refusals:
+        assert scene.call("PUT", path, json=made[0], headers=headers).status_code == status, headers
+    first = scene.call("PUT", path, json=made[0], headers={"If-None-Match": "*"})
+    assert first.json()["id"] == made[0]["fallback_id"]
+    stale = {"If-Match": first.headers["ETag"]}
+    refusals = [({}, 428), ({"If-Match": '"x"'}, 412), ({"If-None-Match": "*"}, 412)]
+    for headers, status in refusals:
+        assert scene.call("PUT", path, json=made[1], headers=headers).status_code == status, headers
+    assert scene.call("PUT", path, json=made[1], headers=stale).json()["id"] == made[1]["fallback_id"]
+    for method, headers, status in [("PUT", stale, 412), ("DELETE", stale, 412), ("DELETE", {}, 428)]:
+        body = {"json": made[0]} if method == "PUT" else {}
+        assert scene.call(method, path, headers=headers, **body).status_code == status, (method, headers)
+    assert scene.get(path).json()["id"] == made[1]["fallback_id"]
+    assert scene.change(path, method="DELETE").status_code == 204
 
 
 @pytest.mark.req(50)

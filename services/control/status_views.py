@@ -1,0 +1,49 @@
+"""What callers see of the present state of an account."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pydantic import BaseModel
+
+from services.control.views import CapabilityView, HealthCheckView, WebhookView
+from shared.domain.enums import AccountStatus, ConnectorStatus, UsageType
+
+
+class ConnectivityView(BaseModel):
+    """Whether the account can work. `cause`: why it is pending, where its connector took it down."""
+
+    connector: ConnectorStatus
+    account: AccountStatus
+    cause: str | None
+    since: dt.datetime | None
+    ultimo_heartbeat: dt.datetime | None
+    last_check: HealthCheckView | None
+
+
+class RouteView(BaseModel):
+    """Where inbound goes; `state` is `open` or `paused`."""
+
+    org_unit_id: str | None
+    intake_flow_id: str | None
+    state: str
+    fallback: str | None
+
+
+class LimitsView(BaseModel):
+    """What the account may do, and what was counted on this day of the tenant."""
+
+    capabilities: list[CapabilityView]
+    today: dt.date
+    used_today: dict[UsageType, int]
+
+
+class AccountStatusView(BaseModel):
+    """What is known of an account right now."""
+
+    account_id: str
+    connector_id: str
+    connectivity: ConnectivityView
+    route: RouteView
+    limits: LimitsView
+    webhooks: list[WebhookView]

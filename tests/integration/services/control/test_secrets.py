@@ -1,0 +1,96 @@
+"""Receiving secrets over HTTP: told of without their values, added beside the old ones, ended when another one is live."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from shared.domain.identity import Permission
+from tests.database_fixtures import DatabaseUnderTest
+from tests.integration.rows import connect
+from tests.integration.services.control.scene import Scene, code_of
+
+OLD, NEW = "canary-old-secret", "canary-new-secret"
+MINUTE_MS = 60_000
+
+
+def webhook_of(scene: Scene, *events: str) -> list[str]:
+    """Webhooks of one connector that share the old secret; their ids."""
+    path = f"connectors/{scene.connector()['id']}/webhooks"
+    secrets = {"url": "https://edge.example.org/w", "secrets": [{"use": "sign", "value": OLD}]}
+    return [scene.made(path, {"evento": event, **secrets})["id"] for event in events]
+
+
+def told(scene: Scene, webhook: str) -> list[dict[str, Any]]:
+    response = scene.get(f"webhooks/{webhook}/secrets")
+    assert response.status_code == 200, response.text
+    assert "canary" not in response.text
+    items: list[dict[str, Any]] = response.json()["items"]
+    return items
+
+
+@pytest.mark.req(2, 77)
+def test_a_secret_is_replaced_with_an_overlap(scene: Scene, database: DatabaseUnderTest) -> None:
+    first, second = webhook_of(scene, "message_in", "delivery")
+    (old,) = told(scene, first)
+    both = {"state": "live", "not_before_ms": None, "not_after_ms": None, "webhooks": ["message_in", "delivery"]}
+    assert old == {"id": f"{first}/0", "use": "sign", "last_used_at": None, **both}
+    path = f"webhooks/{second}/secrets"
+    end = {"not_after_ms": int(time.time() * 1000) + MINUTE_MS}
+    assert code_of(scene.change(f"{path}/0", end)) == (409, "secret_last")
+    added = scene.post(path, {"use": "sign", "value": NEW})
+    assert (added.status_code, added.json()["id"], added.json()["state"]) == (201, f"{second}/1", "live")
+    assert "canary" not in added.text
+    assert added.headers["Location"] == f"/v1/webhooks/{second}/secrets/1"
+    read = scene.get(added.headers["Location"])
+    assert (read.json(), read.headers["ETag"]) == (added.json(), added.headers["ETag"])
+    assert [one["id"] for one in told(scene, first)] == [f"{first}/0", f"{first}/1"]
+    with connect(database.owner_url) as owner:  # as the router notes it
+        owner.execute("INSERT INTO secret_use VALUES (%s, 1, '2026-01-02T03:04:05Z')", (first,))
+    assert told(scene, second)[1]["last_used_at"] == "2026-01-02T03:04:05Z"
+    assert scene.change(f"{path}/0", end).json()["not_after_ms"] == end["not_after_ms"]
+    assert [one["state"] for one in told(scene, first)] == ["live", "live"]  # until then
+    assert scene.change(f"{path}/0", {"not_after_ms": 1}).json()["state"] == "expired"
+    assert [one["state"] for one in told(scene, first)] == ["expired", "live"]
+    audit = scene.get("audit-log?limit=200")
+    actions = [row["action"] for row in audit.json()["items"]]
+    assert (actions.count("webhook.secret_added"), actions.count("webhook.secret_expired")) == (2, 4)
+    assert "canary" not in audit.text
+
+
+@pytest.mark.req(76, 77)
+def test_secrets_are_told_and_changed_with_their_own_right_and_tag(scene: Scene) -> None:
+    (webhook,) = webhook_of(scene, "message_in")
+    path = f"webhooks/{webhook}/secrets"
+    manager = scene.tokens.issue(scene.management.tenant, Permission.READ, Permission.MANAGE)
+    keeper = scene.tokens.issue(scene.management.tenant, Permission.READ, Permission.SECRETS)
+    for method, place, body in [("GET", "", None), ("POST", "", {"use": "sign", "value": NEW}), ("GET", "/0", None)]:
+        assert code_of(scene.call(method, path + place, json=body, token=manager)) == (403, "forbidden")
+    assert scene.get(path, token=keeper).status_code == 200
+    assert code_of(scene.post(path, {"use": "sign", "value": NEW}, token=keeper)) == (403, "forbidden")
+    assert scene.post(path, {"use": "sign", "value": NEW}).status_code == 201
+    end = {"not_after_ms": 1}
+    assert code_of(scene.call("PATCH", f"{path}/0", json=end)) == (428, "precondition_required")
+    stale = scene.get(f"{path}/0").headers["ETag"]
+    later = {"not_after_ms": int(time.time() * 1000) + MINUTE_MS}
+    assert scene.call("PATCH", f"{path}/0", json=later, headers={"If-Match": stale}).status_code == 200
+    assert code_of(scene.call("PATCH", f"{path}/0", json=end, headers={"If-Match": stale})) == (412, "precondition_failed")
+    assert code_of(scene.get(f"{path}/7")) == (404, "not_found")
+    assert code_of(scene.call("PATCH", f"{path}/7", json=end, headers={"If-Match": "*"})) == (404, "not_found")
+
+
+def test_a_repeated_addition_adds_once_and_wrong_ones_are_refused(scene: Scene) -> None:
+    (webhook,) = webhook_of(scene, "message_in")
+    path, body, key = f"webhooks/{webhook}/secrets", {"use": "sign", "value": NEW}, {"Idempotency-Key": "k1"}
+    first, again = scene.post(path, body, headers=key), scene.post(path, body, headers=key)
+    assert (first.status_code, again.json(), again.headers["Idempotent-Replayed"]) == (201, first.json(), "true")
+    assert len(told(scene, webhook)) == 2
+    assert code_of(scene.post(path, body)) == (409, "secret_known")
+    times = scene.post(path, {"use": "sign", "value": "x", "not_before_ms": 9, "not_after_ms": 9})
+    assert code_of(times) == (422, "secret_times")
+    assert times.json()["errors"][0]["pointer"] == "/not_after_ms"
+    for number in range(14):
+        assert scene.post(path, {"use": "sign", "value": f"more {number}"}).status_code == 201
+    assert code_of(scene.post(path, {"use": "sign", "value": "one too many"})) == (409, "secrets_too_many")
