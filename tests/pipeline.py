@@ -155,6 +155,7 @@ class Pipeline:
         copy_of: RawPosition | None = None,
         only_item: str | None = None,
         connector_id: str | None = None,
+        url_account_id: str | None = None,
         received_at_ms: int | None = None,
         flush: bool = True,
     ) -> str:
@@ -170,7 +171,7 @@ class Pipeline:
             source=source,
             tenant_id=self.tenant_id,
             connector_id=connector_id or self.connector_id,
-            url_account_id=None,
+            url_account_id=url_account_id,
             received_at_ms=now_ms if received_at_ms is None else received_at_ms,
             headers={"content-type": "application/json"},
             secret_id=None,

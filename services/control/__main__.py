@@ -18,7 +18,9 @@ from services.control.app import create_app
 from services.control.call import Parts
 from services.control.identity import verifier_of
 from services.control.settings import ControlSettings
+from shared.adapters.avro import Codec
 from shared.adapters.database import create_engine_for
+from shared.adapters.raw_backlog import RawBacklog
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import ConfigError
 from shared.providers import PROVIDERS
@@ -38,7 +40,9 @@ def main() -> None:
     url = require(settings.database_api_url, "CHANNELS_DATABASE_API_URL")
     engine = create_engine_for(url, pool_size=settings.control_threads, application_name="channels-control")
     probe = create_engine_for(url, pool_size=1, application_name="channels-control-probe")
-    parts = Parts(engine=engine, vault=open_vault(settings, tuple(KeyPurpose), registry), edge_url=settings.edge_url)
+    backlog = _backlog_of(settings)
+    vault = open_vault(settings, tuple(KeyPurpose), registry)
+    parts = Parts(engine=engine, vault=vault, edge_url=settings.edge_url, backlog=backlog)
     app = create_app(parts, verifier_of(settings, settings), ControlMetrics(registry), body_bytes=settings.control_body_bytes)
     operations = OperationsServer(
         settings.control_operations_host, settings.control_operations_port, registry, _readiness_of(probe)
@@ -49,6 +53,8 @@ def main() -> None:
             runner.run(_serve(app, settings))
     finally:
         operations.stop()
+        if backlog is not None:
+            backlog.close()
         engine.dispose()
         probe.dispose()
 
@@ -74,6 +80,12 @@ async def _serve(app: Callable[..., object], settings: ControlSettings) -> None:
         await server.serve()
     except (OSError, RuntimeError) as error:
         raise ConfigError(f"port {settings.control_host}:{settings.control_port} cannot be opened: {error}") from error
+
+
+def _backlog_of(settings: ControlSettings) -> RawBacklog | None:
+    if not settings.kafka_bootstrap:
+        return None
+    return RawBacklog(settings.kafka_bootstrap, settings.topic_prefix, Codec(settings.schema_registry_url))
 
 
 def _readiness_of(probe: Engine) -> Readiness:

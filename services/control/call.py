@@ -23,6 +23,7 @@ from services.control.openapi import query_names
 from services.control.problems import Refusal
 from services.control.views import PageView, View
 from shared.adapters.database import unit_of_work
+from shared.adapters.raw_backlog import RawBacklog
 from shared.adapters.tables import Base
 from shared.adapters.vault import Vault
 from shared.domain.identity import Identity, Permission, require
@@ -37,11 +38,12 @@ Item = TypeVar("Item", bound=View)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the API works with. `edge_url`: where providers reach the edge."""
+    """What the API works with. `edge_url`: where providers reach the edge; `backlog` None: without Kafka."""
 
     engine: Engine
     vault: Vault
     edge_url: str
+    backlog: RawBacklog | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from shared.runtime.settings import DatabaseSettings, IdentitySettings, LogSettings, StackSettings, VaultSettings
+from shared.runtime.settings import DatabaseSettings, IdentitySettings, KafkaSettings, LogSettings, StackSettings, VaultSettings
 
 
-class ControlSettings(DatabaseSettings, VaultSettings, IdentitySettings, StackSettings, LogSettings):
+class ControlSettings(KafkaSettings, DatabaseSettings, VaultSettings, IdentitySettings, StackSettings, LogSettings):
     """Any number of processes may run against one database: they keep nothing."""
 
+    kafka_bootstrap: str = ""  # empty: everything works but the depth of the queue in an account's status
     control_host: str = "127.0.0.1"
     control_port: int = Field(default=8090, ge=0, le=65535)
     control_operations_host: str = "127.0.0.1"

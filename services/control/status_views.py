@@ -38,8 +38,20 @@ class LimitsView(BaseModel):
     used_today: dict[UsageType, int]
 
 
+class QueueView(BaseModel):
+    """Webhooks and mails that were accepted and are not settled yet, counted one by one. `depth`: of the connector, because
+    whose they are is known only once they are opened; `to_own_address`: of these, posted to the account's own `webhook_url`.
+    `complete` false: at least so many."""
+
+    depth: int
+    to_own_address: int
+    complete: bool
+    oldest_at: dt.datetime | None
+    counted_at: dt.datetime
+
+
 class AccountStatusView(BaseModel):
-    """What is known of an account right now."""
+    """What is known of an account right now. `queue` null: Kafka does not answer, or the API runs without it."""
 
     account_id: str
     connector_id: str
@@ -47,3 +59,4 @@ class AccountStatusView(BaseModel):
     route: RouteView
     limits: LimitsView
     webhooks: list[WebhookView]
+    queue: QueueView | None

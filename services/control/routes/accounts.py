@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,10 +10,11 @@ from fastapi import APIRouter, Query, Response
 
 from services.control.bodies import AccountBody, AccountPatch, Name, given
 from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
-from services.control.status_views import AccountStatusView, ConnectivityView, LimitsView, RouteView
+from services.control.status_views import AccountStatusView, ConnectivityView, LimitsView, QueueView, RouteView
 from services.control.views import AccountView, CapabilityView, HealthCheckView, PageView, WebhookView
 from shared.adapters.tables import ChannelAccount, ChannelConnector
 from shared.domain.enums import AccountStatus
+from shared.domain.errors import Unavailable
 from shared.management.account_status import AccountStatusReport, account_status
 from shared.management.accounts import NewAccount, change_account_status, create_account, update_account
 from shared.management.lists import ACCOUNTS, AccountFilter, list_accounts
@@ -73,9 +75,11 @@ def read(call: Reader, account_id: UUID, response: Response) -> AccountView:
 
 @router.get("/accounts/{account_id}/status")
 def status_of(call: Reader, account_id: UUID) -> AccountStatusView:
-    """What is known right now: connectivity, route, limits, webhooks."""
+    """What is known right now: connectivity, route, limits, webhooks, what waits to be routed."""
     with call.reading() as session:
-        return _status(account_status(session, call.tenant, str(account_id)))
+        view = _status(account_status(session, call.tenant, str(account_id)))
+    view.queue = _queue(call, view.connector_id, view.account_id)  # without holding a connection to the database
+    return view
 
 
 @router.patch("/accounts/{account_id}")
@@ -125,7 +129,28 @@ def _status(known: AccountStatusReport) -> AccountStatusView:
             used_today=dict(known.used_today),
         ),
         webhooks=[WebhookView.of(row) for row in known.webhooks],
+        queue=None,
     )
+
+
+def _queue(call: Call, connector_id: str, account_id: str) -> QueueView | None:
+    if call.parts.backlog is None:
+        return None
+    try:
+        waiting = call.parts.backlog.of(connector_id, account_id)
+    except Unavailable:
+        return None
+    return QueueView(
+        depth=waiting.records,
+        to_own_address=waiting.to_address,
+        complete=waiting.complete,
+        oldest_at=_utc(waiting.oldest_at_ms) if waiting.oldest_at_ms is not None else None,
+        counted_at=_utc(waiting.counted_at_ms),
+    )
+
+
+def _utc(at_ms: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
 
 
 def _listed(call: Call, pages: Paging, wanted: AccountFilter) -> PageView[AccountView]:
