@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from shared.adapters.receiving_secrets import open_segredo
 from shared.adapters.vault import KeyRing, Vault
-from shared.domain.enums import KeyPurpose
+from shared.domain.enums import KeyPurpose, SecretUse
 from shared.domain.errors import ChannelsError, ConfigError, CorruptData, SealBroken, Unavailable
 from shared.domain.records import ConnectorSnapshot
 from shared.providers.contract import ReceivingSecret
@@ -22,11 +22,20 @@ _RETRY_SECONDS = 1.0  # a key service that is down is asked once a second per co
 
 @dataclass(frozen=True, slots=True)
 class OpenedConnector:
-    """One version of a connector, ready to verify and to seal without blocking."""
+    """One version of a connector, ready to verify and to seal without blocking.
+
+    `always`: the secrets of use `sign` where none of them has a beginning or an end; None where the time decides.
+    """
 
     snapshot: ConnectorSnapshot
     ring: KeyRing
     secrets: tuple[ReceivingSecret, ...]
+    always: tuple[ReceivingSecret, ...] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        signing = tuple(secret for secret in self.secrets if secret.use is SecretUse.SIGN)
+        timeless = all(secret.not_before_ms is None and secret.not_after_ms is None for secret in signing)
+        object.__setattr__(self, "always", signing if timeless else None)
 
 
 class ConnectorKeys:

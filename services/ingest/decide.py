@@ -12,7 +12,8 @@ from typing import Any
 from services.ingest.answers import Answer, Outcome
 from services.ingest.exchange import Exchange
 from shared.adapters.kafka import fixed_event_headers
-from shared.adapters.webhook_record import origin_of
+from shared.adapters.raw_body import body_aad
+from shared.adapters.webhook_record import RECORD_ID_BYTES, origin_of
 from shared.domain.enums import ConnectorStatus, RecordSource, SecretUse
 from shared.domain.records import BodyReference, ConnectorSnapshot, WebhookReceived
 from shared.domain.topics import Topic
@@ -69,6 +70,8 @@ class Caller:
     record_key: bytes = field(init=False)
     record_origin: bytes = field(init=False)
     record_headers: tuple[tuple[str, bytes], ...] = field(init=False)
+    body_place: bytes = field(init=False)  # what a body is bound to, up to its record's id
+    max_body_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         connector, settings = self.connector, _settings_of(self.connector)
@@ -89,6 +92,8 @@ class Caller:
         object.__setattr__(self, "record_key", connector.connector_id.encode())
         object.__setattr__(self, "record_origin", origin)
         object.__setattr__(self, "record_headers", headers)
+        object.__setattr__(self, "body_place", body_aad(connector.tenant_id, "").encode_before(RECORD_ID_BYTES))
+        object.__setattr__(self, "max_body_bytes", receiving.max_body_bytes)
 
 
 def parse_target(target: bytes) -> Target | None:
@@ -213,16 +218,17 @@ def raw_record(
         connector_id=caller.connector.connector_id,
         url_account_id=caller.target.account_id,
         received_at_ms=received_at_ms,
-        headers=kept_headers(caller.receiving, request.headers),
+        headers=dict(kept_headers(caller.receiving, request.headers)),
         secret_id=verified.secret_id,
         body_size_bytes=len(request.body),
         body_reference=body_reference,
     )
 
 
-def kept_headers(receiving: Receiving, headers: Mapping[str, bytes]) -> dict[str, str]:
+def kept_headers(receiving: Receiving, headers: Mapping[str, bytes]) -> tuple[tuple[str, str], ...]:
     """The headers that the provider's allow-list lets into the record."""
-    return {name: headers[name].decode("latin-1") for name in headers if name in receiving.kept_headers}
+    kept = receiving.kept_headers
+    return tuple([(name, headers[name].decode("latin-1")) for name in kept if name in headers]) if kept else ()
 
 
 def given_trace(headers: Mapping[str, bytes]) -> str | None:

@@ -34,7 +34,12 @@ def check_head(version: str, exchange: Exchange, *, upgrade: bool) -> Answer | N
         return _UPGRADE
     if b"#" in target:
         return _TARGET
-    return _check_host(version, headers) or _check_framing(version, headers) or _check_expectation(headers)
+    fault = _check_host(version, headers)
+    if fault is None and "transfer-encoding" in headers:
+        fault = _check_coding(version, headers)
+    if fault is None and "expect" in headers and headers["expect"].strip().lower() != b"100-continue":
+        fault = _EXPECTATION
+    return fault
 
 
 def _check_host(version: str, headers: Mapping[str, bytes]) -> Answer | None:
@@ -44,20 +49,12 @@ def _check_host(version: str, headers: Mapping[str, bytes]) -> Answer | None:
     return None if _NO_HOST_HOLDS.isdisjoint(host) else _HOST_INVALID
 
 
-def _check_framing(version: str, headers: Mapping[str, bytes]) -> Answer | None:
-    coding = headers.get("transfer-encoding")
-    if coding is None:
-        return None
+def _check_coding(version: str, headers: Mapping[str, bytes]) -> Answer | None:
     if "content-length" in headers:
         return _TWO_LENGTHS
     if version == "1.0":
         return _CODING_IN_1_0
-    return None if coding.strip().lower() == b"chunked" else _CODING
-
-
-def _check_expectation(headers: Mapping[str, bytes]) -> Answer | None:
-    expected = headers.get("expect")
-    return None if expected is None or expected.strip().lower() == b"100-continue" else _EXPECTATION
+    return None if headers["transfer-encoding"].strip().lower() == b"chunked" else _CODING
 
 
 def body_length(headers: Mapping[str, bytes]) -> int | None:

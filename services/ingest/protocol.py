@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from services.ingest import answers
 from services.ingest.answers import Answer
 from services.ingest.exchange import Exchange
-from services.ingest.reader import Phase, Refusal, RequestReader
+from services.ingest.reader import SLICE_BYTES, Phase, Refusal, RequestReader
 
 if TYPE_CHECKING:
     from services.ingest.server import Server
@@ -88,7 +88,8 @@ class Connection(asyncio.Protocol):
         self._busy = True
         self._feed(data)
         self._busy = False
-        self._settle()
+        if self._active is None or self._waiting or self._unfed or self._last or self._paused_since is not None:
+            self._settle()  # else one request is being worked on, and there is nothing else to do
 
     def eof_received(self) -> bool:
         """The client will send nothing more; what it has asked for is still answered. True keeps our side open."""
@@ -127,13 +128,15 @@ class Connection(asyncio.Protocol):
 
     def respond(self, exchange: Exchange, answer: Answer) -> None:
         """Send the answer of the request in work; late and second answers are dropped."""
-        self._server.release(exchange)
+        server = self._server
+        server.release(exchange)
         if exchange is not self._active:
             return
         self._active = None
-        self._server.answered(exchange, answer)
+        now = server.now()
+        server.service.answered(exchange, answer, now - exchange.completed_at)
         if self._transport is not None and not self._closing:
-            self._write(exchange, answer)
+            self._write(exchange, answer, now)
         if self._busy:
             return
         if self._waiting or self._unfed:
@@ -153,7 +156,7 @@ class Connection(asyncio.Protocol):
                 transport.abort()
         elif self._paused_since is not None:
             if now - self._paused_since > limits.write_seconds:
-                self._server.answered(None, answers.WRITE_TIMEOUT)
+                self._server.service.answered(None, answers.WRITE_TIMEOUT, 0.0)
                 transport.abort()
         elif self._active is not None:
             if now - self._active.completed_at > limits.answer_seconds:
@@ -204,7 +207,7 @@ class Connection(asyncio.Protocol):
             if self._must_wait():
                 self._unfed = data[position:]
                 return
-            end = position + reader.slice_bytes
+            end = position + (SLICE_BYTES if position + SLICE_BYTES >= len(data) else reader.slice_bytes)
             piece = data if position == 0 and end >= len(data) else data[position:end]
             position = end
             try:
@@ -253,7 +256,7 @@ class Connection(asyncio.Protocol):
             return
         if self._active is None and not self._waiting:
             if self._final is not None:
-                self._server.answered(None, self._final)
+                self._server.service.answered(None, self._final, 0.0)
                 self._transmit(self._final, "close", without_body=False)
                 self._end()
             elif self._last or (self._eof and not self._unfed):
@@ -266,11 +269,11 @@ class Connection(asyncio.Protocol):
             self._reading = may_read
             (transport.resume_reading if may_read else transport.pause_reading)()
 
-    def _write(self, exchange: Exchange, answer: Answer) -> None:
+    def _write(self, exchange: Exchange, answer: Answer, now: float) -> None:
         """Send one answer; the last one says so, and no request after it is worked on."""
         keep = exchange.keep_alive and (not (self._server.draining or self._eof) or self._has_more())
         connection = "close" if not keep else "keep-alive" if exchange.http_1_0 else ""
-        self._since = self._server.now()
+        self._since = now
         self._transmit(answer, connection, without_body=exchange.method == "HEAD")
         if not keep:
             self._end()

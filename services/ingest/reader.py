@@ -16,7 +16,7 @@ from services.ingest.answers import Answer
 from services.ingest.exchange import Exchange, Limits, Responder, Service
 from services.ingest.framing import ONLY_ONCE, body_length, check_head
 
-_SLICE_BYTES = 4_096
+SLICE_BYTES = 4_096
 
 
 class Phase(IntEnum):
@@ -109,7 +109,7 @@ class RequestReader:
     @property
     def slice_bytes(self) -> int:
         """How much to feed at once: little, lest one read of pipelined requests becomes thousands of them in memory."""
-        return max(_SLICE_BYTES, self._body_due)
+        return max(SLICE_BYTES, self._body_due)
 
     @property
     def body_seconds(self) -> float:
@@ -180,9 +180,9 @@ class RequestReader:
         exchange = self._current
         if exchange is None:
             return
-        headers = exchange.headers
-        self._head_bytes += len(name) + len(value) + 3  # colon and line end
-        if self._head_bytes > self._limits.head_bytes or len(headers) >= self._limits.header_count:
+        headers, limits = exchange.headers, self._limits
+        self._head_bytes = head_bytes = self._head_bytes + len(name) + len(value) + 3  # colon and line end
+        if head_bytes > limits.head_bytes or len(headers) >= limits.header_count:
             self._refuse(answers.CHUNK_OVERHEAD if self.phase is _BODY else answers.HEAD_TOO_LARGE)
         if self.phase is _BODY:
             return

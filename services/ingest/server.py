@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable
 from email.utils import formatdate
 
-from services.ingest.answers import Answer
 from services.ingest.exchange import Exchange, Limits, Service
 from services.ingest.listener import refuse_new_connections
 from services.ingest.protocol import Connection
@@ -75,11 +74,6 @@ class Server:
         self.body_bytes -= exchange.held_bytes
         exchange.held_bytes = 0
         exchange.body = b""
-
-    def answered(self, exchange: Exchange | None, answer: Answer) -> None:
-        """Tell the service that an answer goes out."""
-        seconds = 0.0 if exchange is None else self.now() - exchange.completed_at
-        self.service.answered(exchange, answer, seconds)
 
     def check_deadlines(self) -> None:
         """Hold every connection to its deadlines, and renew the date."""

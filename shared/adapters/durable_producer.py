@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -59,7 +60,7 @@ class DurableProducer:
         }
         self._presence = KafkaPresence(watched_topic)
         self._producer = self._new_producer()
-        self._reports: deque[_Report] = deque()  # told by the client, not yet handed over
+        self._reports: deque[tuple[Delivered, KafkaError | None]] = deque()  # told by the client, not yet handed over
         self._owed = 0  # records without a report
         self._fatal = False
         self._retired: list[Producer] = []  # clients that ended themselves and have not yet reported all they held
@@ -93,9 +94,9 @@ class DurableProducer:
             raise Unavailable(f"Kafka: {self._presence.reason}")
         if self._loop is None:
             raise Unavailable("Kafka: nobody polls for reports")
-        report = _Report(self._reports, delivered)
+        reported = partial(self._reported, delivered)
         try:
-            self._producer.produce(topic, value, key, on_delivery=report, headers=headers)  # type: ignore[arg-type]  # a list is invariant
+            self._producer.produce(topic, value, key, on_delivery=reported, headers=headers)  # type: ignore[arg-type]  # a list is invariant
         except BufferError as error:
             raise Unavailable("Kafka: the send queue is full") from error
         except KafkaException as error:
@@ -173,36 +174,23 @@ class DurableProducer:
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._presence.lost("no broker is reachable")
 
+    def _reported(self, delivered: Delivered, error: KafkaError | None, _: Message) -> None:
+        self._reports.append((delivered, error))
+
     def _hand_over(self) -> None:
         """Outside of the client's poll, which would end at the first exception."""
         reports, acknowledged = self._reports, False
         while reports:
-            report = reports.popleft()
+            delivered, error = reports.popleft()
             self._owed -= 1
-            error = report.error
             if error is None:
                 if not acknowledged:
                     acknowledged = True
                     self._presence.acknowledged()
-                report.delivered(None)
+                delivered(None)
             else:
                 self._presence.failed(error)
-                report.delivered(_translated(error))
-
-
-class _Report:
-    """Stands for one record until its report comes; then it is the report."""
-
-    __slots__ = ("_queue", "delivered", "error")
-
-    def __init__(self, queue: deque[_Report], delivered: Delivered) -> None:
-        self._queue = queue
-        self.delivered = delivered
-        self.error: KafkaError | None = None
-
-    def __call__(self, error: KafkaError | None, _: Message) -> None:
-        self.error = error
-        self._queue.append(self)
+                delivered(_translated(error))
 
 
 def _translated(error: KafkaError) -> ChannelsError:

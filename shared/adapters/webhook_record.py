@@ -7,7 +7,6 @@ https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -19,37 +18,45 @@ _NULL: Final = b"\x00"  # branch 0 of every union here
 _VALUE: Final = b"\x02"  # branch 1
 _WITHOUT_REFERENCE: Final = _NULL * 3  # body_reference, redelivery_of, only_item
 
+RECORD_ID_BYTES: Final = 36  # a UUID as canonical text
+
 
 class WebhookRecords:
     """Writes raw records under the codec's framing."""
 
     def __init__(self, codec: Codec) -> None:
-        self._framing = codec.framing(Topic.WEBHOOK_RECEIVED)
+        self._start = codec.framing(Topic.WEBHOOK_RECEIVED) + _long(RECORD_ID_BYTES)
 
     def encode(
         self,
         origin: bytes,
         *,
-        record_id: str,
+        record_id: bytes,
         received_at_ms: int,
-        headers: Mapping[str, str],
+        headers: tuple[tuple[str, str], ...],
         secret_id: str | None,
         body_size_bytes: int,
-        sealed_body: bytes,
+        sealed_body: tuple[bytes, bytes, bytes],
     ) -> bytes:
-        """One record. `origin`: from `origin_of`; the rest as in `WebhookReceived`. No text may hold a lone surrogate."""
+        """One record. `origin`: from `origin_of`; `record_id`: of RECORD_ID_BYTES; `sealed_body`: from `KeyRing.seal_parts`.
+
+        The rest as in `WebhookReceived`. No text may hold a lone surrogate.
+        """
+        header, nonce, ciphertext = sealed_body
         return b"".join(
             (
-                self._framing,
-                _text(record_id),
+                self._start,
+                record_id,
                 origin,
                 _time(received_at_ms),
-                _headers(tuple(headers.items())),
+                _headers(headers),
                 _optional(secret_id),
                 _long(body_size_bytes),
                 _VALUE,
-                _long(len(sealed_body)),
-                sealed_body,
+                _long(len(header) + len(nonce) + len(ciphertext)),
+                header,
+                nonce,
+                ciphertext,
                 _WITHOUT_REFERENCE,
             )
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from binascii import hexlify
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from urllib.parse import parse_qsl
@@ -47,7 +48,7 @@ def verify(request: Request, secrets: Sequence[ReceivingSecret]) -> Verified | R
     for secret in secrets:
         if secret.use is _SIGN and secret.value:
             usable = True
-            right = b"sha256=" + hmac.digest(secret.value, request.body, "sha256").hex().encode("ascii")
+            right = b"sha256=" + hexlify(hmac.digest(secret.value, request.body, "sha256"))
             if hmac.compare_digest(right, header):
                 matching = matching or secret.id
     if matching is not None:

@@ -220,7 +220,7 @@ def request_of(post: Post, voice: Voice, now_ms: int, certificates: Mapping[str,
 def items_of(voice: Voice, post: Post) -> list[AnyItem]:
     """Normalised with the headers that the edge would have kept."""
     request = request_of(post, voice, 0, {})
-    kept = decide.kept_headers(voice.provider.receiving, request.headers)
+    kept = dict(decide.kept_headers(voice.provider.receiving, request.headers))
     return list(voice.provider.normalise(post.body, kept, dict(voice.settings)))
 
 

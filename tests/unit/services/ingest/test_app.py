@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -136,9 +137,9 @@ class Scene:
             ingest_keys=(self.data_key,),
         )
 
-    def segredo(self, webhook_id: str, value: bytes = APP_SECRET) -> str:
+    def segredo(self, webhook_id: str, value: bytes = APP_SECRET, *, start: int | None = None, end: int | None = None) -> str:
         secrets = (
-            ReceivingSecret(id="", use=SecretUse.SIGN, value=value),
+            ReceivingSecret(id="", use=SecretUse.SIGN, value=value, not_before_ms=start, not_after_ms=end),
             ReceivingSecret(id="", use=SecretUse.HANDSHAKE, value=VERIFY_TOKEN),
         )
         return seal_segredo(self.ring, TENANT, webhook_id, secrets)
@@ -215,6 +216,34 @@ async def test_what_is_not_genuine_never_reaches_kafka(tmp_path: Path, headers: 
     assert scene.answers[exchange].status == 401
     assert scene.memory.records == []
     assert scene.count("refused", reason) == 1
+
+
+@on_loop
+@pytest.mark.parametrize(
+    ("start", "end", "status"),
+    [
+        (None, None, None),  # waits for Kafka
+        (NOW_MS, NOW_MS, None),
+        (NOW_MS + 1, None, 401),
+        (None, NOW_MS - 1, 401),
+    ],
+)
+async def test_a_secret_is_good_between_its_times_only(
+    tmp_path: Path, start: int | None, end: int | None, status: int | None
+) -> None:
+    scene = Scene(tmp_path)
+    scene.memory.snapshots[CONNECTOR_ID] = scene.connector(scene.segredo("w0", start=start, end=end))
+    await scene.warm()
+    exchange = scene.send()
+    assert (scene.answers[exchange].status if exchange in scene.answers else None) == status
+
+
+@on_loop
+async def test_a_handshake_secret_signs_nothing(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    await scene.warm()
+    forged = "sha256=" + hmac.digest(VERIFY_TOKEN, b"{}", "sha256").hex()
+    assert scene.answers[scene.send(headers={"x-hub-signature-256": forged.encode()})].reason == "signature_wrong"
 
 
 @on_loop

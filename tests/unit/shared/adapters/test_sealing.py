@@ -38,6 +38,13 @@ def test_what_was_sealed_opens_in_its_place(plain: bytes, parts: tuple[str, str,
     assert ring.open_text(ring.seal_text(plain, place), place) == plain
 
 
+def test_the_place_of_any_row_begins_alike() -> None:
+    rows = ("row-1", "row-2")
+    assert [PLACE._replace(row_id="").encode_before(5) + row.encode() for row in rows] == [
+        PLACE._replace(row_id=row).encode() for row in rows
+    ]
+
+
 @pytest.mark.req(32)
 def test_every_flipped_bit_of_a_sealed_record_is_refused() -> None:
     ring = ring_of(NEW)
