@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
 import click
 
-from shared.domain.errors import ChannelsError, ConfigError
+from services.cli.groups import Group
+from services.cli.running import run
 
 # command name -> (module, attribute, one-line help for the list)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -19,13 +21,15 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "database": ("services.cli.database", "database", "Create roles and migrate the database."),
     "keys": ("services.cli.keys", "keys", "Create, rotate, reseal and erase keys."),
     "token": ("services.cli.token", "token", "Mint a bearer token for the API of this machine."),
-    "apply": ("services.cli.apply", "apply", "Create connectors, accounts and webhooks from a file."),
-    "connectors": ("services.cli.connectors", "connectors", "List connectors, move them between states."),
-    "accounts": ("services.cli.accounts", "accounts", "List accounts, turn them on and off."),
+    "apply": ("services.cli.apply", "apply", "Bring connectors, accounts and webhooks to what a file says."),
+    "export": ("services.cli.export", "export", "Write the configuration as a file that `apply` takes back."),
+    "connectors": ("services.cli.connectors", "connectors", "Create, change, move and list connectors."),
+    "accounts": ("services.cli.accounts", "accounts", "Create, route, turn on and off, and list accounts."),
+    "capabilities": ("services.cli.capabilities", "capabilities", "What connectors can do, and their limits."),
     "tokens": ("services.cli.tokens", "tokens", "List, add and revoke credentials of connectors."),
+    "webhooks": ("services.cli.webhooks", "webhooks", "Addresses, event classes and secrets of webhooks."),
     "fallbacks": ("services.cli.fallbacks", "fallbacks", "Where traffic goes when checks keep failing."),
     "audit": ("services.cli.audit", "audit", "Who changed what."),
-    "webhooks": ("services.cli.webhooks", "webhooks", "Change the secrets that prove webhooks."),
     "certificates": ("services.cli.certificates", "certificates", "Fetch the certificates of webhook signatures."),
     "subscriptions": ("services.cli.subscriptions", "subscriptions", "Confirm subscriptions of Amazon SNS topics."),
     "provider": ("services.cli.provider", "provider", "Begin a new provider."),
@@ -39,7 +43,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 }
 
 
-class _Lazy(click.Group):
+class _Lazy(Group):
     """Imports a command only when it is used, so that `channels --help` is quick and needs nothing."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -66,15 +70,8 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: expected errors become one clear line and exit code 1 (a wrong setting: 2)."""
-    try:
-        cli()
-    except ConfigError as error:
-        click.echo(f"channels: {error}", err=True)
-        raise SystemExit(2) from error
-    except ChannelsError as error:
-        click.echo(f"channels: {error}", err=True)
-        raise SystemExit(1) from error
+    """Entry point."""
+    raise SystemExit(run(cli, sys.argv[1:]))
 
 
 if __name__ == "__main__":

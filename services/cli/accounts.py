@@ -1,67 +1,184 @@
-"""`channels accounts`: list, turn on and off, delete. `channels apply` creates and changes them."""
+"""`channels accounts`: create, route, turn on and off, delete and list; what is known of one."""
 
 from __future__ import annotations
 
-from uuid import UUID
+from pathlib import Path
+from typing import Any
 
 import click
 
-from services.cli.managing import acting, actor, every, for_tenant, show, showing
-from shared.adapters.tables import ChannelAccount
+from services.cli.addresses import EdgeSettings
+from services.cli.groups import Group
+from services.cli.managing import CONNECTOR, acting, actor, done, every, for_tenant, listing, show, show_one, showing
+from services.cli.values import config_of, configured, members_of, noted
 from shared.domain.enums import AccountStatus
-from shared.management.accounts import change_account_status
+from shared.management.accounts import NewAccount, change_account_status, create_account, update_account
 from shared.management.lists import AccountFilter, list_accounts
-from shared.management.ownership import owned, owned_for_change
 from shared.management.removal import delete_account
+from shared.runtime.settings import load
 
 _COLUMNS = ("id", "connector_id", "identidade", "nome_exibicao", "status", "org_unit_id", "intake_flow_id")
+_STATES = click.Choice([status.value for status in AccountStatus])
+_UNIT = click.option("--unit", help="Name or id of the unit that takes its messages.")
+_FLOW = click.option("--flow", help="Name or id of the flow that takes them first.")
+_SHOW = "channels accounts show 5511900000001"
 
 
-@click.group()
+@click.group(cls=Group, examples=("channels accounts list --connector Meta", _SHOW))
 def accounts() -> None:
-    """List accounts, turn them on and off, delete them."""
+    """Create, route, turn on and off, and list accounts. ACCOUNT is an `identidade` or an id."""
 
 
-@accounts.command("list")
-@click.option("--connector", "connector_id", default=None, help="Id of the connector.")
-@click.option("--status", type=click.Choice([status.value for status in AccountStatus]))
-@showing
-def list_(tenant: UUID, connector_id: str | None, status: str | None, as_json: bool) -> None:
+@accounts.command("list", examples=("channels accounts list --connector Meta --status pending", "channels accounts list --json"))
+@click.option("--connector", help="Name or id.")
+@click.option("--status", type=_STATES)
+@click.option("--identidade", help="As it is stored.")
+@_UNIT
+@_FLOW
+@listing
+def list_(
+    tenant: str,
+    connector: str | None,
+    status: str | None,
+    identidade: str | None,
+    unit: str | None,
+    flow: str | None,
+    limit: int | None,
+    as_json: bool,
+) -> None:
     """By connector, oldest first."""
-    wanted = AccountFilter(connector_id=connector_id, status=AccountStatus(status) if status else None)
-    with acting(tenant) as session:
-        rows = every(lambda asked: list_accounts(session, str(tenant), wanted, asked))
+    with acting(tenant) as work:
+        wanted = AccountFilter(
+            connector_id=work.connector(connector).id if connector else None,
+            status=AccountStatus(status) if status else None,
+            identidade=identidade,
+            org_unit_id=work.unit(unit) if unit else None,
+            intake_flow_id=work.flow(flow) if flow else None,
+        )
+        rows = every(lambda asked: list_accounts(work.session, work.tenant, wanted, asked), limit)
     show(rows, _COLUMNS, as_json=as_json)
 
 
-@accounts.command("show")
-@click.argument("account_id")
-@for_tenant
-def show_(tenant: UUID, account_id: str) -> None:
-    """One account, as JSON."""
-    with acting(tenant) as session:
-        row = owned(session, ChannelAccount, account_id, str(tenant))
-    show([row], (), as_json=True)
+@accounts.command("show", examples=(_SHOW, f"{_SHOW} --json"))
+@click.argument("account")
+@showing
+def show_(tenant: str, account: str, as_json: bool) -> None:
+    """One account."""
+    with acting(tenant) as work:
+        row = work.account(account)
+    show_one(row, as_json=as_json)
 
 
-@accounts.command()
-@click.argument("account_id")
-@click.argument("wanted", type=click.Choice([status.value for status in AccountStatus]))
+@accounts.command(
+    examples=(
+        "channels accounts create --connector Meta --identidade '+55 11 90000-0001' --unit Support"
+        " --config phone_number_id=100000000000001",
+        "channels accounts create --connector Mail --identidade help@example.com --flow Welcome",
+    )
+)
+@CONNECTOR
+@click.option("--identidade", required=True, help="Number, mailbox or slug, in any spelling.")
+@click.option("--nome-exibicao", help="Display name.")
+@_UNIT
+@_FLOW
+@noted
+@configured
+@showing
+def create(
+    tenant: str,
+    connector: str,
+    identidade: str,
+    nome_exibicao: str | None,
+    unit: str | None,
+    flow: str | None,
+    notes: tuple[str, ...],
+    settings: tuple[str, ...],
+    config_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Register an account, pending; it needs a unit, a flow, or both. `channels accounts status` turns it on."""
+    config = config_of(settings, config_file)
+    with acting(tenant, change=True) as work:
+        found = work.connector(connector, change=True)
+        new = NewAccount(
+            identidade=identidade,
+            nome_exibicao=nome_exibicao,
+            org_unit_id=work.unit(unit) if unit else None,
+            intake_flow_id=work.flow(flow) if flow else None,
+            config=config or None,
+            metadata=members_of(notes, "--metadata") or None,
+        )
+        row = create_account(work.session, found.id, new, public_url=load(EdgeSettings).address, actor=actor())
+    done(row, f"created {row.id}", as_json=as_json)
+
+
+@accounts.command(
+    examples=(
+        "channels accounts update 5511900000001 --unit Sales --no-flow",
+        "channels accounts update 5511900000001 --nome-exibicao 'Help desk'",
+    )
+)
+@click.argument("account")
+@click.option("--nome-exibicao", help="Display name.")
+@_UNIT
+@click.option("--no-unit", is_flag=True, help="No unit any more; a flow must be left.")
+@_FLOW
+@click.option("--no-flow", is_flag=True, help="No flow any more; a unit must be left.")
+@click.option("--webhook-url", help="Where the provider posts to for this account alone.")
+@noted
+@configured
+@showing
+def update(
+    tenant: str,
+    account: str,
+    nome_exibicao: str | None,
+    unit: str | None,
+    no_unit: bool,
+    flow: str | None,
+    no_flow: bool,
+    webhook_url: str | None,
+    notes: tuple[str, ...],
+    settings: tuple[str, ...],
+    config_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Change what is given. --config-file replaces all settings, --config single ones; notes are replaced together."""
+    if (unit and no_unit) or (flow and no_flow):
+        raise click.UsageError("a target cannot be given and taken away at once")
+    plain = {"nome_exibicao": nome_exibicao, "webhook_url": webhook_url, "metadata": members_of(notes, "--metadata") or None}
+    changes: dict[str, Any] = {name: value for name, value in plain.items() if value is not None}
+    with acting(tenant, change=True) as work:
+        row = work.account(account, change=True)
+        if unit or no_unit:
+            changes["org_unit_id"] = work.unit(unit) if unit else None
+        if flow or no_flow:
+            changes["intake_flow_id"] = work.flow(flow) if flow else None
+        if settings or config_file is not None:
+            changes["config"] = config_of(settings, config_file, row.config)
+        if not changes:
+            raise click.UsageError("nothing to change is given")
+        row = update_account(work.session, row.id, changes, actor=actor())
+    done(row, f"updated {row.id}", as_json=as_json)
+
+
+@accounts.command(examples=("channels accounts status 5511900000001 active", "channels accounts status 5511900000001 inactive"))
+@click.argument("account")
+@click.argument("wanted", type=_STATES)
 @for_tenant
-def status(tenant: UUID, account_id: str, wanted: str) -> None:
+def status(tenant: str, account: str, wanted: str) -> None:
     """Turn it on or off; an active account needs an active connector."""
-    with acting(tenant, change=True) as session:
-        row = owned_for_change(session, ChannelAccount, account_id, str(tenant))
-        change_account_status(session, row.id, AccountStatus(wanted), actor=actor())
+    with acting(tenant, change=True) as work:
+        row = work.account(account, change=True)
+        change_account_status(work.session, row.id, AccountStatus(wanted), actor=actor())
     click.echo(f"{row.id} is {row.status}")
 
 
-@accounts.command()
-@click.argument("account_id")
+@accounts.command(examples=("channels accounts delete 5511900000001",))
+@click.argument("account")
 @for_tenant
-def delete(tenant: UUID, account_id: str) -> None:
+def delete(tenant: str, account: str) -> None:
     """Delete one that never carried anything; set others to `inactive`."""
-    with acting(tenant, change=True) as session:
-        row = owned_for_change(session, ChannelAccount, account_id, str(tenant))
-        delete_account(session, row.id, actor=actor())
-    click.echo(f"deleted {account_id}")
+    with acting(tenant, change=True) as work:
+        row = work.account(account, change=True)
+        delete_account(work.session, row.id, actor=actor())
+    click.echo(f"deleted {row.id}")

@@ -1,22 +1,26 @@
-"""What the commands that manage one tenant's configuration share: acting for a tenant, and tables or JSON of rows."""
+"""What the commands that manage one tenant's configuration share: acting for a tenant, naming its objects, showing rows."""
 
 from __future__ import annotations
 
 import getpass
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
-from uuid import UUID
 
 import click
 from sqlalchemy.orm import Session
 
-from shared.adapters.database import create_engine_for, unit_of_work
-from shared.adapters.tables import Base
+from services.cli.printing import print_fields, print_json, print_table
+from services.cli.views import seen
+from shared.adapters.database import act_for, create_engine_for, unit_of_work
+from shared.adapters.tables import AutomationFlow, Base, ChannelAccount, ChannelConnector, OrgUnit
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
-from shared.management.masking import columns_of, masked
+from shared.domain.errors import NotFound
+from shared.management.changes import lock_connector
+from shared.management.naming import account_named, connector_named, is_id, require_tenant, target_named, tenant_id_of
+from shared.management.ownership import owned, owned_for_change
 from shared.management.paging import MAX_ROWS, Page, Slice
 from shared.management.rules import rules_enforced
 from shared.runtime.keys import key_provider
@@ -25,32 +29,87 @@ from shared.runtime.settings import DatabaseSettings, VaultSettings, load, requi
 Row = TypeVar("Row", bound=Base)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_TENANT = click.option("--tenant", type=click.UUID, required=True, envvar="CHANNELS_TENANT", help="Id; or in CHANNELS_TENANT.")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+TENANT = click.option("--tenant", required=True, envvar="CHANNELS_TENANT", help="Name or id; or in CHANNELS_TENANT.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+CONNECTOR = click.option("--connector", required=True, help="Name (`nome`) or id of the connector.")
+ACCOUNT = click.option("--account", required=True, help="`identidade` or id of the account.")
+LIMIT = click.option("--limit", type=click.IntRange(1, 1_000_000), help="At most so many.  [default: all]")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One transaction for one tenant. What is found for a change is locked until its end."""
+
+    session: Session
+    tenant: str
+
+    def connector(self, given: str, *, change: bool = False) -> ChannelConnector:
+        """By name or id; raises NotFound that tells which there are."""
+        row = connector_named(self.session, self.tenant, given)
+        return lock_connector(self.session, row.id) if change else row
+
+    def account(self, given: str, *, change: bool = False) -> ChannelAccount:
+        """By `identidade` or id."""
+        row = account_named(self.session, self.tenant, given)
+        return owned_for_change(self.session, ChannelAccount, row.id, self.tenant) if change else row
+
+    def unit(self, given: str) -> str:
+        """Id of a unit, by name or id."""
+        return target_named(self.session, self.tenant, OrgUnit, given)
+
+    def flow(self, given: str) -> str:
+        """Id of a flow, by name or id."""
+        return target_named(self.session, self.tenant, AutomationFlow, given)
+
+    def part(self, table: type[Row], given: str, *, change: bool = False) -> Row:
+        """What has no name of its own: by id."""
+        what = table.__tablename__.removeprefix("channel_")
+        try:
+            find = owned_for_change if change else owned
+            return find(self.session, table, given, self.tenant)
+        except NotFound:
+            known = is_id(given)
+            told = f"no {what} {known}" if known else f"{given[:64]!r} is no id of a {what}"
+            raise NotFound(f"{told}; `channels {what}s list` shows them") from None
+
+
+@contextmanager
+def working(application_name: str) -> Iterator[Session]:
+    """A transaction that acts for nobody yet; nothing stays unless the block commits."""
+    url = require(load(DatabaseSettings).database_api_url, "CHANNELS_DATABASE_API_URL")
+    engine = create_engine_for(url, pool_size=1, application_name=application_name)
+    try:
+        with rules_enforced(), unit_of_work(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def acting(tenant: str, *, change: bool = False) -> Iterator[Work]:
+    """A transaction for one tenant, by name or id; committed at the end where it changes."""
+    with working("channels-cli") as session:
+        tenant_id = tenant_id_of(session, tenant)
+        act_for(session, tenant_id)
+        require_tenant(session, tenant_id)
+        yield Work(session, tenant_id)
+        if change:
+            session.commit()
 
 
 def for_tenant(command: Command) -> Command:
     """The option that every command here has."""
-    return _TENANT(command)
+    return TENANT(command)
 
 
 def showing(command: Command) -> Command:
+    """The options of a command that prints."""
+    return TENANT(JSON(command))
+
+
+def listing(command: Command) -> Command:
     """The options of a command that prints rows."""
-    return _TENANT(_JSON(command))
-
-
-@contextmanager
-def acting(tenant: UUID, *, change: bool = False) -> Iterator[Session]:
-    """A transaction for one tenant, committed at the end where it changes."""
-    url = require(load(DatabaseSettings).database_api_url, "CHANNELS_DATABASE_API_URL")
-    engine = create_engine_for(url, pool_size=1, application_name="channels-cli")
-    try:
-        with rules_enforced(), unit_of_work(engine, tenant_id=str(tenant)) as session:
-            yield session
-            if change:
-                session.commit()
-    finally:
-        engine.dispose()
+    return TENANT(LIMIT(JSON(command)))
 
 
 def vault() -> Vault:
@@ -63,10 +122,10 @@ def actor() -> str:
     return f"cli:{getpass.getuser()}"
 
 
-def every(read: Callable[[Slice], Page[Row]], limit: int | None = None) -> list[Row]:
-    """The rows of all pages, or the first `limit`."""
+def every(read: Callable[[Slice], Page[Row]], limit: int | None = None, after: tuple[Any, ...] | None = None) -> list[Row]:
+    """The rows of all pages, or the first `limit`, after a position."""
     rows: list[Row] = []
-    asked = Slice(limit=MAX_ROWS)
+    asked = Slice(limit=MAX_ROWS, after=after)
     while True:
         page = read(asked)
         rows += page.rows
@@ -76,19 +135,27 @@ def every(read: Callable[[Slice], Page[Row]], limit: int | None = None) -> list[
 
 
 def show(rows: Sequence[Base], columns: Sequence[str], *, as_json: bool) -> None:
-    """A table of these columns, or JSON of all; secrets are masked in both."""
-    told = [masked(columns_of(row)) for row in rows]
+    """A table of these columns, or a JSON array of all; no secret in either."""
+    views = [seen(row) for row in rows]
     if as_json:
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-        return
-    cells = [list(columns), *([_cell(one[column]) for column in columns] for one in told)]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    for line in cells:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        print_json(views)
+    elif views:
+        print_table(views, columns)
+    else:
+        click.echo("none")
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+def show_one(row: Base, *, as_json: bool) -> None:
+    """One row: a line per field, or a JSON object."""
+    if as_json:
+        print_json(seen(row))
+    else:
+        print_fields(seen(row))
+
+
+def done(row: Base, told: str, *, as_json: bool) -> None:
+    """What a change says: one line, or the row as it is now."""
+    if as_json:
+        print_json(seen(row))
+    else:
+        click.echo(told)

@@ -3,56 +3,108 @@
 from __future__ import annotations
 
 import datetime as dt
-from uuid import UUID
+from pathlib import Path
 
 import click
 
-from services.cli.managing import acting, actor, every, for_tenant, show, showing, vault
-from shared.adapters.tables import ChannelConnector, ChannelToken
+from services.cli.groups import Group
+from services.cli.managing import CONNECTOR, acting, actor, done, every, for_tenant, listing, show, show_one, showing, vault
+from services.cli.values import Moment, members_of, noted, secret_from, secret_of
+from shared.adapters.tables import ChannelToken
 from shared.domain.enums import TokenKind
 from shared.management.lists import list_parts
-from shared.management.ownership import owned_for_change
-from shared.management.tokens import NewToken, add_token, revoke_token
+from shared.management.tokens import NewToken, add_token, describe_token, revoke_token
 
-_COLUMNS = ("id", "kind", "expires_at", "created_at")
-_CONNECTOR = click.option("--connector", "connector_id", required=True, help="Id of the connector.")
+_KIND = click.Choice([kind.value for kind in TokenKind])
+_EXPIRES = click.option("--expires-at", type=Moment(), help="Without a zone UTC; left out: never.")
+_ADDING = (
+    "channels tokens add --connector Meta --kind access_token                # asks for it",
+    "channels tokens add --connector Meta --kind access_token --value-env META_TOKEN",
+    "pass show meta | channels tokens add --connector Meta --kind access_token --value-file -",
+)
 
 
-@click.group()
+@click.group(cls=Group, examples=("channels tokens list --connector Meta", *_ADDING))
 def tokens() -> None:
     """List, add and revoke the credentials of a connector."""
 
 
-@tokens.command("list")
-@_CONNECTOR
-@showing
-def list_(tenant: UUID, connector_id: str, as_json: bool) -> None:
+@tokens.command("list", examples=("channels tokens list --connector Meta",))
+@CONNECTOR
+@listing
+def list_(tenant: str, connector: str, limit: int | None, as_json: bool) -> None:
     """Oldest first, without values."""
-    with acting(tenant) as session:
-        rows = every(lambda asked: list_parts(session, str(tenant), ChannelToken, connector_id, asked))
-    show(rows, _COLUMNS, as_json=as_json)
+    with acting(tenant) as work:
+        row = work.connector(connector)
+        rows = every(lambda asked: list_parts(work.session, work.tenant, ChannelToken, row.id, asked), limit)
+    show(rows, ("id", "kind", "expires_at", "created_at"), as_json=as_json)
 
 
-@tokens.command()
-@_CONNECTOR
-@click.option("--kind", type=click.Choice([kind.value for kind in TokenKind]), required=True)
-@click.option("--value", envvar="CHANNELS_NEW_TOKEN", prompt="Token", hide_input=True, help="Better left out: it asks.")
-@click.option("--expires-at", type=click.DateTime(), help="UTC; left out: never.")
-@for_tenant
-def add(tenant: UUID, connector_id: str, kind: str, value: str, expires_at: dt.datetime | None) -> None:
-    """One more credential; older ones stay usable. The value: typed, or in CHANNELS_NEW_TOKEN."""
-    new = NewToken(kind=TokenKind(kind), value=value, expires_at=expires_at and expires_at.replace(tzinfo=dt.UTC))
-    with acting(tenant, change=True) as session:
-        connector = owned_for_change(session, ChannelConnector, connector_id, str(tenant))
-        token = add_token(session, vault(), connector.id, new, actor=actor())
-    click.echo(f"added {token.id}")
+@tokens.command("show", examples=("channels tokens show 0198c0de-0000-7000-8000-000000000001",))
+@click.argument("token_id")
+@showing
+def show_(tenant: str, token_id: str, as_json: bool) -> None:
+    """What is known of one token."""
+    with acting(tenant) as work:
+        row = work.part(ChannelToken, token_id)
+    show_one(row, as_json=as_json)
 
 
-@tokens.command()
+@tokens.command(examples=_ADDING)
+@CONNECTOR
+@click.option("--kind", type=_KIND, required=True)
+@secret_from
+@_EXPIRES
+@noted
+@showing
+def add(
+    tenant: str,
+    connector: str,
+    kind: str,
+    value_file: Path | None,
+    value_env: str | None,
+    expires_at: dt.datetime | None,
+    notes: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """One more credential; older ones stay usable. The value: a file, a variable, CHANNELS_NEW_TOKEN, typed, or piped in."""
+    with acting(tenant) as work:
+        connector_id = work.connector(connector).id  # before the question, which might be in vain
+    value = secret_of(value_file, value_env, "CHANNELS_NEW_TOKEN", "Token")
+    metadata = members_of(notes, "--metadata") or None
+    new = NewToken(kind=TokenKind(kind), value=value, expires_at=expires_at, metadata=metadata)
+    with acting(tenant, change=True) as work:
+        row = add_token(work.session, vault(), work.connector(connector_id, change=True).id, new, actor=actor())
+    done(row, f"added {row.id}", as_json=as_json)
+
+
+@tokens.command(
+    examples=(
+        "channels tokens update 0198c0de-0000-7000-8000-000000000001 --expires-at 2030-01-31",
+        "channels tokens update 0198c0de-0000-7000-8000-000000000001 --metadata owner=ops",
+    )
+)
+@click.argument("token_id")
+@_EXPIRES
+@noted
+@showing
+def update(tenant: str, token_id: str, expires_at: dt.datetime | None, notes: tuple[str, ...], as_json: bool) -> None:
+    """Correct when it expires, or what is noted of it (all notes at once). Its value never changes: add another."""
+    if expires_at is None and not notes:
+        raise click.UsageError("nothing to change is given")
+    with acting(tenant, change=True) as work:
+        row = work.part(ChannelToken, token_id, change=True)
+        metadata = members_of(notes, "--metadata") or None
+        describe_token(work.session, row.id, expires_at=expires_at, metadata=metadata, actor=actor())
+    done(row, f"updated {row.id}", as_json=as_json)
+
+
+@tokens.command(examples=("channels tokens revoke 0198c0de-0000-7000-8000-000000000001",))
 @click.argument("token_id")
 @for_tenant
-def revoke(tenant: UUID, token_id: str) -> None:
+def revoke(tenant: str, token_id: str) -> None:
     """Delete it here (not at the provider); an active connector keeps a valid one."""
-    with acting(tenant, change=True) as session:
-        revoke_token(session, owned_for_change(session, ChannelToken, token_id, str(tenant)).id, actor=actor())
-    click.echo(f"revoked {token_id}")
+    with acting(tenant, change=True) as work:
+        row = work.part(ChannelToken, token_id, change=True)
+        revoke_token(work.session, row.id, actor=actor())
+    click.echo(f"revoked {row.id}")

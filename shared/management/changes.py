@@ -22,6 +22,7 @@ from shared.management.masking import columns_of, masked
 from shared.management.rules import flush, rules_enforced
 
 _MADE = "changes_made"
+_NAMES = ("nome", "identidade", "evento", "feature", "kind", "destino", "name")
 _SNAPSHOTS = {"connector": Topic.CONNECTOR_SNAPSHOT, "account": Topic.ACCOUNT_SNAPSHOT}
 
 Row = TypeVar("Row", bound=Base)
@@ -36,16 +37,34 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change that this session made, as the audit log has it."""
+    """One change that this session made, as the audit log has it; values are masked, None where there was or is no row.
+
+    `name` is what people know the row by, `parent_id` the connector or account that it belongs to.
+    """
 
     action: str
     subject_type: str
     subject_id: str
+    name: str
+    parent_id: str | None
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
 
 
 def changes_made(session: Session) -> tuple[Change, ...]:
     """What the use cases changed in this session so far, in order; empty if everything was so already."""
     return tuple(session.info.get(_MADE, ()))
+
+
+def id_of(row: Base) -> str:
+    """The row's own id, as text."""
+    (found,) = inspect(row).identity or ("",)
+    return str(found)
+
+
+def name_of(row: Base) -> str:
+    """What people know a row by; empty where it has no name."""
+    return str(next((value for name in _NAMES if (value := getattr(row, name, None)) is not None), ""))
 
 
 def lock_connector(session: Session, connector_id: str) -> ChannelConnector:
@@ -177,8 +196,15 @@ def _log(
     actor: str,
 ) -> None:
     before, after = values
-    (subject_id,) = inspect(row).identity or ("",)
-    change = Change(action=action, subject_type=row.__tablename__, subject_id=subject_id)
+    change = Change(
+        action=action,
+        subject_type=row.__tablename__,
+        subject_id=id_of(row),
+        name=name_of(row),
+        parent_id=getattr(row, "connector_id", None) or getattr(row, "account_id", None),
+        before=before,
+        after=after,
+    )
     session.execute(
         insert(AuditLog).values(
             tenant_id=tenant_id,

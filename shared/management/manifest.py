@@ -19,10 +19,11 @@ from pydantic import (
     model_validator,
 )
 
-from shared.domain.enums import ConnectorType, Feature, SecretUse, TokenKind, WebhookEvent, WebhookStatus
+from shared.domain.enums import ConnectorType, FallbackType, Feature, SecretUse, TokenKind, WebhookEvent, WebhookStatus
 from shared.management.manifest_text import ManifestFaults, ManifestText
 
 Name = Annotated[StrictStr, Field(min_length=1, max_length=255)]
+Text = Annotated[StrictStr, Field(min_length=1, max_length=2000)]  # an address, or a name that another module gave
 
 
 def _canonical(text: str) -> str:
@@ -50,17 +51,19 @@ class _Secret(_Part):
 
 
 class TokenPart(_Secret):
-    """One credential of a connector."""
+    """One credential of a connector. Where the token `id` is stored, it stands in for a source that is not at hand."""
 
     kind: TokenKind
+    id: Id | None = None
     expires_at: AwareDatetime | None = None
     metadata: dict[str, Any] | None = None
 
 
 class SecretPart(_Secret):
-    """One receiving secret of a connector's webhooks."""
+    """One receiving secret of a connector's webhooks; `id` as `channels webhooks secrets list` shows it, and as in a token."""
 
     use: SecretUse
+    id: Name | None = None
     not_before: AwareDatetime | None = None
     not_after: AwareDatetime | None = None
 
@@ -69,7 +72,7 @@ class WebhookPart(_Part):
     """Webhook rows that share their secrets: one row per event class, all five unless told otherwise."""
 
     events: tuple[WebhookEvent, ...] = tuple(WebhookEvent)
-    url: Name | None = None
+    url: Text | None = None
     status: WebhookStatus = WebhookStatus.ACTIVE
     secrets: tuple[SecretPart, ...] = ()
 
@@ -82,17 +85,28 @@ class CapabilityPart(_Part):
     constraints: dict[str, Any] | None = None
 
 
+class FallbackPart(_Part):
+    """Where the account's traffic goes when its checks keep failing; `default`: also that of its connector's other accounts."""
+
+    tipo: FallbackType
+    destino: Name
+    ativo: StrictBool = True
+    default: StrictBool = False
+
+
 class AccountPart(_Part):
     """One account; `org_unit` and `intake_flow` are names or ids of the tenant's."""
 
     identidade: Name
     id: Id | None = None
     nome_exibicao: Name | None = None
-    org_unit: Name | None = None
-    intake_flow: Name | None = None
+    org_unit: Text | None = None
+    intake_flow: Text | None = None
     config: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
+    webhook_url: Text | None = None
     status: Literal["active", "inactive", "pending"] = "active"
+    fallbacks: tuple[FallbackPart, ...] = ()
 
 
 class ConnectorPart(_Part):
@@ -113,7 +127,7 @@ class ConnectorPart(_Part):
 class NamedPart(_Part):
     """What is known by a name in its tenant, or by an id."""
 
-    name: Name
+    name: Text
     id: Id | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,15 @@ from shared.management.manifest_pass import Pass, one_of
 from shared.management.manifest_text import Place
 from shared.management.webhooks import receiving_url
 from shared.providers import provider_of
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An account that is there now, and where the file speaks of it."""
+
+    place: Place
+    part: AccountPart
+    account: ChannelAccount
 
 
 def put_account(current: Pass, place: Place, connector: ChannelConnector, part: AccountPart) -> ChannelAccount | None:
@@ -40,12 +50,14 @@ def put_account(current: Pass, place: Place, connector: ChannelConnector, part: 
                 id=part.id,
             )
             account = create_account(session, connector.id, new, public_url=applier.public_url, actor=applier.actor)
+            if part.webhook_url is not None:
+                account = update_account(session, account.id, {"webhook_url": part.webhook_url}, actor=applier.actor)
         else:
             if known.connector_id != connector.id:
                 raise InvalidInput("this id belongs to another connector", reason="id_taken", pointer="/id")
             if known.identidade != identidade:
                 raise InvalidInput("the identidade of an account cannot change", pointer="/identidade")
-            url = receiving_url(applier.public_url, connector.id, known.id)
+            url = part.webhook_url or receiving_url(applier.public_url, connector.id, known.id)
             changes: dict[str, Any] = {"org_unit_id": unit, "intake_flow_id": flow, "config": part.config, "webhook_url": url}
             changes |= {"nome_exibicao": part.nome_exibicao} if part.nome_exibicao is not None else {}
             changes |= {"metadata": part.metadata} if part.metadata is not None else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,11 +49,12 @@ class SecretSources:
 
 @dataclass(slots=True)
 class Checked:
-    """What the check found: faults, and the secrets by their place in the file."""
+    """What the check found: faults, secrets by their place, and faults that count only where no stored secret stands in."""
 
     text: ManifestText
     faults: list[Fault] = field(default_factory=list)
     secrets: dict[Place, str] = field(default_factory=dict, repr=False)
+    wanting: dict[Place, Fault] = field(default_factory=dict)
 
     def attempt(self, place: Place, action: Callable[[], object]) -> None:
         """Run one check; what it refuses becomes a fault at the place, or below it where it points to."""
@@ -89,11 +90,19 @@ def check(manifest: Manifest, text: ManifestText, sources: SecretSources) -> Che
 def _check_tenant(checked: Checked, place: Place, tenant: TenantPart, sources: SecretSources) -> None:
     named: dict[str, tuple[NamedPart, ...]] = {"org_units": tenant.org_units, "flows": tenant.flows}
     for name, parts in named.items():
-        checked.unique((((*place, name, index), part.name) for index, part in enumerate(parts)), "this name is given twice")
+        keys = _keys([(part.name, part.id) for part in parts])
+        checked.unique((((*place, name, index), key) for index, key in enumerate(keys)), "this name is given twice")
     connectors = [((*place, "connectors", index), part) for index, part in enumerate(tenant.connectors)]
-    checked.unique(((where, part.nome) for where, part in connectors), "this nome is given twice in the tenant")
+    keys = _keys([(part.nome, part.id) for part in tenant.connectors])
+    checked.unique(zip((where for where, _ in connectors), keys, strict=True), "this nome is given twice in the tenant")
     for where, part in connectors:
         _check_connector(checked, where, part, sources)
+
+
+def _keys(parts: Sequence[tuple[str, str | None]]) -> list[str]:
+    # What finds each part again: its name; several may share one where all of them have ids.
+    without_id = {name for name, part_id in parts if part_id is None}
+    return [part_id if part_id is not None and name not in without_id else name for name, part_id in parts]
 
 
 def _check_connector(checked: Checked, place: Place, part: ConnectorPart, sources: SecretSources) -> None:
@@ -112,6 +121,13 @@ def _check_connector(checked: Checked, place: Place, part: ConnectorPart, source
         checked.faults.append(checked.text.fault((*place, "tipo"), str(error)))
         return
     checked.attempt(place, lambda: checked_config(provider, part.config))
+    defaults = [
+        ((*place, "accounts", index, "fallbacks", number), "default")
+        for index, account in enumerate(part.accounts)
+        for number, fallback in enumerate(account.fallbacks)
+        if fallback.default
+    ]
+    checked.unique(defaults, "the connector has a default fallback already")
     for index, account in enumerate(part.accounts):
         _check_account(checked, (*place, "accounts", index), provider, account)
 
@@ -125,7 +141,11 @@ def _check_account(checked: Checked, place: Place, provider: Provider, account: 
 
 
 def _fetch(checked: Checked, place: Place, part: TokenPart | SecretPart, sources: SecretSources) -> None:
-    def fetch() -> None:
+    try:
         checked.secrets[place] = sources.read(part)
-
-    checked.attempt(place, fetch)
+    except InvalidInput as error:
+        fault = checked.text.fault(pointed(place, error.pointer), str(error))
+        if part.id is None:
+            checked.faults.append(fault)
+        else:
+            checked.wanting[place] = fault

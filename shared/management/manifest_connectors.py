@@ -6,46 +6,39 @@ from typing import Any
 
 from sqlalchemy import select
 
-from shared.adapters.tables import (
-    ChannelAccount,
-    ChannelConnector,
-    ChannelHealthCheck,
-    ChannelToken,
-    ChannelWebhook,
-)
-from shared.domain.enums import ConnectorStatus, HealthStatus, WebhookEvent
+from shared.adapters.tables import ChannelAccount, ChannelConnector, ChannelHealthCheck
+from shared.domain.enums import ConnectorStatus, HealthStatus
 from shared.domain.errors import InvalidInput
 from shared.management.capabilities import set_capability
 from shared.management.connectors import NewConnector, archive_connector, change_status, create_connector, update_connector
 from shared.management.health_checks import record_check
-from shared.management.manifest import ConnectorPart, TokenPart, WebhookPart, milliseconds
-from shared.management.manifest_accounts import put_account, settle_account
+from shared.management.manifest import ConnectorPart
+from shared.management.manifest_accounts import Placed, put_account, settle_account
+from shared.management.manifest_credentials import put_token, put_webhooks
 from shared.management.manifest_pass import AppliedAccount, AppliedConnector, Pass, one_of
 from shared.management.manifest_text import Place
-from shared.management.tokens import NewToken, add_token, describe_token, holds_value
-from shared.management.webhooks import NewSecret, NewWebhook, create_webhook, receiving_url, set_webhook_secrets, update_webhook
+from shared.management.webhooks import receiving_url
 
 _FIRST_CHECK = (
     "Set-up check by `channels apply`: configuration accepted, credentials and secrets stored. The provider was not asked."
 )
 
 
-def apply_connector(current: Pass, place: Place, tenant_id: str, part: ConnectorPart) -> None:
-    """Bring one connector and all that belongs to it to what the file says."""
+def apply_connector(current: Pass, place: Place, tenant_id: str, part: ConnectorPart) -> list[Placed]:
+    """Bring one connector and all that belongs to it, but the fallbacks, to what the file says; returns its accounts."""
     connector = None
     if current.sound(("tenants", place[1], "connectors", place[3], "config")):
         with current.at(place):
             connector = _put_connector(current, tenant_id, part)
     if connector is None:
-        return
+        return []
+    current.saw(connector)
     for index, token in enumerate(part.tokens):
-        _put_token(current, (*place, "tokens", index), connector, token)
-    for index, webhook in enumerate(part.webhooks):
-        for evento in webhook.events:
-            _put_webhook(current, (*place, "webhooks", index), connector, evento, webhook)
+        put_token(current, (*place, "tokens", index), connector, token)
+    put_webhooks(current, place, connector, part.webhooks)
     for index, capability in enumerate(part.capabilities):
         with current.at((*place, "capabilities", index)):
-            set_capability(
+            row = set_capability(
                 current.session,
                 connector.id,
                 capability.feature,
@@ -53,15 +46,18 @@ def apply_connector(current: Pass, place: Place, tenant_id: str, part: Connector
                 constraints=capability.constraints,
                 actor=current.applier.actor,
             )
+            current.saw(row)
     accounts = [
         (where, each, put_account(current, where, connector, each))
         for where, each in (((*place, "accounts", index), each) for index, each in enumerate(part.accounts))
     ]
     _settle_connector(current, place, connector, part)
-    for where, each, account in accounts:
-        if account is not None:
-            settle_account(current, where, connector, account, each)
-    _report(current, connector, [account for _, _, account in accounts if account is not None])
+    placed = [Placed(where, each, account) for where, each, account in accounts if account is not None]
+    for one in placed:
+        current.saw(one.account)
+        settle_account(current, one.place, connector, one.account, one.part)
+    _report(current, connector, [one.account for one in placed])
+    return placed
 
 
 def _put_connector(current: Pass, tenant_id: str, part: ConnectorPart) -> ChannelConnector:
@@ -94,50 +90,6 @@ def _known_connector(current: Pass, tenant_id: str, part: ConnectorPart) -> Chan
     if part.status != "archived":  # a connector that was archived makes room for a new one of its name
         same_name = same_name.where(ChannelConnector.status != ConnectorStatus.ARCHIVED)
     return one_of(current.session.scalars(same_name).all())
-
-
-def _put_token(current: Pass, place: Place, connector: ChannelConnector, part: TokenPart) -> None:
-    value = current.checked.secrets.get(place)
-    if value is None:
-        return
-    session, vault, actor = current.session, current.applier.vault, current.applier.actor
-    with current.at(place):
-        rows = session.scalars(
-            select(ChannelToken).where(ChannelToken.connector_id == connector.id, ChannelToken.kind == part.kind)
-        ).all()
-        for row in rows:
-            if holds_value(session, vault, connector.tenant_id, row, value, actor=actor):
-                describe_token(session, row.id, expires_at=part.expires_at, metadata=part.metadata, actor=actor)
-                return
-        new = NewToken(kind=part.kind, value=value, expires_at=part.expires_at, metadata=part.metadata)
-        add_token(session, vault, connector.id, new, actor=actor)
-
-
-def _put_webhook(current: Pass, place: Place, connector: ChannelConnector, evento: WebhookEvent, part: WebhookPart) -> None:
-    if not current.sound(place):
-        return
-    session, vault, actor = current.session, current.applier.vault, current.applier.actor
-    secrets = tuple(
-        NewSecret(
-            use=secret.use,
-            value=current.checked.secrets[*place, "secrets", index],
-            not_before_ms=milliseconds(secret.not_before),
-            not_after_ms=milliseconds(secret.not_after),
-        )
-        for index, secret in enumerate(part.secrets)
-    )
-    url = part.url or receiving_url(current.applier.public_url, connector.id)
-    with current.at(place):
-        row = session.scalar(
-            select(ChannelWebhook).where(ChannelWebhook.connector_id == connector.id, ChannelWebhook.evento == evento)
-        )
-        if row is None:
-            new = NewWebhook(evento=evento, url=url, secrets=secrets, status=part.status)
-            create_webhook(session, vault, connector.id, new, actor=actor)
-            return
-        if secrets:  # before the status: an active row needs them
-            set_webhook_secrets(session, vault, row.id, secrets, actor=actor)
-        update_webhook(session, row.id, url=url, status=part.status, actor=actor)
 
 
 def _settle_connector(current: Pass, place: Place, connector: ChannelConnector, part: ConnectorPart) -> None:

@@ -9,11 +9,13 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from shared.adapters.tables import Base
 from shared.adapters.vault import Vault
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType
 from shared.domain.errors import Conflict, InvalidInput, NotFound
-from shared.management.changes import Change
+from shared.management.changes import Change, id_of
 from shared.management.manifest_check import Checked, SecretSources, pointed
+from shared.management.manifest_diff import Difference, Unnamed
 from shared.management.manifest_text import Place
 
 Found = TypeVar("Found")
@@ -52,13 +54,30 @@ class AppliedConnector:
     accounts: tuple[AppliedAccount, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AppliedTenant:
+    """A tenant of the file."""
+
+    id: str
+    name: str
+
+
 @dataclass(slots=True)
 class Report:
-    """What was changed (empty: everything was so already), what stands now, and what a person should know."""
+    """What was changed (empty: everything was so already), what stands now, and what a person should know.
 
+    `unchanged` counts the objects that the file names and that were so already; `unnamed` are those in force that it does not
+    name; `invented` are the ids that the file did not give: they hold only if this application is committed.
+    """
+
+    tenants: list[AppliedTenant] = field(default_factory=list)
     connectors: list[AppliedConnector] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     changes: tuple[Change, ...] = ()
+    differences: list[Difference] = field(default_factory=list)
+    unchanged: int = 0
+    unnamed: list[Unnamed] = field(default_factory=list)
+    invented: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -69,6 +88,11 @@ class Pass:
     applier: Applier
     checked: Checked
     report: Report = field(default_factory=Report)
+    seen: set[tuple[str, str]] = field(default_factory=set)  # table and id of what the file speaks of
+
+    def saw(self, row: Base) -> None:
+        """Note a row that the file speaks of."""
+        self.seen.add((row.__tablename__, id_of(row)))
 
     @contextmanager
     def at(self, place: Place) -> Iterator[None]:

@@ -63,8 +63,9 @@ def read_text(text: str, name: str) -> ManifestText:
         raise ManifestFaults(name, [Fault(1, "", "the file is empty")])
     lines: dict[Place, int] = {}
     faults: list[Fault] = []
+    most = max(_MAX_NODES, len(text))  # what really stands there takes a character or more; what aliases multiply takes none
     for count, (place, each) in enumerate(_walk(node, ())):
-        if count > _MAX_NODES or len(place) > _MAX_DEPTH:
+        if count > most or len(place) > _MAX_DEPTH:
             raise ManifestFaults(name, [Fault(1, "", "the file is too large or too deep, or its aliases multiply")])
         lines.setdefault(place, each.start_mark.line + 1)
         if isinstance(each, yaml.MappingNode):

@@ -35,7 +35,7 @@ _FAULTS = {
 } | {
     # Given by the caller and held by a row that the caller may not even see.
     f"pk_{table}": ("id_taken", "/id", "this id is taken")
-    for table in ("tenant", "org_unit", "automation_flow", "channel_connector", "channel_account")
+    for table in ("tenant", "org_unit", "automation_flow", "channel_connector", "channel_account", "channel_token")
 }
 
 

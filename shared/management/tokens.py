@@ -34,6 +34,7 @@ class NewToken:
     value: str = field(repr=False)
     expires_at: datetime | None = None
     metadata: Mapping[str, Any] | None = None
+    id: str | None = None
 
 
 def add_token(session: Session, vault: Vault, connector_id: str, new: NewToken, *, actor: str) -> ChannelToken:
@@ -73,7 +74,7 @@ def seal_token(session: Session, vault: Vault, connector: ChannelConnector, new:
     if not new.value.strip():
         raise InvalidInput("a token cannot be empty", reason="token_empty", pointer="/value")
     refuse_secrets(new.metadata, "/metadata")
-    token_id, tenant = new_uuid7(), connector.tenant_id
+    token_id, tenant = new.id or new_uuid7(), connector.tenant_id
     ring = ring_for(session, vault, tenant, KeyPurpose.CREDENTIAL, actor=actor)
     fingerprint = ring.seal_text(_digest(new.value), _aad(tenant, "metadata", token_id))
     token = ChannelToken(

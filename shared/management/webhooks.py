@@ -143,12 +143,15 @@ def _sealed(
 
 def _numbered(webhook_id: str, secrets: Sequence[NewSecret], known: Sequence[ReceivingSecret]) -> tuple[ReceivingSecret, ...]:
     # A secret that was there keeps its number, and with it the memory of its last use.
-    left = {(one.use, one.value): one.id for one in known}
+    left: dict[tuple[SecretUse, bytes], list[str]] = {}
+    for one in known:
+        left.setdefault((one.use, one.value), []).append(one.id)
     number = next_number(webhook_id, known)
     numbered = []
     for secret in secrets:
         value = secret.value.encode()
-        secret_id = left.pop((secret.use, value), None)
+        same = left.get((secret.use, value))
+        secret_id = same.pop(0) if same else None
         if secret_id is None:
             secret_id, number = f"{webhook_id}/{number}", number + 1
         numbered.append(

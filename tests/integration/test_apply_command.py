@@ -47,10 +47,10 @@ def connectors(database: DatabaseUnderTest) -> int:
 def test_it_tells_what_it_does_and_never_a_secret(database: DatabaseUnderTest) -> None:
     tried = run("--dry-run")
     assert (tried.exit_code, connectors(database)) == (0, 0)
-    assert "would be made (dry run: none was)" in tried.output
+    assert "to be created, 0 unchanged  (dry run: nothing was written)" in tried.output
     done = run()
     assert (done.exit_code, connectors(database)) == (0, 1)
-    assert "1 x connector.created" in done.output
+    assert '+ connector "WhatsApp Oficial - Meta"' in done.output
     assert "webhook  https://edge.example.org/webhooks/" in done.output
     again = run()
     assert again.output.startswith("nothing to change: everything is as the file says")

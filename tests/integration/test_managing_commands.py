@@ -55,7 +55,7 @@ def test_states_are_moved_and_shown(management: Management) -> None:
     assert table[0].split() == ["id", "tipo", "nome", "status", "ultimo_heartbeat"]
     assert table[1].split() == [connector, "whatsapp_official", "Meta", "active", "-"]
     assert [row["id"] for row in listed("accounts", "list", "--connector", connector, "--status", "active")] == [account]
-    assert json.loads(run("accounts", "show", account).stdout)[0]["identidade"] == "5511900000001"
+    assert json.loads(run("accounts", "show", account, "--json").stdout)["identidade"] == "5511900000001"
 
 
 @pytest.mark.req(2)

@@ -1,0 +1,22 @@
+"""What commands show of a row: the fields that the management API shows, under the same names. No credential is in any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.adapters.tables import Base, ChannelToken, ChannelWebhook
+from shared.management.masking import columns_of, masked
+
+_LEFT_OUT = frozenset({"tenant_id", "segredo"})  # the caller named the tenant; of a webhook's secrets only whether there are any
+_FINGERPRINT = "fingerprint"  # tells whether a credential is known already; nobody outside has a use for it
+
+
+def seen(row: Base) -> dict[str, Any]:
+    """Column -> JSON value, in the order of the table."""
+    columns = columns_of(row)
+    view = masked({name: value for name, value in columns.items() if name not in _LEFT_OUT})
+    if isinstance(row, ChannelWebhook):
+        view["has_secret"] = bool(row.segredo)
+    if isinstance(row, ChannelToken):
+        view["metadata"] = {name: value for name, value in (view["metadata"] or {}).items() if name != _FINGERPRINT} or None
+    return view
