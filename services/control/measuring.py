@@ -47,7 +47,8 @@ class Measured:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._body_bytes:
-                raise HTTPException(413, f"a body may have {self._body_bytes} bytes")  # FastAPI hands it on
+                # FastAPI hands it on. The rest of the body is not read, so nothing can follow it on this connection.
+                raise HTTPException(413, f"a body may have {self._body_bytes} bytes", {"Connection": "close"})
             return message
 
         return receiving

@@ -17,10 +17,12 @@ from psycopg import sql
 from deploy.local.stack import LocalStack
 from shared.domain.topics import Topic
 from shared.providers.whatsapp_official import samples
+from tests.e2e.api_tour import HANDED_IN, MISPLACED, toured
 from tests.e2e.installation import ROOT, Installation, channels, installed
 from tests.pipeline import UNIT_NUMBER, messages_value, meta_body, text_item
 
 MANIFEST = ROOT / "deploy" / "demo" / "channels.yaml"
+TENANT_ID = "01900000-0000-7000-8000-000000000001"
 CONNECTOR_ID = "01900000-0000-7000-8000-000000000031"
 SECRETS = {
     "CHANNELS_DEMO_APP_SECRET": "canary-app-secret-5f1c",
@@ -74,7 +76,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 def told(installation: Installation) -> str:
     """What commands say that handle keys and secrets, those that fail included; afterwards everything is sealed anew."""
     home, connector = installation.home, ("--connector", CONNECTOR_ID)
-    tenant = ("--tenant", "01900000-0000-7000-8000-000000000001")
+    tenant = ("--tenant", TENANT_ID)
     lines = [
         channels(home, "webhooks", "secrets", "add", *connector, environment={"CHANNELS_NEW_SECRET": ADDED}),
         channels(home, "webhooks", "secrets", "add", *connector, environment={"CHANNELS_NEW_SECRET": ADDED}, expected=(1,)),
@@ -90,6 +92,12 @@ def told(installation: Installation) -> str:
     return "\n".join(lines)
 
 
+@pytest.fixture(scope="module")
+def answered(installation: Installation) -> str:
+    """What the management API answers to everything there is to ask, and to secrets in all the wrong places."""
+    return toured(installation.home, TENANT_ID, CONNECTOR_ID)
+
+
 def test_a_body_above_the_limit_of_kafka_records_comes_out_whole(installation: Installation) -> None:
     texts = [event.message.content.text for event in installation.world.events(Topic.MESSAGE_RECEIVED)]
     assert texts == [TEXT] + [TEXT + "x" * LARGE_TEXT] * 6
@@ -98,8 +106,10 @@ def test_a_body_above_the_limit_of_kafka_records_comes_out_whole(installation: I
 
 
 @pytest.mark.req(2, 75)
-def test_no_secret_and_no_text_is_found_in_what_the_installation_leaves(installation: Installation, told: str) -> None:
-    secrets, texts = [*SECRETS.values(), ADDED, *_key_lines(installation.home)], [TEXT, NAME]
+def test_no_secret_and_no_text_is_found_in_what_the_installation_leaves(
+    installation: Installation, answered: str, told: str
+) -> None:
+    secrets, texts = [*SECRETS.values(), ADDED, HANDED_IN, MISPLACED, *_key_lines(installation.home)], [TEXT, NAME]
     found = []
     places = {
         **{f"table {name}": (data, secrets + texts) for name, data in _tables(installation.home).items()},
@@ -110,6 +120,7 @@ def test_no_secret_and_no_text_is_found_in_what_the_installation_leaves(installa
         **{f"file {name}": (data, [*secrets, *texts, FORGED]) for name, data in _files(installation.home).items()},
         **{f"metrics {port}": (data, [*secrets, *texts, FORGED]) for port, data in _metrics(installation.home).items()},
         "what commands say": (told.encode(), secrets + texts),
+        "what the API answers": (answered.encode(), secrets + texts),
     }
     for purpose in ("ingest", "credential"):  # the one place where a key-encryption key may stand
         data, canaries = places[f"file keys/{purpose}.key"]
@@ -118,6 +129,8 @@ def test_no_secret_and_no_text_is_found_in_what_the_installation_leaves(installa
         found += [f"{canary} in {place}" for canary in canaries for form in _forms(canary) if form in data]
     assert found == []
     assert any(TEXT.encode() in places[f"topic {topic}"][0] for topic in MAY_HOLD_TEXT), "the search finds what is there"
+    assert CONNECTOR_ID in answered
+    assert b"/v1/connectors" in places["metrics control"][0]
     assert len(places) > 30
 
 
@@ -195,5 +208,5 @@ def _metrics(home: Path) -> dict[str, bytes]:
     for name in sorted(one for one in settings if one.endswith("_operations_port")):
         with urllib.request.urlopen(f"http://127.0.0.1:{settings[name]}/metrics", timeout=10) as answer:
             pages[name.removesuffix("_operations_port")] = answer.read()
-    assert {"ingest", "router", "relay"} <= pages.keys()
+    assert {"ingest", "router", "relay", "control"} <= pages.keys()
     return pages
