@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._busy = True
         self._feed(data)
         self._busy = False
-        if self._active is None or self._waiting or self._unfed or self._last or self._paused_since is not None:
+        if self._active is None or self._waiting or self._unfed or self._paused_since is not None:
             self._settle()  # else one request is being worked on, and there is nothing else to do
 
     def eof_received(self) -> bool:

@@ -272,6 +272,30 @@ async def test_a_full_queue_and_too_many_in_flight_are_refused_at_once(tmp_path:
 
 
 @on_loop
+async def test_a_url_that_was_called_before_is_refused_by_its_head_as_ever(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    await scene.warm()
+    scene.send()
+    exchange = Exchange(scene, f"/webhooks/{CONNECTOR_ID}".encode())
+    exchange.method = "POST"
+    limit = scene.edge.admit(exchange, 2)
+    assert isinstance(limit, int)
+    assert scene.edge.admit(exchange, limit) == limit
+    too_large, without_length = scene.edge.admit(exchange, limit + 1), scene.edge.admit(exchange, None)
+    assert isinstance(too_large, Answer)
+    assert (too_large.status, without_length) == (413, limit)
+    exchange.method = "PUT"
+    wrong = scene.edge.admit(exchange, 2)
+    assert isinstance(wrong, Answer)
+    assert wrong.status == 405
+    exchange.method = "POST"
+    scene.send()
+    full = scene.edge.admit(exchange, 2)
+    assert isinstance(full, Answer)
+    assert (full.status, full.reason) == (503, "inflight")
+
+
+@on_loop
 async def test_a_large_body_is_stored_first_and_referred_to(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     body = bytes(LARGE_BODY_BYTES) + b"!"
