@@ -18,6 +18,7 @@ from services.control.app import create_app
 from services.control.call import Parts
 from services.control.identity import verifier_of
 from services.control.settings import ControlSettings
+from services.control.token_gauge import TokenGauge
 from shared.adapters.avro import Codec
 from shared.adapters.database import create_engine_for
 from shared.adapters.raw_backlog import RawBacklog
@@ -39,20 +40,24 @@ def main() -> None:
     registry = CollectorRegistry()
     url = require(settings.database_api_url, "CHANNELS_DATABASE_API_URL")
     engine = create_engine_for(url, pool_size=settings.control_threads, application_name="channels-control")
-    probe = create_engine_for(url, pool_size=1, application_name="channels-control-probe")
+    probe = create_engine_for(url, pool_size=2, application_name="channels-control-probe")
     backlog = _backlog_of(settings)
     vault = open_vault(settings, tuple(KeyPurpose), registry)
     parts = Parts(engine=engine, vault=vault, edge_url=settings.edge_url, backlog=backlog)
-    app = create_app(parts, verifier_of(settings, settings), ControlMetrics(registry), body_bytes=settings.control_body_bytes)
+    metrics = ControlMetrics(registry)
+    app = create_app(parts, verifier_of(settings, settings), metrics, body_bytes=settings.control_body_bytes)
+    gauge = TokenGauge(probe, metrics)
     operations = OperationsServer(
         settings.control_operations_host, settings.control_operations_port, registry, _readiness_of(probe)
     )
     operations.start()
+    gauge.start()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(app, settings))
     finally:
         operations.stop()
+        gauge.stop()
         if backlog is not None:
             backlog.close()
         engine.dispose()

@@ -151,6 +151,13 @@ class ControlMetrics:
         self.seconds = Histogram(
             "channels_control_answer_seconds", "Time to answer a call.", ["kind"], buckets=_SECONDS, registry=registry
         )
+        # kind: of the token; +Inf: none of this kind ever ends; negative: a connector's last one has ended
+        self.token_seconds_left = Gauge(
+            "channels_token_seconds_left",
+            "Seconds until the first connector has no valid token of this kind.",
+            ["kind"],
+            registry=registry,
+        )
 
 
 class SnapshotMetrics:
