@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -48,11 +49,24 @@ def database_template(stack: StackAddresses) -> str:
 @pytest.fixture
 def database(stack: StackAddresses, database_template: str) -> Iterator[DatabaseUnderTest]:
     """A database of the test's own; dropped afterwards, with whoever is still connected."""
+    with _cloned(stack.superuser_url, database_template) as made:
+        yield made
+
+
+@pytest.fixture
+def another_database(stack: StackAddresses, database_template: str) -> Iterator[DatabaseUnderTest]:
+    """A second one, for what is carried from one installation to another."""
+    with _cloned(stack.superuser_url, database_template) as made:
+        yield made
+
+
+@contextmanager
+def _cloned(superuser_url: str, template: str) -> Iterator[DatabaseUnderTest]:
     name = f"channels_test_{uuid.uuid4().hex}"
-    with installing(stack.superuser_url) as connection:
-        create_database(connection, name, template=database_template)
-    urls = {setting.removeprefix("database_"): url for setting, url in role_urls(stack.superuser_url, name).items()}
+    with installing(superuser_url) as connection:
+        create_database(connection, name, template=template)
+    urls = {setting.removeprefix("database_"): url for setting, url in role_urls(superuser_url, name).items()}
     assert set(urls) | {"name", "superuser_url"} == {field.name for field in fields(DatabaseUnderTest)}
-    yield DatabaseUnderTest(name=name, superuser_url=stack.superuser_url, **urls)
-    with installing(stack.superuser_url) as connection:
+    yield DatabaseUnderTest(name=name, superuser_url=superuser_url, **urls)
+    with installing(superuser_url) as connection:
         connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))

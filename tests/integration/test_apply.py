@@ -10,59 +10,19 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.adapters.database import create_engine_for, unit_of_work
-from shared.adapters.local_keys import LocalKeyFiles
+from shared.adapters.database import unit_of_work
 from shared.adapters.receiving_secrets import open_segredo
-from shared.adapters.vault import Vault
 from shared.domain.enums import ConnectorStatus, KeyPurpose
 from shared.management.connectors import change_status
 from shared.management.data_keys import wrapped_keys
-from shared.management.manifest_apply import apply_text
-from shared.management.manifest_check import SecretSources
-from shared.management.manifest_pass import Applier, Report
-from shared.management.manifest_text import ManifestFaults
 from tests.database_fixtures import DatabaseUnderTest
-from tests.integration.rows import connect
-
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "channels.yaml"
-SECRETS = {"META_TOKEN": "canary-token", "META_APP_SECRET": "canary-app", "META_VERIFY_TOKEN": "canary-verify"}
-
-
-class Setup:
-    """Applies texts to one database and looks at the result."""
-
-    def __init__(self, database: DatabaseUnderTest, directory: Path) -> None:
-        LocalKeyFiles.create(directory / "keys")
-        self.database = database
-        self.directory = directory
-        self.engine = create_engine_for(database.api_url)
-        self.vault = Vault(LocalKeyFiles(directory / "keys", frozenset(KeyPurpose)))
-        self.public_url = "https://edge.example.org"
-
-    def apply(self, manifest: str | dict[str, Any], *, secrets: dict[str, str] | None = None) -> Report:
-        text = manifest if isinstance(manifest, str) else yaml.safe_dump(manifest, sort_keys=False)
-        sources = SecretSources(environ=SECRETS if secrets is None else secrets, directory=self.directory)
-        applier = Applier(vault=self.vault, sources=sources, public_url=self.public_url, actor="test")
-        with unit_of_work(self.engine) as session:
-            report = apply_text(session, text, applier)
-            session.commit()
-        return report
-
-    def faults(self, manifest: str | dict[str, Any], **options: Any) -> list[str]:
-        with pytest.raises(ManifestFaults) as caught:
-            self.apply(manifest, **options)
-        return [str(fault) for fault in caught.value.faults]
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with connect(self.database.owner_url) as connection:
-            return connection.execute(sql).fetchall()
+from tests.integration.manifests import EXAMPLE, SECRETS, Setup, setup_of
 
 
 @pytest.fixture
 def setup(database: DatabaseUnderTest, tmp_path: Path) -> Iterator[Setup]:
-    made = Setup(database, tmp_path)
-    yield made
-    made.engine.dispose()
+    with setup_of(database, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
@@ -99,21 +59,12 @@ def test_the_documented_example_sets_everything_up(setup: Setup) -> None:
     assert [secret.value for secret in open_segredo(ring, tenant, webhook, segredo)] == [b"canary-app", b"canary-verify"]
 
 
-def everything(setup: Setup) -> list[list[tuple[Any, ...]]]:
-    tables = ["connector", "account", "capability", "webhook", "health_check"]
-    dumps = [setup.rows(f"SELECT t::text FROM channel_{table} t ORDER BY 1") for table in tables]
-    return [
-        *dumps,
-        *(setup.rows(f"SELECT t::text FROM {table} t ORDER BY 1") for table in ("outbox", "audit_log", "snapshot_version")),
-    ]
-
-
 def test_a_second_run_changes_nothing_and_says_so(setup: Setup) -> None:
     first = setup.apply(EXAMPLE.read_text())
-    before = everything(setup)
+    before = setup.everything()
     second = setup.apply(EXAMPLE.read_text())
     assert (len(first.changes) > 0, second.changes) == (True, ())
-    assert everything(setup) == before
+    assert setup.everything() == before
     assert second.connectors == first.connectors
 
 

@@ -1,0 +1,258 @@
+"""`channels export`: the installation takes its own file back unchanged, another one becomes the same, no secret leaves."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from sqlalchemy.orm import Session
+
+from shared.adapters.clock import new_uuid7
+from shared.adapters.database import create_engine_for, unit_of_work
+from shared.domain.enums import ConnectorStatus, ConnectorType, TokenKind
+from shared.management.accounts import update_account
+from shared.management.connectors import NewConnector, change_status, create_connector
+from shared.management.key_erasure import erase_keys
+from shared.management.tokens import NewToken, add_token
+from tests.database_fixtures import DatabaseUnderTest
+from tests.integration.manifest_strategies import manifests
+from tests.integration.manifests import EXAMPLE, Setup, setup_of
+from tests.integration.rows import connect
+
+_SECRET_ID = re.compile(r"^ +(?:- )?id: [0-9a-f-]{36}/\d+$", re.MULTILINE)  # the number of a secret in its own webhook row
+
+
+@pytest.fixture
+def setup(database: DatabaseUnderTest, tmp_path: Path) -> Iterator[Setup]:
+    with setup_of(database, tmp_path / "here") as made:
+        yield made
+
+
+@pytest.fixture
+def elsewhere(another_database: DatabaseUnderTest, tmp_path: Path) -> Iterator[Setup]:
+    with setup_of(another_database, tmp_path / "there") as made:
+        yield made
+
+
+def change(setup: Setup, tenant: str, use_case: Callable[[Session], object]) -> None:
+    with unit_of_work(setup.engine, tenant_id=tenant) as session:
+        use_case(session)
+        session.commit()
+
+
+def by_its_owner(setup: Setup, sql: str) -> None:
+    with connect(setup.database.owner_url) as connection:
+        connection.execute(sql)
+
+
+def same_but_ids_of_secrets(text: str) -> str:
+    return _SECRET_ID.sub("", text)
+
+
+def supplied(setup: Setup, values: dict[str, str]) -> dict[str, str]:
+    """What an administrator puts into the variables that the file names; `values`: words of the description -> secret."""
+    found = {}
+    for source in setup.export().sources.sources:
+        (found[source.env],) = [secret for told, secret in values.items() if told in source.told]
+    return found
+
+
+MEANT = {"access token": "canary-token", "signing secret": "canary-app", "handshake secret": "canary-verify"}
+
+
+def test_the_installation_takes_its_file_back_and_nothing_changes(setup: Setup) -> None:
+    setup.apply(EXAMPLE.read_text())
+    before = setup.everything()
+    text = setup.exported()
+    report = setup.apply(text, secrets={})
+    assert (report.changes, report.differences, report.unnamed) == ((), [], [])
+    assert setup.everything() == before
+    assert setup.exported() == text
+
+
+@pytest.mark.req(2)
+def test_no_secret_leaves_and_the_head_says_what_to_supply(setup: Setup) -> None:
+    setup.apply(EXAMPLE.read_text())
+    text = setup.exported()
+    assert "canary" not in text
+    sealed = [
+        row[0] for row in setup.rows("SELECT segredo FROM channel_webhook UNION ALL SELECT valor_encrypted FROM channel_token")
+    ]
+    assert not [one for one in sealed if one[:40] in text]
+    head = text.partition("version: 1")[0]
+    assert "ACME_WHATSAPP_OFICIAL_META_ACCESS_TOKEN      the access token of connector 'WhatsApp Oficial - Meta'" in head
+    assert set(re.findall(r"env: (\w+)$", text, re.MULTILINE)) == set(re.findall(r"^#   (\w+)  ", head, re.MULTILINE))
+
+
+def test_another_installation_becomes_the_same(setup: Setup, elsewhere: Setup) -> None:
+    setup.apply(EXAMPLE.read_text())
+    text = setup.exported()
+    assert len(elsewhere.faults(text, secrets={})) == 3
+    assert elsewhere.rows("SELECT count(*) FROM tenant") == [(0,)]
+    elsewhere.apply(text, secrets=supplied(setup, MEANT))
+    assert same_but_ids_of_secrets(elsewhere.exported()) == same_but_ids_of_secrets(text)
+    for sql in (
+        "SELECT id, tenant_id, tipo, nome, projeto_referencia, config, status FROM channel_connector",
+        "SELECT id, connector_id, identidade, nome_exibicao, status, org_unit_id, intake_flow_id, config, webhook_url, metadata"
+        " FROM channel_account ORDER BY id",
+        "SELECT connector_id, evento, url, status FROM channel_webhook ORDER BY evento",
+        "SELECT connector_id, feature, enabled, constraints FROM channel_capability ORDER BY feature",
+        "SELECT id, connector_id, kind, expires_at, metadata - 'fingerprint' FROM channel_token",
+    ):
+        assert elsewhere.rows(sql) == setup.rows(sql), sql
+    assert elsewhere.apply(text, secrets=supplied(setup, MEANT)).changes == ()
+
+
+def test_a_fault_tells_where_a_secret_could_come_from(setup: Setup, elsewhere: Setup) -> None:
+    setup.apply(EXAMPLE.read_text())
+    told = elsewhere.faults(setup.exported(), secrets={})
+    assert (
+        "environment variable ACME_WHATSAPP_OFICIAL_META_ACCESS_TOKEN is not set, and no token of this id is stored here"
+        in told[0]
+    )
+    assert "no secret of this id is stored here" in told[1]
+
+
+def test_a_secret_in_the_environment_replaces_the_stored_one(setup: Setup) -> None:
+    setup.apply(EXAMPLE.read_text())
+    given_now = {**supplied(setup, MEANT), "ACME_WHATSAPP_OFICIAL_META_SIGNING_SECRET": "canary-rotated"}
+    report = setup.apply(setup.exported(), secrets=given_now)
+    assert {(one.action.value, one.kind) for one in report.differences} == {("change", "webhook")}
+    token = {**supplied(setup, MEANT), "ACME_WHATSAPP_OFICIAL_META_ACCESS_TOKEN": "canary-token-2"}
+    del token["ACME_WHATSAPP_OFICIAL_META_SIGNING_SECRET"]  # the rotated one is kept
+    report = setup.apply(setup.exported(), secrets=token)
+    assert [(one.action.value, one.kind) for one in report.differences] == [("create", "token")]
+    assert setup.rows("SELECT count(DISTINCT id) FROM channel_token") == [(2,)]
+
+
+def test_states_that_the_system_made_go_out_and_come_back(setup: Setup) -> None:
+    setup.apply(EXAMPLE.read_text())
+    ((tenant, connector),) = setup.rows("SELECT tenant_id::text, id::text FROM channel_connector")
+    accounts = [row[0] for row in setup.rows("SELECT id::text FROM channel_account ORDER BY identidade")]
+
+    def disturb(session: Session) -> None:
+        update_account(session, accounts[0], {"webhook_url": "https://proxy.example.com/one"}, actor="test")
+        expired = NewToken(kind=TokenKind.API_KEY, value="canary-old", expires_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+        add_token(session, setup.vault, connector, expired, actor="test")
+        change_status(session, connector, ConnectorStatus.ERROR, cause="token_rejected", actor="health")
+
+    change(setup, tenant, disturb)
+    text = setup.exported()
+    part = yaml.safe_load(text)["tenants"][0]["connectors"][0]
+    assert "status" not in part  # active is the default
+    assert [account.get("status", "active") for account in part["accounts"]] == ["active", "active"]
+    assert part["accounts"][0]["webhook_url"] == "https://proxy.example.com/one"
+    assert [token["kind"] for token in part["tokens"]] == ["access_token"]
+    before = setup.everything()
+    assert setup.apply(text, secrets={}).changes == ()
+    assert setup.everything() == before
+
+
+def test_names_that_tell_nothing_are_written_as_ids(setup: Setup) -> None:
+    setup.apply(EXAMPLE.read_text())
+    ((tenant,),) = setup.rows("SELECT id::text FROM tenant")
+
+    def double(session: Session) -> None:
+        for status in (ConnectorStatus.ARCHIVED, ConnectorStatus.PENDING):
+            config = {"widget_ids": ["main-widget"], "origins": ["https://shop.example.com"]}
+            twin = NewConnector(tenant_id=tenant, tipo=ConnectorType.WEBCHAT, nome="Twin", config=config)
+            row = create_connector(session, setup.vault, twin, actor="test")
+            change_status(session, row.id, status, cause="test", actor="test")
+
+    change(setup, tenant, double)
+    by_its_owner(setup, f"INSERT INTO org_unit (id, tenant_id, name) VALUES ('{new_uuid7()}', '{tenant}', 'Support')")
+    by_its_owner(setup, "UPDATE org_unit SET deleted_at = now() WHERE id IN (SELECT org_unit_id FROM channel_account)")
+    text, whole = setup.exported(), setup.exported(archived=True)
+    assert (text.count("nome: Twin"), whole.count("nome: Twin")) == (1, 2)
+    exported = yaml.safe_load(whole)["tenants"][0]
+    assert len(exported["org_units"]) == 1  # the deleted one is its owner's affair …
+    routed = [account["org_unit"] for account in exported["connectors"][0]["accounts"] if "org_unit" in account]
+    assert routed != ["Support"]  # … and the account still names it, by its id
+    assert "that its owner has deleted" in text.partition("version:")[0]
+    before = setup.everything()
+    assert setup.apply(whole, secrets={}).changes == ()
+    assert setup.everything() == before
+
+
+def test_fallbacks_and_the_default_go_along(setup: Setup, elsewhere: Setup) -> None:
+    document = yaml.safe_load(EXAMPLE.read_text())
+    first, second = document["tenants"][0]["connectors"][0]["accounts"]
+    first["fallbacks"] = [
+        {"tipo": "fallback_number", "destino": "+55 11 90000-0002"},
+        {"tipo": "email_forward", "destino": "ops@example.com", "ativo": False},
+    ]
+    second["fallbacks"] = [{"tipo": "voicemail", "destino": "night@example.com", "default": True}]
+    report = setup.apply(document)
+    assert sum(one.kind == "fallback" for one in report.differences) == 3
+    assert setup.apply(document).changes == ()
+    text = setup.exported()
+    assert setup.apply(text, secrets={}).changes == ()
+    elsewhere.apply(text, secrets=supplied(setup, MEANT))
+    assert same_but_ids_of_secrets(elsewhere.exported()) == same_but_ids_of_secrets(text)
+    sql = (
+        "SELECT identidade, tipo, destino, ativo, d.connector_id IS NOT NULL FROM channel_fallback f"
+        " JOIN channel_account a ON a.id = f.account_id"
+        " LEFT JOIN connector_default_fallback d ON d.fallback_id = f.id ORDER BY 1, 2"
+    )
+    assert elsewhere.rows(sql) == setup.rows(sql)
+    first["fallbacks"][0]["ativo"] = False
+    second["fallbacks"].append({"tipo": "fallback_number", "destino": "5511900000001"})
+    assert [one.kind for one in setup.apply(document).differences] == ["fallback", "fallback"]  # the circle is never closed
+
+
+def test_two_defaults_are_refused(setup: Setup) -> None:
+    document = yaml.safe_load(EXAMPLE.read_text())
+    for account in document["tenants"][0]["connectors"][0]["accounts"]:
+        account["fallbacks"] = [{"tipo": "voicemail", "destino": "night@example.com", "default": True}]
+    (fault,) = setup.faults(document)
+    assert "accounts[1].fallbacks[0]: the connector has a default fallback already" in fault
+
+
+def test_secrets_that_no_key_opens_any_more_are_asked_for(setup: Setup) -> None:
+    setup.apply(EXAMPLE.read_text())
+    ((tenant,),) = setup.rows("SELECT id::text FROM tenant")
+    owner = create_engine_for(setup.database.owner_url, pool_size=1)
+    with unit_of_work(owner) as session:
+        erase_keys(session, tenant, actor="test")
+        session.commit()
+    owner.dispose()
+    text = setup.exported()
+    faults = setup.faults(text, secrets={})
+    assert faults
+    assert all("is not set" in fault for fault in faults)
+
+
+def test_a_credential_that_came_in_by_another_way_does_not_leave(setup: Setup) -> None:
+    setup.apply(EXAMPLE.read_text())
+    by_its_owner(setup, """UPDATE channel_connector SET config = config || '{"api_key": "canary-raw"}'""")
+    text = setup.exported()
+    assert "canary" not in text
+    assert "holds a credential in clear" in text.partition("version:")[0]
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(manifest=manifests())
+def test_any_configuration_goes_out_and_comes_back(setup: Setup, elsewhere: Setup, manifest: dict[str, Any]) -> None:
+    """Each example has a tenant of its own, so that the databases need not be emptied in between."""
+    tenant = manifest["tenants"][0]["id"]
+    setup.apply(manifest)
+    text = setup.exported(tenant, archived=True)
+    assert "canary" not in text
+    back = setup.apply(text, secrets={})
+    assert (back.differences, back.changes, back.unnamed) == ([], (), [])
+    assert setup.exported(tenant, archived=True) == text
+    sources = setup.export(tenant, archived=True).sources.sources
+    elsewhere.apply(text, secrets={source.env: f"supplied {source.env}" for source in sources})
+    assert same_but_ids_of_secrets(elsewhere.exported(tenant, archived=True)) == same_but_ids_of_secrets(text)
