@@ -119,14 +119,19 @@ def _misplaced(one: Operation) -> Iterator[dict[str, Any]]:
         yield {"metadata": {"access_token": MISPLACED}, "config": {"password": MISPLACED}}
 
 
-def toured(home: Path, tenant_id: str, connector_id: str) -> str:
-    """Everything that the API of this installation answered on the tour."""
+def caller(home: Path, tenant_id: str) -> httpx.Client:
+    """Somebody who may do everything in the installation's API, for one tenant."""
     settings = json.loads((home / "stack.json").read_text())["settings"]
     claims = {"iss": DEVELOPMENT_ISSUER, "aud": "channels", "sub": "tour", "tenant_id": tenant_id}
     claims |= {"permissions": [permission.value for permission in Permission]}
     token = DevelopmentKey(development_directory(home)).sign(claims, seconds=600)
-    address = f"http://127.0.0.1:{settings['control_port']}"
-    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.Client(base_url=f"http://127.0.0.1:{settings['control_port']}", headers=headers, timeout=30)
+
+
+def toured(home: Path, tenant_id: str, connector_id: str) -> str:
+    """Everything that the API of this installation answered on the tour."""
+    with caller(home, tenant_id) as client:
         accounts = client.get(f"/v1/connectors/{connector_id}/accounts").json()["items"]
         known = {"connector_id": connector_id, "account_id": accounts[0]["id"]}
         tour = Tour(client, client.get("/openapi.json").json(), known)
