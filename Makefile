@@ -8,7 +8,7 @@ ARGS ?=
 CANDIDATES := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14
 SUITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo up down test bench chaos hostile lint requirements providers openapi lock clean
+.PHONY: help demo up down test bench chaos hostile lint requirements providers openapi cli lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -51,6 +51,9 @@ providers: $(READY) ## Rewrite docs/PROVIDERS.md from what the examples and the 
 
 openapi: $(READY) ## Rewrite schemas/openapi.json from the code of the management API.
 	@$(PY) -m services.control.openapi
+
+cli: $(READY) ## Rewrite docs/CLI.md from the commands of the CLI.
+	@$(PY) -m services.cli.reference
 
 lock: $(READY) ## Resolve the dependencies anew and rewrite the lock files.
 	@$(PY) -m pip install --quiet uv

@@ -6,6 +6,7 @@ import getpass
 
 import click
 
+from services.cli.groups import Group
 from shared.adapters.certificate_source import CertificateSource
 from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.tables import ChannelConnector
@@ -18,21 +19,23 @@ from shared.runtime.settings import DatabaseSettings, load, require
 _CONNECTOR = click.option("--connector", "connector_id", required=True, help="Id of the connector.")
 
 
-@click.group()
+@click.group(cls=Group, examples=("channels certificates list --connector 0198c0de-0000-7000-8000-000000000001",))
 def certificates() -> None:
     """Fetch and list certificates of webhook signatures (Amazon SNS)."""
 
 
-@certificates.command()
+@certificates.command(
+    examples=(
+        "channels tail channel.account.sync_required     # cause certificate_missing: the address is there",
+        "channels certificates fetch --connector 0198c0de-0000-7000-8000-000000000001 --url https://sns.sa-east-1.amazonaws.com/SimpleNotificationService-0.pem",
+    )
+)
 @_CONNECTOR
 @click.option("--url", "urls", multiple=True, help="Address as the edge asked for it; without it, those known are fetched anew.")
 def fetch(connector_id: str, urls: tuple[str, ...]) -> None:
     """Fetch a certificate and put it into the connector's snapshot.
 
-    \b
-    The address is in the event channel.account.sync_required (cause certificate_missing):
-      channels tail channel.account.sync_required
-      channels certificates fetch --connector ID --url https://sns.sa-east-1.amazonaws.com/SimpleNotificationService-….pem
+    The address is in the event channel.account.sync_required (cause certificate_missing).
     """
     engine = create_engine_for(_database_url(), application_name="channels-certificates")
     try:
@@ -52,7 +55,7 @@ def fetch(connector_id: str, urls: tuple[str, ...]) -> None:
         engine.dispose()
 
 
-@certificates.command("list")
+@certificates.command("list", examples=("channels certificates list --connector 0198c0de-0000-7000-8000-000000000001",))
 @_CONNECTOR
 def list_(connector_id: str) -> None:
     """Show the connector's certificates and when each ends."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import click
 
+from services.cli.groups import Group
 from shared.management.installation import migrate as run_migrations
 from shared.management.installation import prepare_database
 from shared.runtime.settings import DatabaseSettings, load, require
 
 
-@click.group()
+@click.group(cls=Group, examples=("channels database migrate",))
 def database() -> None:
     """Create roles and migrate the database."""
 
 
-@database.command()
+@database.command(examples=("channels database prepare --superuser-url postgresql://postgres@db.example.org/postgres",))
 @click.option(
     "--superuser-url",
     envvar="CHANNELS_DATABASE_SUPERUSER_URL",
@@ -30,7 +31,7 @@ def prepare(superuser_url: str, name: str) -> None:
         click.echo(f"CHANNELS_{setting.upper()}={url}")
 
 
-@database.command()
+@database.command(examples=("channels database migrate",))
 def migrate() -> None:
     """Run the missing migrations as the owner (CHANNELS_DATABASE_OWNER_URL)."""
     before, after = run_migrations(require(load(DatabaseSettings).database_owner_url, "CHANNELS_DATABASE_OWNER_URL"))

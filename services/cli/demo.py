@@ -18,6 +18,7 @@ from deploy.demo.story import ClaimFailed, Story
 from deploy.demo.world import World
 from deploy.local.fleet import Fleet
 from deploy.local.stack import LocalStack
+from services.cli.groups import Command
 from shared.domain.errors import ChannelsError
 from shared.runtime.settings import StackSettings, load
 
@@ -32,7 +33,7 @@ Next:
 """
 
 
-@click.command()
+@click.command(cls=Command, examples=("channels demo", "channels demo --keep"))
 @click.option("--keep", is_flag=True, help="Leave the demo's stack running and its data in place.")
 def demo(keep: bool) -> None:
     """Tell the whole story on a real Kafka and PostgreSQL; exit 1 at the first line that does not hold."""

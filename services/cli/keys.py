@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from sqlalchemy.orm import Session
 
+from services.cli.groups import Group
 from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.local_keys import LocalKeyFiles, file_name
 from shared.adapters.tables import Tenant
@@ -27,12 +28,12 @@ from shared.runtime.settings import DatabaseSettings, VaultSettings, load, requi
 _TENANT = click.option("--tenant", "tenant_id", required=True, help="Id of the tenant.")
 
 
-@click.group()
+@click.group(cls=Group, examples=("channels keys create", "channels keys rotate --new-key-file"))
 def keys() -> None:
     """Create, rotate and erase keys (docs/KEYS.md tells the whole story)."""
 
 
-@keys.command()
+@keys.command(examples=("channels keys create --dir /etc/channels/keys",))
 @click.option("--dir", "directory", type=click.Path(path_type=Path, file_okay=False), help="Default: CHANNELS_KEYS_DIR.")
 def create(directory: Path | None) -> None:
     """Create ingest.key and credential.key (mode 0600) where they do not exist. Existing files are never touched.
@@ -46,7 +47,12 @@ def create(directory: Path | None) -> None:
         click.echo(f"{'created' if path in created else 'kept   '} {path}")
 
 
-@keys.command()
+@keys.command(
+    examples=(
+        "channels keys rotate --new-key-file",
+        "channels keys rotate          # AWS KMS, or to go on with one that was broken off",
+    )
+)
 @click.option("--new-key-file", is_flag=True, help="Key files: put a new key in front first.")
 def rotate(new_key_file: bool) -> None:
     """Wrap every data key anew, under the newest key-encryption key.
@@ -80,7 +86,7 @@ def rotate(new_key_file: bool) -> None:
     click.echo("every data key is under the newest key" if pending else "nothing to do: every data key is under the newest key")
 
 
-@keys.command("drop-old")
+@keys.command("drop-old", examples=("channels keys drop-old",))
 def drop_old() -> None:
     """Key files: forget all keys but the newest, once nothing needs them any more."""
     directory = _key_files()
@@ -93,7 +99,7 @@ def drop_old() -> None:
     click.echo("\n".join(f"only the newest key is left in {path}" for path in changed) or "there is no older key")
 
 
-@keys.command()
+@keys.command(examples=("channels keys reseal --tenant 0198c0de-0000-7000-8000-000000000001",))
 @_TENANT
 def reseal(tenant_id: str) -> None:
     """Make new data keys for one tenant and seal its tokens and receiving secrets with them.
@@ -108,7 +114,7 @@ def reseal(tenant_id: str) -> None:
         click.echo(f"no key opens {row_id}: left as it is; register its value anew", err=True)
 
 
-@keys.command()
+@keys.command(examples=("channels keys erase --tenant 0198c0de-0000-7000-8000-000000000001",))
 @_TENANT
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def erase(tenant_id: str, yes: bool) -> None:

@@ -8,23 +8,23 @@ import string
 
 import click
 
+from services.cli.groups import Command
 from services.cli.samples import secret_of
 from shared.adapters.clock import SystemClock, new_uuid7
 from shared.providers.email import samples
 
-_EXAMPLES = """
-\b
-Examples:
-  channels sample-mail --dialect postmark --secret-env PAIR --connector ID | sh
-  channels sample-mail --dialect mailgun --secret-env KEY --connector ID --text 'Oi!' --to loja@nos.example | sh
-
+_EXAMPLES = (
+    "channels sample-mail --dialect postmark --secret-env PAIR --connector ID | sh",
+    "channels sample-mail --dialect mailgun --secret-env KEY --connector ID --text 'Oi!' --to loja@nos.example | sh",
+)
+_SECRETS = """
 The secret is what the dialect proves a webhook by (docs/EMAIL.md): mailgun and imap a key, postmark and sendgrid
 `user:password` (webhook_auth basic). SES is signed by Amazon alone: `channels simulate` has a stand-in.
 """
 _TOKEN_LETTERS = string.ascii_letters + string.digits
 
 
-@click.command(epilog=_EXAMPLES)
+@click.command(cls=Command, examples=_EXAMPLES, epilog=_SECRETS)
 @click.option("--dialect", type=click.Choice(["mailgun", "sendgrid", "postmark", "imap"]), required=True, help="Whose webhook.")
 @click.option("--secret-env", required=True, metavar="VAR", help="Name of the environment variable that holds the secret.")
 @click.option("--connector", required=True, help="Id of the connector.")

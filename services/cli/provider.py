@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from services.cli.groups import Group
 from services.cli.provider_files import files_of
 from shared.domain.errors import Conflict, InvalidInput
 
@@ -17,12 +18,12 @@ _ENUMS = "shared/domain/enums.py"
 _TUPLE = re.compile(r"(FOLDERS: tuple\[str, \.\.\.\] = \()(.*?)(\)\n)", re.DOTALL)
 
 
-@click.group()
+@click.group(cls=Group, examples=("channels provider scaffold example_chat",))
 def provider() -> None:
     """Begin a new provider."""
 
 
-@provider.command("scaffold")
+@provider.command("scaffold", examples=("channels provider scaffold example_chat",))
 @click.argument("tipo")
 @click.option("--root", type=click.Path(exists=True, file_okay=False, path_type=Path), default=_ROOT, help="The checkout.")
 def scaffold_command(tipo: str, root: Path) -> None:

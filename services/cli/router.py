@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import click
 
+from services.cli.groups import Group
 from shared.management.router_progress import adopt as adopt_offsets
 from shared.runtime.settings import DatabaseSettings, KafkaSettings, load, require
 
 
-@click.group()
+@click.group(cls=Group, examples=("channels router adopt --dry-run",))
 def router() -> None:
     """Look after the router."""
 
 
-@router.command()
+@router.command(examples=("channels router adopt --dry-run", "channels router adopt --yes"))
 @click.option("--dry-run", is_flag=True, help="Only print what would be adopted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def adopt(dry_run: bool, yes: bool) -> None:

@@ -9,29 +9,24 @@ from pathlib import Path
 
 import click
 
+from services.cli.groups import Command
 from shared.adapters.clock import SystemClock, new_uuid7
 from shared.domain.enums import ConnectorType
 from shared.domain.errors import InvalidInput
 from shared.providers.whatsapp_official import samples
 
 _STATUSES = ("sent", "delivered", "read", "played", "failed")
-_SAMPLE_EXAMPLES = """
-\b
-Examples:
-  channels sample
-  channels sample --text 'Oi!' --from 5511900000007 > body.json
-  channels sample --kind location --phone-number-id 100000000000002
-  channels sample --kind delivered --id wamid.ABC=
-"""
-_SIGN_EXAMPLES = """
-\b
-Examples:
-  channels sign --secret-file app-secret.txt -f body.json
-  channels sample | channels sign --secret-env APP_SECRET --connector ID --curl
-  channels sign --secret s3cret -f body.json --connector ID --curl | sh
-
-A secret given by --secret stays in the history of your shell: prefer the other two.
-"""
+_SAMPLE_EXAMPLES = (
+    "channels sample",
+    "channels sample --text 'Oi!' --from 5511900000007 > body.json",
+    "channels sample --kind location --phone-number-id 100000000000002",
+    "channels sample --kind delivered --id wamid.ABC=",
+)
+_SIGN_EXAMPLES = (
+    "channels sign --secret-file app-secret.txt -f body.json",
+    "channels sample | channels sign --secret-env APP_SECRET --connector ID --curl",
+    "channels sign --secret s3cret -f body.json --connector ID --curl | sh",
+)
 
 _provider = click.option(
     "--provider",
@@ -43,7 +38,7 @@ _provider = click.option(
 )
 
 
-@click.command(epilog=_SAMPLE_EXAMPLES)
+@click.command(cls=Command, examples=_SAMPLE_EXAMPLES)
 @_provider
 @click.option(
     "--kind",
@@ -78,7 +73,11 @@ def sample(kind: str, phone_number_id: str, sender: str, text: str, message_id: 
     click.echo(samples.encode(body))
 
 
-@click.command(epilog=_SIGN_EXAMPLES)
+@click.command(
+    cls=Command,
+    examples=_SIGN_EXAMPLES,
+    epilog="A secret given by --secret stays in the history of your shell: prefer the other two.",
+)
 @_provider
 @click.option("--secret", default=None, help="The app secret itself.")
 @click.option("--secret-env", default=None, metavar="VAR", help="Name of the environment variable that holds it.")

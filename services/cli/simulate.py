@@ -9,29 +9,28 @@ from typing import Any
 
 import click
 
+from services.cli.groups import Group
 from shared.adapters.clock import SystemClock
 from shared.domain.errors import InvalidInput
 
 _ADDRESS = "http://127.0.0.1:8099"
-_EXAMPLES = """
-\b
-Examples:
-  channels simulate serve --speed 60
-  channels simulate order meta create '{"callback_url": "http://127.0.0.1:8080/webhooks/ID", "secret": "s3cret"}'
-  channels simulate order meta say '{"account": "100000000000001", "utterance": {"kind": "text", "text": "Oi!"}}'
-  channels simulate order telegram fault '{"operation": "sendMessage", "code": "rate", "retry_after_seconds": 7}'
-  channels simulate advance 3600
-  channels simulate ledger
-"""
+_EXAMPLES = (
+    "channels simulate serve --speed 60",
+    'channels simulate order meta create \'{"callback_url": "http://127.0.0.1:8080/webhooks/ID", "secret": "s3cret"}\'',
+    'channels simulate order meta say \'{"account": "100000000000001", "utterance": {"kind": "text", "text": "Oi!"}}\'',
+    'channels simulate order telegram fault \'{"operation": "sendMessage", "code": "rate", "retry_after_seconds": 7}\'',
+    "channels simulate advance 3600",
+    "channels simulate ledger",
+)
 _address = click.option("--address", default=_ADDRESS, show_default=True, help="Where the simulator listens.")
 
 
-@click.group(epilog=_EXAMPLES)
+@click.group(cls=Group, examples=_EXAMPLES)
 def simulate() -> None:
     """Stand-ins for the providers: they post webhooks, repeat them as documented, and answer our calls."""
 
 
-@simulate.command()
+@simulate.command(examples=_EXAMPLES[:1])
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8099, show_default=True)
 @click.option("--seed", default=1, show_default=True, help="The same seed and orders give the same requests.")
@@ -49,7 +48,7 @@ def serve(host: str, port: int, seed: int, speed: float) -> None:
     )
 
 
-@simulate.command()
+@simulate.command(examples=_EXAMPLES[1:4])
 @click.argument("stand_in")
 @click.argument("name")
 @click.argument("order", default="{}")
@@ -59,7 +58,7 @@ def order(stand_in: str, name: str, order: str, address: str) -> None:
     click.echo(json.dumps(_ask(f"{address}/_control/{stand_in}/{name}", order.encode()), indent=2, ensure_ascii=False))
 
 
-@simulate.command()
+@simulate.command(examples=_EXAMPLES[4:5])
 @click.argument("seconds", type=float)
 @_address
 def advance(seconds: float, address: str) -> None:
@@ -67,7 +66,7 @@ def advance(seconds: float, address: str) -> None:
     click.echo(json.dumps(_ask(f"{address}/_control/advance", json.dumps({"seconds": seconds}).encode()), indent=2))
 
 
-@simulate.command()
+@simulate.command(examples=_EXAMPLES[5:])
 @click.option("--since", default=0, help="Skip so many attempts.")
 @_address
 def ledger(since: int, address: str) -> None:

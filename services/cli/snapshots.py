@@ -8,16 +8,19 @@ from uuid import UUID
 
 import click
 
+from services.cli.groups import Group
 from shared.domain.errors import InvalidInput
 from shared.runtime.settings import DatabaseSettings, load, require
 
 
-@click.group()
+@click.group(cls=Group, examples=("channels snapshots rebuild", "channels snapshots lost-targets"))
 def snapshots() -> None:
     """What every service knows of the configuration."""
 
 
-@snapshots.command()
+@snapshots.command(
+    examples=("channels snapshots rebuild", "channels snapshots rebuild --connector 0198c0de-0000-7000-8000-000000000001")
+)
 @click.option("--connector", "connectors", multiple=True, metavar="ID", help="Only this connector; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per connector.")
 def rebuild(connectors: tuple[str, ...], as_json: bool) -> None:
@@ -39,7 +42,13 @@ def rebuild(connectors: tuple[str, ...], as_json: bool) -> None:
         click.echo(f"{done} connectors, {accounts} accounts and {gone} deletions wait in the outbox; the relay publishes them")
 
 
-@snapshots.command("lost-targets")
+@snapshots.command(
+    "lost-targets",
+    examples=(
+        "channels snapshots lost-targets",
+        "channels snapshots lost-targets --tenant 0198c0de-0000-7000-8000-000000000001 --json",
+    ),
+)
 @click.option("--tenant", metavar="ID", help="Only this tenant's.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per account.")
 def lost_targets(tenant: str | None, as_json: bool) -> None:

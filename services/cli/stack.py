@@ -14,13 +14,14 @@ from deploy.local.installation import install
 from deploy.local.log_follow import follow, last_lines
 from deploy.local.settings_file import kept_settings
 from deploy.local.stack import LocalStack
+from services.cli.groups import Command
 from shared.domain.errors import ConfigError, NotFound
 from shared.runtime.settings import KafkaSettings, StackKind, StackSettings, load
 
 _SEVERAL = click.IntRange(0, 16)
 
 
-@click.command()
+@click.command(cls=Command, examples=("channels up", "channels up --routers 2 --mailboxes 1", "channels up --stack-only"))
 @click.option("--stack-only", is_flag=True, help="Kafka and PostgreSQL, set up, without the fleet.")
 @click.option("--ingest", "ingests", default=1, show_default=True, type=_SEVERAL, help="Edge processes, all on one port.")
 @click.option("--routers", default=1, show_default=True, type=_SEVERAL, help="Router processes.")
@@ -71,7 +72,7 @@ def _start_fleet(home: Path, lock: HomeLock, ingests: int, routers: int, mailbox
         _say(f"webhooks   http://127.0.0.1:{kept_settings(home)['ingest_port']}/webhooks/{{connector_id}}")
 
 
-@click.command()
+@click.command(cls=Command, examples=("channels down",))
 def down() -> None:
     """Stop everything that `up` started here, also what a killed `up` left behind. The data stay."""
     home = _home()
@@ -84,7 +85,7 @@ def down() -> None:
     click.echo(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
-@click.command()
+@click.command(cls=Command, examples=("channels status",))
 def status() -> None:
     """Show each part: process, memory, state, address; and the memory of all. Exit code 1 when a part is not ready."""
     home = _home()
@@ -100,7 +101,7 @@ def status() -> None:
         raise SystemExit(1)
 
 
-@click.command()
+@click.command(cls=Command, examples=("channels logs", "channels logs router-0 -f"))
 @click.argument("name", required=False)
 @click.option("-f", "--follow", "keep_reading", is_flag=True, help="Go on with what is added, until Ctrl-C.")
 @click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(min=0), help="How many lines to begin with.")

@@ -6,6 +6,7 @@ import getpass
 
 import click
 
+from services.cli.groups import Group
 from shared.adapters.avro import Codec
 from shared.adapters.certificate_source import CertificateSource
 from shared.adapters.configuration_rows import read_configuration
@@ -31,12 +32,12 @@ from shared.runtime.settings import DatabaseSettings, KafkaSettings, ObjectStore
 _SNS_TYPE = "x-amz-sns-message-type"
 
 
-@click.group()
+@click.group(cls=Group, examples=("channels subscriptions confirm --connector 0198c0de-0000-7000-8000-000000000001",))
 def subscriptions() -> None:
     """Confirm subscriptions of Amazon SNS topics."""
 
 
-@subscriptions.command()
+@subscriptions.command(examples=("channels subscriptions confirm --connector 0198c0de-0000-7000-8000-000000000001",))
 @click.option("--connector", "connector_id", required=True, help="Id of the connector.")
 @click.option("--last", "count", default=1_000, show_default=True, help="How many of its last webhooks are looked through.")
 def confirm(connector_id: str, count: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from services.cli.groups import Command
 from shared.domain.errors import CorruptData, InvalidInput
 from shared.domain.topics import Topic
 from shared.runtime.settings import KafkaSettings, load
@@ -16,7 +17,13 @@ from shared.runtime.settings import KafkaSettings, load
 _SEALED_TEXTS = frozenset({"segredo", "wrapped"})  # unreadable to everybody; their length is all there is to see
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "channels tail message.received -f",
+        "channels tail channels.webhook.received -n 100 --json | jq .value.account_id",
+    ),
+)
 @click.argument("topic")
 @click.option("-n", "count", type=click.IntRange(min=0), default=10, show_default=True, help="How many of the last records.")
 @click.option("-f", "follow", is_flag=True, help="Go on with new records until Ctrl-C.")

@@ -7,26 +7,27 @@ from uuid import UUID
 
 import click
 
+from services.cli.groups import Group
 from shared.adapters.development_keys import DEVELOPMENT_ISSUER, DevelopmentKey, development_directory
 from shared.domain.errors import ConfigError
 from shared.domain.identity import Permission
 from shared.runtime.settings import IdentitySettings, StackSettings, load
 
-_EXAMPLES = """
-\b
-Examples:
-  channels token mint --tenant 0198c0de-0000-7000-8000-000000000001
-  TOKEN=$(channels token mint --tenant ID --permission channel.read --permission channel.manage)
-  curl -H "Authorization: Bearer $TOKEN" http://127.0.0.1:8090/v1/connectors
-"""
+_TENANT_ID = "0198c0de-0000-7000-8000-000000000001"
+_EXAMPLES = (
+    f"channels token mint --tenant {_TENANT_ID}",
+    f"channels token mint --tenant {_TENANT_ID} --permission channel.read --permission channel.manage",
+)
 
 
-@click.group()
+@click.group(cls=Group, examples=_EXAMPLES[:1])
 def token() -> None:
     """Mint a bearer token for the API of this machine."""
 
 
-@token.command(epilog=_EXAMPLES)
+@token.command(
+    examples=_EXAMPLES, epilog="As `Authorization: Bearer …` in calls to http://127.0.0.1:8090/v1/connectors and the like."
+)
 @click.option("--tenant", "tenant_id", type=click.UUID, required=True, help="Id of the tenant to act for.")
 @click.option(
     "--permission",

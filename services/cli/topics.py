@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from services.cli.groups import Group
 from shared.domain.errors import InvalidInput
 from shared.domain.topics import Topic
 from shared.runtime.settings import KafkaSettings, load
@@ -18,12 +19,15 @@ _partitions = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group, examples=("channels topics apply", "channels topics verify"))
 def topics() -> None:
     """Create and verify topics; check schemas."""
 
 
-@topics.command("apply")
+@topics.command(
+    "apply",
+    examples=("channels topics apply", "channels topics apply --replication-factor 3 --partitions channels.webhook.received=24"),
+)
 @_replication
 @_partitions
 def apply_command(replication_factor: int | None, counts: tuple[str, ...]) -> None:
@@ -40,7 +44,7 @@ def apply_command(replication_factor: int | None, counts: tuple[str, ...]) -> No
     _end_with(report.problems)
 
 
-@topics.command("verify")
+@topics.command("verify", examples=("channels topics verify",))
 @_replication
 @_partitions
 def verify_command(replication_factor: int | None, counts: tuple[str, ...]) -> None:
@@ -54,7 +58,7 @@ def verify_command(replication_factor: int | None, counts: tuple[str, ...]) -> N
     _end_with(report.problems)
 
 
-@topics.command("list")
+@topics.command("list", examples=("channels topics list",))
 def list_command() -> None:
     """Print the declared topics. Needs no broker."""
     from shared.adapters.topic_declarations import declarations
@@ -68,7 +72,7 @@ def list_command() -> None:
         click.echo(f"    {declaration.purpose}")
 
 
-@topics.command("check-schemas")
+@topics.command("check-schemas", examples=("channels topics check-schemas",))
 def check_schemas_command() -> None:
     """Check the declarations, and each schema against every released one. Needs no broker. Exit 1 on a fault."""
     from shared.adapters.schema_compatibility import incompatibilities
