@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.router.facts import Candidate, Facts, Owner, owner_of, raw_position
 from services.router.keys import message_key, position_id, stable_id
@@ -237,12 +237,14 @@ def _provider_ids(item: ReceiptItem | SendResultItem) -> tuple[str, ...]:
 def _dead_letter(candidate: Candidate, reason: str, context: Context) -> list[Publish]:
     opened, item = candidate.opened, candidate.item
     record = opened.record
+    redrive = record.redrive if record is not None else None
+    here = raw_position(context.epoch, candidate)
     event = DeadLetter(
         record_id=record.record_id if record else "",
         tenant_id=record.tenant_id if record else None,
         connector_id=opened.connector_id,
         account_id=candidate.account.account_id if candidate.account else None,
-        origin=raw_position(context.epoch, candidate),
+        origin=replace(redrive.origin, item=item.path or redrive.origin.item) if redrive is not None else here,
         origin_topic=context.raw_topic,
         reason=reason,
         detail=item.reason if isinstance(item, PoisonItem) else ",".join(item.account_refs),
@@ -250,6 +252,8 @@ def _dead_letter(candidate: Candidate, reason: str, context: Context) -> list[Pu
         first_arrival_at_ms=opened.received_at_ms,
         dead_lettered_at_ms=context.now_ms,
         sealed_fragment=context.seal(candidate),
+        attempt=redrive.attempt if redrive is not None else 1,
+        position=here if redrive is not None else None,
     )
     event_id = position_id(context.epoch, opened.partition, opened.offset, item.path, "dead_letter")
     publishes = [

@@ -17,9 +17,9 @@ from services.router.own_faults import OWN_EXCEPTION
 from shared.adapters.avro import Codec
 from shared.adapters.kafka_transactions import RawMessage
 from shared.adapters.object_store import ObjectStore
-from shared.adapters.raw_body import body_aad, open_body
+from shared.adapters.raw_body import fragment_aad, open_body
 from shared.adapters.snapshots import Directory
-from shared.adapters.vault import Aad, KeyRing, Vault
+from shared.adapters.vault import KeyRing, Vault
 from shared.domain.enums import KeyPurpose, RecordSource, WebhookEvent
 from shared.domain.errors import CorruptData, NotFound, SealBroken, Unavailable, UnknownKey
 from shared.domain.items import AnyItem, PoisonItem
@@ -28,6 +28,8 @@ from shared.domain.send_result import parse_send_result
 from shared.domain.topics import Topic
 from shared.providers import provider_of
 from shared.providers.contract import TooManyItems, UnparseableBody
+
+__all__ = ["SNAPSHOT_GRACE_MS", "Opener", "all_poison", "fragment_aad"]
 
 # The edge accepted the record, so it knew the connector; our own copy of the snapshots is at most this much behind.
 SNAPSHOT_GRACE_MS = 15_000
@@ -87,8 +89,8 @@ class Opener:
             return _poison(message, record.connector_id, record, connector, body, OWN_EXCEPTION)
         if record.only_item is not None:
             items = tuple(item for item in items if item.path == record.only_item)
-            if not items:
-                return _poison(message, record.connector_id, record, connector, b"", "redelivery_item_missing")
+        if not items and (record.only_item is not None or record.redrive is not None):
+            return _poison(message, record.connector_id, record, connector, b"", "redelivery_item_missing")
         return _opened(message, record.connector_id, record, connector, items, body)
 
 
@@ -153,9 +155,3 @@ def all_poison(opened: Opened, reason: str) -> Opened:
         for item in opened.items
     )
     return replace(opened, items=items)
-
-
-def fragment_aad(tenant_id: str, record_id: str) -> Aad:
-    """Where a dead letter's fragment is bound: to the raw record it was cut from."""
-    body = body_aad(tenant_id, record_id)
-    return Aad(tenant_id=body.tenant_id, table=body.table, column="fragment", row_id=record_id)

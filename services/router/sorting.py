@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from services.router.facts import Candidate, Opened
@@ -28,7 +29,19 @@ class Accounts(Protocol):
 
 def sort_out(records: Iterable[Opened], accounts: Accounts) -> list[Candidate]:
     """One candidate per item, in order of arrival; those that need no claim carry their ending already."""
-    return [_sort_item(opened, index, item, accounts) for opened in records for index, item in enumerate(opened.items)]
+    return [
+        _sort_item(_standing_for(opened, item), index, item, accounts)
+        for opened in records
+        for index, item in enumerate(opened.items)
+    ]
+
+
+def _standing_for(opened: Opened, item: AnyItem) -> Opened:
+    """A copy of a whole record is a copy of each of its items: each may take over the claim that its own original left."""
+    record = opened.record
+    if record is None or record.redelivery_of is None or record.redelivery_of.item or not item.path:
+        return opened
+    return replace(opened, record=replace(record, redelivery_of=replace(record.redelivery_of, item=item.path)))
 
 
 def _sort_item(opened: Opened, index: int, item: AnyItem, accounts: Accounts) -> Candidate:

@@ -17,6 +17,11 @@ def body_aad(tenant_id: str, record_id: str) -> Aad:
     return Aad(tenant_id, "channels.webhook.received", "body", record_id)
 
 
+def fragment_aad(tenant_id: str, record_id: str) -> Aad:
+    """Place of the fragment that a dead letter carries: it is bound to the raw record it was cut from."""
+    return Aad(tenant_id, "channels.webhook.received", "fragment", record_id)
+
+
 def body_reference(tenant_id: str, record_id: str, body: bytes) -> BodyReference:
     """Where a large body is to be stored (sealed), and what it must be when it is read back."""
     return BodyReference(key=f"raw/{tenant_id}/{record_id}", size_bytes=len(body), sha256=hashlib.sha256(body).hexdigest())

@@ -16,7 +16,7 @@ from shared.domain.topics import Topic
 
 _NULL: Final = b"\x00"  # branch 0 of every union here
 _VALUE: Final = b"\x02"  # branch 1
-_WITHOUT_REFERENCE: Final = _NULL * 3  # body_reference, redelivery_of, only_item
+_WITHOUT_REFERENCE: Final = _NULL * 4  # body_reference, redelivery_of, only_item, redrive
 
 RECORD_ID_BYTES: Final = 36  # a UUID as canonical text
 

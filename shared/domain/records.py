@@ -43,8 +43,23 @@ class RawPosition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Redrive:
+    """In a copy that `channels dlq redrive` wrote: the dead letter that it answers, as the router booked it."""
+
+    origin: RawPosition  # where the item arrived first, whatever copy failed last
+    attempt: int  # which try the copy is: 2 for the first redrive
+    reason: str  # of the dead letter; with account and time the line of the books that the copy takes back
+    account_id: str | None
+    first_arrival_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookReceived:
-    """`channels.webhook.received`: one verified body, sealed. Exactly one of `sealed_body` and `body_reference` is set."""
+    """`channels.webhook.received`: one verified body, sealed. Exactly one of `sealed_body` and `body_reference` is set.
+
+    A copy names the record (and, with `only_item`, the one item) that it stands for in `redelivery_of`, whose claim it may take
+    over; a copy of a whole record names no item there and stands for each of its items.
+    """
 
     record_id: str
     source: RecordSource
@@ -59,6 +74,7 @@ class WebhookReceived:
     body_reference: BodyReference | None = None
     redelivery_of: RawPosition | None = None
     only_item: str | None = None
+    redrive: Redrive | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +165,10 @@ class DeliveryUpdated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCount:
-    """How many items of one account and hour of first arrival ended in one way."""
+    """How many items of one account and hour of first arrival ended in one way.
+
+    `count` is negative where redriven items leave the dead letters: each comes again on the line of what became of it.
+    """
 
     connector_id: str
     account_id: str | None
@@ -172,7 +191,10 @@ class AuditRecorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """`<topic>.dlq`: one item that could not be processed; `sealed_fragment` carries `record_id` as its row id."""
+    """`<topic>.dlq`: one item that could not be processed; `sealed_fragment` carries `record_id` as its row id.
+
+    `origin` is where the item arrived first, over all redrives; `position` is the copy that failed, None at the first try.
+    """
 
     record_id: str
     tenant_id: str | None
@@ -186,6 +208,8 @@ class DeadLetter:
     first_arrival_at_ms: int
     dead_lettered_at_ms: int
     sealed_fragment: bytes | None
+    attempt: int = 1
+    position: RawPosition | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
