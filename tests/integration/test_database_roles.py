@@ -53,6 +53,7 @@ def test_only_the_credential_role_reads_tokens(database: DatabaseUnderTest) -> N
         "UPDATE channel_account SET status = 'inactive'",
         "DELETE FROM channel_webhook",
         "SELECT 1 FROM audit_log",
+        "UPDATE audit_log SET actor = 'me'",
         "INSERT INTO outbox (topic, subject_id) VALUES ('channel.account.snapshot', gen_random_uuid())",
         "UPDATE data_key SET wrapped = 'x'",
         "DELETE FROM channel_mapping",
@@ -76,6 +77,8 @@ def test_the_worker_may_not(database: DatabaseUnderTest, statement: str) -> None
         "DELETE FROM outbox",
         "SELECT 1 FROM channel_connector, channel_account, channel_webhook, account_state, snapshot_version, data_key",
         "SELECT 1 FROM tenant, org_unit, automation_flow",
+        "SELECT 1 FROM dead_letter_mark FOR UPDATE",
+        "DELETE FROM dead_letter_mark",
     ],
 )
 def test_the_worker_may(database: DatabaseUnderTest, statement: str) -> None:
@@ -87,6 +90,7 @@ def test_the_worker_may(database: DatabaseUnderTest, statement: str) -> None:
     [
         "DELETE FROM audit_log",
         "UPDATE audit_log SET actor = 'me'",
+        "SELECT 1 FROM dead_letter_mark",
         "DELETE FROM outbox",
         "DELETE FROM data_key",
         "DELETE FROM tenant",

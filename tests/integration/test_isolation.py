@@ -28,8 +28,9 @@ _API_TABLES = (
     " AND (has_any_column_privilege('channels_api', c.oid, 'SELECT, INSERT, UPDATE') OR"
     "      has_table_privilege('channels_api', c.oid, 'DELETE')) ORDER BY 1"
 )
-# What the role may not touch at all holds no tenant's configuration: the router's memory, and which schema this is.
-_WITHOUT_RIGHTS = {"claim", "delivery_state", "router_progress", "alembic_version"}
+# What the role may not touch at all holds no tenant's configuration: the router's memory, what operators did with dead letters,
+# and which schema this is.
+_WITHOUT_RIGHTS = {"claim", "delivery_state", "router_progress", "dead_letter_mark", "alembic_version"}
 _OF_NOBODY = {"consumer_offset"}  # how far a consumer of a topic came: the topic has all tenants in it
 
 

@@ -105,6 +105,29 @@ class DeliveryState(Base):
     at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
+class DeadLetterMark(Base):
+    """What became of a dead letter, by its place in its topic. A redriven one names its copy, a dropped one says why (`note`)."""
+
+    __tablename__ = "dead_letter_mark"
+    __table_args__ = (
+        CheckConstraint(
+            "outcome = 'redriven' AND raw_partition IS NOT NULL AND raw_offset IS NOT NULL"
+            " OR outcome = 'dropped' AND note ~ '\\S'",
+            name="outcome",
+        ),
+    )
+
+    topic_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
+    partition: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    letter_offset: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    outcome: Mapped[UnlimitedText]
+    note: Mapped[UnlimitedText | None]
+    raw_partition: Mapped[int | None]
+    raw_offset: Mapped[int | None] = mapped_column(BigInteger)
+    actor: Mapped[UnlimitedText]
+    at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
 class RouterProgress(Base):
     """How far the router's claims went per raw partition; tells a stale worker and a re-created topic."""
 
