@@ -58,7 +58,7 @@ def test_every_route_names_the_permission_it_needs(document: dict[str, Any]) -> 
 
 
 @pytest.mark.req(55)
-def test_units_and_flows_have_no_route(document: dict[str, Any]) -> None:
+def test_rule_55_units_and_flows_have_no_route(document: dict[str, Any]) -> None:
     assert not [path for path in document["paths"] if re.search("unit|flow", path)]
 
 

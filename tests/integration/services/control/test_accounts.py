@@ -16,7 +16,7 @@ from tests.integration.services.control.test_records import insert
 
 
 @pytest.mark.req(19, 25, 27)
-def test_an_account_is_registered_with_its_own_address(scene: Scene) -> None:
+def test_rule_19_25_27_an_account_is_registered_with_its_own_address(scene: Scene) -> None:
     connector = scene.connector()
     made = scene.account(connector, nome_exibicao="Sales", metadata={"labels": ["a"]})
     assert (made["identidade"], made["status"], made["metadata"]) == ("5511900000001", "pending", {"labels": ["a"]})
@@ -41,7 +41,7 @@ def flow_of(scene: Scene, **facts: Any) -> str:
         ({"metadata": {"password": "hunter22"}}, "secret_in_config", "/metadata/password"),
     ],
 )
-def test_a_wrong_field_is_named(scene: Scene, change: dict[str, Any], code: str, pointer: str) -> None:
+def test_rule_22_23_27_58_59_a_wrong_field_is_named(scene: Scene, change: dict[str, Any], code: str, pointer: str) -> None:
     connector = scene.connector()
     body = {
         "identidade": "5511900000001",
@@ -55,7 +55,7 @@ def test_a_wrong_field_is_named(scene: Scene, change: dict[str, Any], code: str,
 
 
 @pytest.mark.req(22)
-def test_another_tenants_unit_is_unknown(scene: Scene) -> None:
+def test_rule_22_another_tenants_unit_is_unknown(scene: Scene) -> None:
     manage = scene.management
     other = manage.another_tenant()
     unit = manage.run(lambda session: put_org_unit(session, other, None, "Theirs", actor=ACTOR), tenant=other).id
@@ -64,7 +64,7 @@ def test_another_tenants_unit_is_unknown(scene: Scene) -> None:
 
 
 @pytest.mark.req(58, 59)
-def test_the_last_route_stays_and_a_flow_must_be_fit(scene: Scene) -> None:
+def test_rule_58_59_the_last_route_stays_and_a_flow_must_be_fit(scene: Scene) -> None:
     path = f"accounts/{scene.account(scene.connector())['id']}"
     assert code_of(scene.change(path, {"org_unit_id": None})) == (409, "route_missing")
     assert code_of(scene.change(path, {"intake_flow_id": flow_of(scene, published=False)})) == (422, "flow_not_published")
@@ -74,7 +74,7 @@ def test_the_last_route_stays_and_a_flow_must_be_fit(scene: Scene) -> None:
 
 
 @pytest.mark.req(25)
-def test_the_address_of_an_account_may_be_changed_to_another_one(scene: Scene) -> None:
+def test_rule_25_the_address_of_an_account_may_be_changed_to_another_one(scene: Scene) -> None:
     path = f"accounts/{scene.account(scene.connector())['id']}"
     refused = scene.change(path, {"webhook_url": "ftp://x"})
     assert code_of(refused) == (422, "url_invalid")
@@ -83,7 +83,7 @@ def test_the_address_of_an_account_may_be_changed_to_another_one(scene: Scene) -
 
 
 @pytest.mark.req(19)
-def test_one_identity_per_connector(scene: Scene) -> None:
+def test_rule_19_one_identity_per_connector(scene: Scene) -> None:
     connector = scene.connector()
     scene.account(connector)
     body = {
@@ -97,7 +97,7 @@ def test_one_identity_per_connector(scene: Scene) -> None:
 
 
 @pytest.mark.req(57)
-def test_accounts_are_active_under_an_active_connector_only_and_follow_it(scene: Scene) -> None:
+def test_rule_57_accounts_are_active_under_an_active_connector_only_and_follow_it(scene: Scene) -> None:
     connector = scene.connector()
     path = f"accounts/{scene.account(connector)['id']}"
     assert code_of(scene.change(path, {"status": "active"})) == (409, "connector_not_active")

@@ -12,7 +12,7 @@ from tests.integration.services.control.scene import Scene, code_of
 
 
 @pytest.mark.req(10, 14, 28)
-def test_a_connector_is_registered_and_read_back(scene: Scene) -> None:
+def test_rule_10_14_28_a_connector_is_registered_and_read_back(scene: Scene) -> None:
     response = scene.post("connectors", {"tipo": "whatsapp_official", "nome": " Meta ", "config": {"waba_id": "100000000000000"}})
     made = response.json()
     assert response.status_code == 201
@@ -40,7 +40,7 @@ def test_a_connector_is_registered_and_read_back(scene: Scene) -> None:
         ({"projeto_referencia": "\ud800"}, "invalid_input", "/projeto_referencia"),
     ],
 )
-def test_a_wrong_field_is_named(scene: Scene, change: dict[str, object], code: str, pointer: str) -> None:
+def test_rule_10_11_12_14_a_wrong_field_is_named(scene: Scene, change: dict[str, object], code: str, pointer: str) -> None:
     body = {"tipo": "whatsapp_official", "nome": "Meta", "config": {"waba_id": "100000000000000"}, **change}
     response = scene.post("connectors", body)
     assert code_of(response) == (422, code)
@@ -49,7 +49,7 @@ def test_a_wrong_field_is_named(scene: Scene, change: dict[str, object], code: s
 
 
 @pytest.mark.req(2, 15)
-def test_a_pasted_token_needs_the_right_to_hand_in_secrets(scene: Scene) -> None:
+def test_rule_15_a_pasted_token_needs_the_right_to_hand_in_secrets(scene: Scene) -> None:
     config = {"waba_id": "100000000000000", "access_token": "EAAcanary0000000000pasted"}
     body = {"tipo": "whatsapp_official", "nome": "Meta", "config": config}
     weak = scene.tokens.issue(scene.management.tenant, Permission.READ, Permission.MANAGE)
@@ -74,7 +74,7 @@ def test_nobody_overwrites_what_he_has_not_seen(scene: Scene) -> None:
 
 
 @pytest.mark.req(16)
-def test_states_follow_their_table(scene: Scene) -> None:
+def test_rule_16_states_follow_their_table(scene: Scene) -> None:
     connector = scene.connector()
     path = f"connectors/{connector['id']}"
     assert code_of(scene.change(path, {"status": "active"})) == (409, "token_missing")
@@ -90,7 +90,7 @@ def test_states_follow_their_table(scene: Scene) -> None:
 
 
 @pytest.mark.req(18)
-def test_a_connector_with_accounts_is_archived_not_deleted(scene: Scene) -> None:
+def test_rule_18_a_connector_with_accounts_is_archived_not_deleted(scene: Scene) -> None:
     connector = scene.connector()
     scene.account(connector)
     path = f"connectors/{connector['id']}"
@@ -99,7 +99,7 @@ def test_a_connector_with_accounts_is_archived_not_deleted(scene: Scene) -> None
 
 
 @pytest.mark.req(18)
-def test_a_connector_that_carried_nothing_is_deleted_with_its_parts(scene: Scene) -> None:
+def test_rule_18_a_connector_that_carried_nothing_is_deleted_with_its_parts(scene: Scene) -> None:
     connector = scene.connector()["id"]
     scene.management.token(connector)
     scene.management.check(connector)
@@ -138,7 +138,7 @@ def test_a_cursor_belongs_to_its_list_and_filters(scene: Scene) -> None:
 
 
 @pytest.mark.req(10)
-def test_another_tenants_connector_does_not_exist(scene: Scene) -> None:
+def test_rule_10_another_tenants_connector_does_not_exist(scene: Scene) -> None:
     connector = scene.connector()["id"]
     other = scene.management.another_tenant()
     stranger = scene.tokens.issue(other, *Permission)

@@ -46,7 +46,7 @@ def test_a_wrong_destination_is_refused(scene: Scene, tipo: str, destino: str, c
 
 
 @pytest.mark.req(49, 50, 53)
-def test_each_kind_is_kept_changed_and_deleted(scene: Scene) -> None:
+def test_rule_53_each_kind_is_kept_changed_and_deleted(scene: Scene) -> None:
     one, two = numbers(scene, 2)
     number = to(scene, one, {"identidade": "+55 (11) 90000-0002"}).json()
     mail = scene.made(f"accounts/{one['id']}/fallbacks", {"tipo": "email_forward", "destino": "ops@example.com"})
@@ -73,7 +73,7 @@ def test_a_chain_that_comes_back_is_refused(scene: Scene) -> None:
 
 
 @pytest.mark.req(54)
-def test_a_connector_has_a_default_for_accounts_without_their_own(scene: Scene) -> None:
+def test_rule_54_a_connector_has_a_default_for_accounts_without_their_own(scene: Scene) -> None:
     connector = scene.connector()
     one, two, three = numbers(scene, 3, connector)
     path = f"connectors/{connector['id']}/default-fallback"

@@ -61,7 +61,7 @@ def street(scene: Scene, database: DatabaseUnderTest) -> Iterator[Street]:
 
 
 @pytest.mark.req(7, 10, 22, 23, 76)
-def test_another_tenants_objects_do_not_exist(street: Street) -> None:
+def test_rule_10_22_23_another_tenants_objects_do_not_exist(street: Street) -> None:
     before = dump(street.database)
     walk = street.walk(street.scene.client, street.scene.management.engine)
     findings = walk.all()
@@ -166,7 +166,7 @@ def test_equal_keys_of_two_tenants_at_once_make_two(street: Street) -> None:
 
 
 @pytest.mark.req(10, 19)
-def test_what_one_tenant_took_is_free_for_another(street: Street) -> None:
+def test_rule_10_19_what_one_tenant_took_is_free_for_another(street: Street) -> None:
     """Equal names, numbers and provider ids: a refusal would tell that the number is somebody's."""
     scene, body = street.scene, street.owner.bodies["POST", "/v1/connectors"]
     made = scene.post("connectors", body, token=street.stranger.token)

@@ -17,7 +17,7 @@ SECRET = {"use": "sign", "value": CANARY}
 
 
 @pytest.mark.req(28, 60)
-def test_capabilities_are_the_preset_until_changed_by_hand(scene: Scene) -> None:
+def test_rule_28_capabilities_are_the_preset_until_changed_by_hand(scene: Scene) -> None:
     connector = scene.connector()
     rows = scene.get(f"connectors/{connector['id']}/capabilities").json()["items"]
     preset = {one.feature: one.enabled for one in provider_of("whatsapp_official").capabilities}
@@ -33,7 +33,7 @@ def test_capabilities_are_the_preset_until_changed_by_hand(scene: Scene) -> None
 
 
 @pytest.mark.req(2, 31, 33)
-def test_a_token_goes_in_and_never_comes_out(scene: Scene) -> None:
+def test_rule_31_33_a_token_goes_in_and_never_comes_out(scene: Scene) -> None:
     connector = scene.connector()["id"]
     path = f"connectors/{connector}/tokens"
     soon = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).isoformat()
@@ -53,7 +53,7 @@ def test_a_token_goes_in_and_never_comes_out(scene: Scene) -> None:
 
 
 @pytest.mark.req(31, 33, 56)
-def test_what_is_no_token_is_refused(scene: Scene) -> None:
+def test_rule_31_33_56_what_is_no_token_is_refused(scene: Scene) -> None:
     connector = scene.connector()["id"]
     path = f"connectors/{connector}/tokens"
     assert code_of(scene.post(path, {"kind": "password", "value": "x"})) == (422, "invalid_input")
@@ -66,6 +66,27 @@ def test_what_is_no_token_is_refused(scene: Scene) -> None:
     scene.management.check(connector)
     scene.management.status(connector, ConnectorStatus.ACTIVE)
     assert code_of(scene.change(f"tokens/{token}", method="DELETE")) == (409, "token_missing")
+
+
+@pytest.mark.req(16, 56)
+def test_rule_16_56_active_needs_a_valid_token_where_the_provider_asks_for_one(scene: Scene) -> None:
+    connector = scene.connector(tipo="telegram", config={})["id"]
+    path = f"connectors/{connector}"
+    scene.management.check(connector)
+    assert code_of(scene.change(path, {"status": "active"})) == (409, "token_missing")
+    ended = {"kind": "secret", "value": "of another kind"}
+    scene.made(f"{path}/tokens", ended)
+    assert code_of(scene.change(path, {"status": "active"})) == (409, "token_missing")
+    kind = scene.get("providers/telegram").json()["required_token"]
+    past = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)).isoformat()
+    scene.made(f"{path}/tokens", {"kind": kind, "value": "110201543:old", "expires_at": past})
+    assert code_of(scene.change(path, {"status": "active"})) == (409, "token_expired")
+    assert scene.get(path).json()["status"] == "pending"
+    scene.made(f"{path}/tokens", {"kind": kind, "value": "110201543:new"})
+    assert scene.change(path, {"status": "active"}).json()["status"] == "active"
+    free = scene.connector(tipo="webchat", nome="Site", config={"widget_ids": ["site"], "origins": ["https://www.example.com"]})
+    scene.management.check(free["id"])
+    assert scene.change(f"connectors/{free['id']}", {"status": "active"}).json()["status"] == "active"
 
 
 @pytest.mark.req(2, 76)
@@ -84,7 +105,7 @@ def test_secrets_need_a_right_of_their_own(scene: Scene) -> None:
 
 
 @pytest.mark.req(2, 35, 65)
-def test_an_active_webhook_has_a_secret_that_nobody_reads(scene: Scene) -> None:
+def test_rule_65_an_active_webhook_has_a_secret_that_nobody_reads(scene: Scene) -> None:
     connector = scene.connector()["id"]
     path = f"connectors/{connector}/webhooks"
     body = {"evento": "message_in", "url": "https://edge.example.org/w"}
@@ -107,7 +128,7 @@ def test_an_active_webhook_has_a_secret_that_nobody_reads(scene: Scene) -> None:
 
 @pytest.mark.req(14, 87)
 @pytest.mark.parametrize("tipo", [provider.tipo.value for provider in PROVIDERS])
-def test_a_providers_schema_is_that_of_its_own_models(scene: Scene, tipo: str) -> None:
+def test_rule_14_a_providers_schema_is_that_of_its_own_models(scene: Scene, tipo: str) -> None:
     schema = scene.get(f"providers/{tipo}/schema").json()
     for part in ("connector", "account"):
         jsonschema.Draft202012Validator.check_schema(schema[part])

@@ -24,7 +24,7 @@ def insert(database: DatabaseUnderTest, table: str, **values: Any) -> str:
 
 
 @pytest.mark.req(39, 40, 41, 52)
-def test_checks_are_read_newest_first(scene: Scene) -> None:
+def test_rule_52_checks_are_read_newest_first(scene: Scene) -> None:
     connector = scene.connector()["id"]
     made = [scene.management.check(connector, status) for status in (HealthStatus.PASSED, HealthStatus.FAILED)]
     path = f"connectors/{connector}/health-checks"
@@ -40,7 +40,7 @@ def test_checks_are_read_newest_first(scene: Scene) -> None:
 
 
 @pytest.mark.req(42, 44, 52, 53)
-def test_usage_is_read_by_connector_and_by_account(scene: Scene, database: DatabaseUnderTest) -> None:
+def test_rule_52_53_usage_is_read_by_connector_and_by_account(scene: Scene, database: DatabaseUnderTest) -> None:
     connector = scene.connector()
     account = scene.account(connector)
     row = {"connector_id": connector["id"], "quantidade": 3}
@@ -59,7 +59,7 @@ def test_usage_is_read_by_connector_and_by_account(scene: Scene, database: Datab
 
 
 @pytest.mark.req(47, 48, 52, 53)
-def test_mappings_are_found_by_either_side(scene: Scene, database: DatabaseUnderTest) -> None:
+def test_rule_47_52_53_mappings_are_found_by_either_side(scene: Scene, database: DatabaseUnderTest) -> None:
     connector = scene.connector()
     account = scene.account(connector)
     contact = new_uuid7()
@@ -102,7 +102,7 @@ def test_the_audit_log_tells_who_did_what(scene: Scene) -> None:
 
 
 @pytest.mark.req(52, 53)
-def test_each_collection_of_the_diagram_has_a_route_and_a_foreign_key(scene: Scene) -> None:
+def test_rule_52_53_each_collection_of_the_diagram_has_a_route_and_a_foreign_key(scene: Scene) -> None:
     connector = scene.connector()
     account = scene.account(connector)
     collections = {

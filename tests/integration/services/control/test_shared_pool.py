@@ -118,7 +118,9 @@ async def _calls(client: httpx.AsyncClient, who: Caller, others: list[Caller], c
 
 
 @pytest.mark.req(7, 10)
-def test_tenants_that_share_two_connections_never_meet(scene: Scene, database: DatabaseUnderTest, callers: list[Caller]) -> None:
+def test_rule_10_tenants_that_share_two_connections_never_meet(
+    scene: Scene, database: DatabaseUnderTest, callers: list[Caller]
+) -> None:
     engine = create_engine_for(database.api_url, pool_size=POOL, application_name=NAME)
     connections: list[Any] = []
     event.listen(engine, "connect", lambda made, _: connections.append(made))
