@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from services.sync.decide import Forget, Order, Refuse, Step, Take
 from shared.adapters.consumer_offsets import advance_offset, begin_offset
-from shared.adapters.database import DatabaseFault, classify, constraint_of, create_engine_for, unit_of_work
+from shared.adapters.database import DatabaseFault, classify, create_engine_for, unit_of_work
 from shared.adapters.lost_targets import count_lost_targets
 from shared.adapters.tables import AutomationFlow, OrgUnit
 from shared.domain.errors import ConfigError, InvalidInput, Unavailable
@@ -20,6 +20,7 @@ from shared.domain.topics import Topic
 from shared.management.reference_feed import Taken, forget_flow, forget_unit, take_flow, take_unit
 
 CONSUMER = "sync"
+_LOOKS = 3  # a taken id may be our own tenant's or unit's, written by hand since we looked: now it is there to be changed
 _ACTORS = {Topic.ORG_UNIT_SNAPSHOT: "organization", Topic.FLOW_SNAPSHOT: "automation"}
 
 Effect = Taken | Refuse
@@ -73,17 +74,20 @@ def _carry_out(session: Session, kind: Topic, order: Order) -> Effect:
     """One order behind a savepoint: what the database cannot hold costs itself only."""
     if isinstance(order, Refuse):
         return order
-    try:
-        with session.begin_nested():
-            return _effect(session, kind, order)
-    except InvalidInput as error:
-        return Refuse(error.reason)
-    except DBAPIError as error:
-        if (constraint_of(error) or "").startswith("pk_"):
-            raise Unavailable("somebody else just wrote the same row; it is there the next time") from error
-        if classify(error) is DatabaseFault.BAD_DATA:
-            return Refuse("value_invalid")
-        raise
+    reason = ""
+    for _ in range(_LOOKS):
+        try:
+            with session.begin_nested():
+                return _effect(session, kind, order)
+        except InvalidInput as error:
+            reason = error.reason
+            if reason != "id_taken":
+                break
+        except DBAPIError as error:
+            if classify(error) is DatabaseFault.BAD_DATA:
+                return Refuse("value_invalid")
+            raise
+    return Refuse(reason)
 
 
 def _effect(session: Session, kind: Topic, order: Take | Forget) -> Taken:

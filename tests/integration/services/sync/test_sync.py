@@ -6,10 +6,13 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from services.sync.decide import Step, Take
+from services.sync.writing import ReferenceWriter
 from shared.adapters.clock import new_uuid7
 from shared.adapters.database import create_engine_for
 from shared.adapters.lost_targets import count_lost_targets, read_lost_targets
@@ -17,6 +20,8 @@ from shared.adapters.snapshots import SnapshotReader
 from shared.domain.errors import InvalidInput
 from shared.domain.records import FlowSnapshot, OrgUnitSnapshot
 from shared.domain.topics import Topic
+from shared.management.reference import put_tenant
+from shared.management.reference_feed import Result, Taken
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management
 from tests.integration.services.relay.scene import RelayProcess, eventually
@@ -182,3 +187,22 @@ def test_what_cannot_be_used_is_refused_by_itself(management: Management, module
     assert [line["reason"] for line in lines(sync, "reference_refused")] == ["corrupt_data", "id_taken", "key_invalid"]
     assert unit_row(management, management.unit)[0] == "Support"
     assert "taken over" not in sync.log()
+
+
+@pytest.mark.req(55)
+def test_a_tenant_that_is_written_by_hand_at_the_same_time_costs_no_unit(
+    database: DatabaseUnderTest, management: Management
+) -> None:
+    topic_id, tenant, unit = new_uuid7(), new_uuid7(), new_uuid7()
+    step = Step(offset=0, tenant_id=tenant, order=Take(OrgUnitSnapshot(version=1, org_unit_id=unit, tenant_id=tenant, name="U")))
+    writer = ReferenceWriter(database.api_url, database.worker_url)
+    writer.begin("units", 0, topic_id)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool, management.work(tenant) as session:
+        put_tenant(session, tenant, "Acme", actor="by hand")
+        written = pool.submit(writer.write, Topic.ORG_UNIT_SNAPSHOT, "units", 0, topic_id, tenant, [step], start=0)
+        eventually(lambda: management.read(waiting))
+        session.commit()
+        [effect] = written.result(20)
+    writer.close()
+    assert effect == Taken(result=Result.CREATED)
