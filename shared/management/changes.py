@@ -127,6 +127,7 @@ def announce_status(
     assert now is not None  # noqa: S101  a clock always answers
     detail = {
         "change_id": new_uuid7(),
+        "tenant_id": session.get_one(ChannelConnector, connector_id).tenant_id,  # the row may be gone by then
         "old_status": old.value if old else None,
         "new_status": new.value,
         "cause": cause,

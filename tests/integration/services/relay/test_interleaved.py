@@ -23,6 +23,7 @@ from shared.domain.topics import Topic
 from shared.management.accounts import update_account
 from shared.management.connectors import change_status
 from shared.management.reference import put_org_unit
+from shared.management.removal import delete_connector
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
 from tests.integration.services.relay.scene import RelayProcess, eventually, read_committed
@@ -194,3 +195,18 @@ def test_every_change_reaches_ingest_and_router_within_two_seconds(
     record_property("change_to_both_directories_seconds", text)
     print(f"change to ingest's and router's directory: {text} s (limit {_LIMIT_SECONDS:.0f} s)")
     assert max(taken) < _LIMIT_SECONDS
+
+
+@pytest.mark.req(68)
+def test_the_events_of_a_connector_that_was_deleted_meanwhile_are_told_all_the_same(
+    management: Management, start_relay: StartRelay, kafka_bootstrap: str, topics: str, codec: Codec
+) -> None:
+    connector = management.connector()
+    management.run(lambda session: delete_connector(session, connector, actor="ana"))
+    start_relay()
+    eventually(lambda: management.read("SELECT 1 FROM outbox WHERE batch_number IS NULL OR batch_number > 0") == [], 20)
+    [message] = read_committed(kafka_bootstrap, topics, Topic.CONNECTOR_STATUS_CHANGED)
+    event = codec.decode(Topic.CONNECTOR_STATUS_CHANGED, message.value() or b"")
+    assert (event.tenant_id, event.connector_id) == (management.tenant, connector)
+    assert (event.old_status, event.new_status) == (None, ConnectorStatus.PENDING)
+    assert management.notices(connector) == []
