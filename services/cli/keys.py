@@ -19,7 +19,7 @@ from shared.domain.enums import KeyPurpose
 from shared.domain.errors import ChannelsError, ConfigError, Unavailable
 from shared.management.changes import find
 from shared.management.key_erasure import erase_keys
-from shared.management.key_rotation import rewrap_tenant, snapshots_pending, tenants_to_rewrap
+from shared.management.key_rotation import lock_data_keys, rewrap_tenant, snapshots_pending, tenants_to_rewrap
 from shared.management.resealing import reseal_tenant
 from shared.management.rules import rules_enforced
 from shared.runtime.keys import key_provider
@@ -61,12 +61,8 @@ def rotate(new_key_file: bool) -> None:
     Both keys hold meanwhile, no service needs a restart for key files. With AWS KMS, put the new key in front of
     CHANNELS_AWS_KMS_…_KEYS of every service first.
     """
-    with _session() as session:
-        pending = tenants_to_rewrap(session, _vault())
-    if new_key_file and pending:
-        click.echo(f"a rotation was begun and not finished ({len(pending)} tenants): finishing it, no further key is made")
-    elif new_key_file:
-        for path in LocalKeyFiles.add_generation(_key_files()):
+    if new_key_file:
+        for path in LocalKeyFiles.add_generation(_key_files(), wanted=_nothing_begun):
             click.echo(f"new key in {path}")
     vault, failed = _vault(), 0
     with _session() as session:
@@ -90,12 +86,9 @@ def rotate(new_key_file: bool) -> None:
 def drop_old() -> None:
     """Key files: forget all keys but the newest, once nothing needs them any more."""
     directory = _key_files()
-    with _session() as session:
-        if tenants_to_rewrap(session, _vault()):
-            raise ConfigError("some data keys are under an older key: `channels keys rotate` first")
-        if snapshots_pending(session):
-            raise Unavailable("snapshots with the rewrapped keys are not published yet: wait until the relay has done so")
-    changed = LocalKeyFiles.drop_old_generations(directory)
+    with _session() as session, rules_enforced():
+        # The lock stays until the files are changed: nobody comes with a key that was wrapped by what is dropped.
+        changed = LocalKeyFiles.drop_old_generations(directory, check=lambda: _refuse_needed(session))
     click.echo("\n".join(f"only the newest key is left in {path}" for path in changed) or "there is no older key")
 
 
@@ -133,6 +126,22 @@ def erase(tenant_id: str, yes: bool) -> None:
         done = erase_keys(session, tenant_id, actor=_actor())
         session.commit()
     click.echo(f"{done.keys} keys deleted; {done.connectors} connectors can open nothing any more")
+
+
+def _nothing_begun() -> bool:
+    with _session() as session:
+        pending = tenants_to_rewrap(session, _vault())
+    if pending:
+        click.echo(f"a rotation was begun and not finished ({len(pending)} tenants): finishing it, no further key is made")
+    return not pending
+
+
+def _refuse_needed(session: Session) -> None:
+    lock_data_keys(session)
+    if tenants_to_rewrap(session, _vault()):
+        raise ConfigError("some data keys are under an older key: `channels keys rotate` first")
+    if snapshots_pending(session):
+        raise Unavailable("snapshots with the rewrapped keys are not published yet: wait until the relay has done so")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import fcntl
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,20 +43,34 @@ class LocalKeyFiles:
         return tuple(path for path in paths if _create_file(path))
 
     @staticmethod
-    def add_generation(directory: Path) -> tuple[Path, ...]:
-        """Put a new key in front of those of each file, at one instant for readers. Returns the files; raises ConfigError."""
+    def add_generation(directory: Path, *, wanted: Callable[[], bool] = lambda: True) -> tuple[Path, ...]:
+        """Put a new key in front of those of each file. Returns the files, none if it was not `wanted`; raises ConfigError.
+
+        `wanted` is asked while no other command changes the files. A call that was killed between two files is ended first.
+        """
+        paths = tuple(directory / file_name(purpose) for purpose in KeyPurpose)
         with _alone(directory):
-            paths = tuple(directory / file_name(purpose) for purpose in KeyPurpose)
+            if ended := _end_half_done(paths):
+                return ended
+            if not wanted():
+                return ()
             kept = [_read_lines(path) for path in paths]  # all files are sound before the first is touched
             for path, lines in zip(paths, kept, strict=True):
-                os.replace(_write_draft(path, [_new_line(), *lines]), path)
+                _write(_next(path), [_new_line(), *lines])
+            for path in paths:
+                os.replace(_next(path), path)
         return paths
 
     @staticmethod
-    def drop_old_generations(directory: Path) -> tuple[Path, ...]:
-        """Leave only the newest key in each file; what an older one wrapped never opens again. Returns the files it changed."""
+    def drop_old_generations(directory: Path, *, check: Callable[[], None] = lambda: None) -> tuple[Path, ...]:
+        """Leave only the newest key in each file; what an older one wrapped never opens again. Returns the files it changed.
+
+        `check` raises if an older one is needed; it is called while no other command changes the files.
+        """
+        paths = tuple(directory / file_name(purpose) for purpose in KeyPurpose)
         with _alone(directory):
-            paths = tuple(directory / file_name(purpose) for purpose in KeyPurpose)
+            _end_half_done(paths)
+            check()
             several = [(path, lines) for path in paths if len(lines := _read_lines(path)) > 1]
             for path, lines in several:
                 os.replace(_write_draft(path, lines[:1]), path)
@@ -64,7 +78,9 @@ class LocalKeyFiles:
 
     def wrap(self, purpose: KeyPurpose, tenant_id: str, key: bytes, *, key_id: str) -> str:
         """Encrypt one data key under the newest generation."""
-        newest = self._held(purpose).newest
+        held = self._held(purpose)
+        held.read()  # a process may run for months: the generation that was the newest at its start may be dropped by now
+        newest = held.newest
         nonce = os.urandom(NONCE_BYTES)
         sealed = newest.cipher.encrypt(nonce, key, _wrap_aad(purpose, tenant_id, key_id))
         return f"{FORMAT_VERSION}|{newest.fingerprint}|{encode64(nonce)}|{encode64(sealed)}"
@@ -136,8 +152,12 @@ class _KeyFile:
     def generation(self, fingerprint: str) -> _Generation | None:
         """The key of this fingerprint; the file is read anew for one that it did not have."""
         if fingerprint not in self._generations:
-            self._generations = _read_generations(self.path)
+            self.read()
         return self._generations.get(fingerprint)
+
+    def read(self) -> None:
+        """Read the file anew. Raises ConfigError."""
+        self._generations = _read_generations(self.path)
 
     def __repr__(self) -> str:
         return f"_KeyFile({', '.join(self._generations)})"
@@ -193,13 +213,35 @@ def _create_file(path: Path) -> bool:
 def _write_draft(path: Path, lines: list[str]) -> Path:
     """A file beside `path`, on the disk for sure, that takes its place in one step."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    _write(draft, lines)
+    return draft
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write("".join(f"{line}\n" for line in lines))
         file.flush()
         os.fsync(file.fileno())
-    return draft
+
+
+def _next(path: Path) -> Path:
+    return path.with_name(f".{path.name}.next")
+
+
+def _end_half_done(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """What a killed `add_generation` left: all drafts are written before the first one takes its place.
+
+    So without the first draft the others are whole, and their files still lack the new key; with it, none was begun.
+    """
+    left = tuple(path for path in paths if _next(path).exists())
+    for path in left:
+        if paths[0] in left:
+            _next(path).unlink()
+        else:
+            os.replace(_next(path), path)
+    return () if paths[0] in left else paths if left else ()
 
 
 @contextmanager

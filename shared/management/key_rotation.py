@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from shared.adapters.tables import DataKey, Outbox
@@ -14,6 +14,7 @@ from shared.domain.records import WrappedDataKey
 from shared.domain.topics import Topic
 from shared.management.changes import announce_connector, audited, find, lock_connectors_of
 from shared.management.data_keys import in_use
+from shared.management.rules import rules_enforced
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,12 @@ def rewrap_tenant(session: Session, vault: Vault, tenant_id: str, *, actor: str)
     for connector in announced:
         announce_connector(session, connector.id)
     return Rewrapped(keys=len(changed), connectors=len(announced))
+
+
+def lock_data_keys(session: Session) -> None:
+    """Wait for whoever is writing a data key, and let nobody write one until the transaction ends. Raises Unavailable."""
+    with rules_enforced():
+        session.execute(text("LOCK TABLE data_key IN SHARE MODE"))
 
 
 def snapshots_pending(session: Session) -> bool:

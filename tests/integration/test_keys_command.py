@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy.orm import Session
 
 from services.cli.keys import keys
 from services.cli.webhooks import webhooks
+from shared.adapters.clock import new_uuid7
+from shared.adapters.database import create_engine_for, unit_of_work
+from shared.adapters.vault import LocalKeyFiles, Vault
 from shared.domain.enums import KeyPurpose, SecretUse, WebhookEvent
 from shared.domain.errors import ConfigError, Conflict, NotFound, Unavailable
+from shared.management import key_rotation
+from shared.management.data_keys import ring_for
+from shared.management.opened_tokens import open_token
+from shared.management.reference import put_tenant
 from shared.management.webhooks import NewSecret, NewWebhook, create_webhook
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR, Management, management_of
 from tests.integration.rows import connect
+from tests.integration.services.relay.scene import eventually
 from tests.kms_server import CREDENTIALS, kms_server
 
 
@@ -69,6 +81,73 @@ def test_a_rotation_that_was_begun_is_finished_before_another_begins(management:
     told = run("rotate", "--new-key-file").output
     assert "finishing it" in told
     assert len((tmp_path / "keys" / "ingest.key").read_text().split()) == 2
+
+
+def test_a_rotation_that_comes_between_looking_and_dropping_keeps_its_keys(
+    management: Management, database: DatabaseUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = management.token(management.connector())
+    assert run("rotate", "--new-key-file").exit_code == 0
+    published(database)
+    looked = key_rotation.snapshots_pending
+    other: list[threading.Thread] = []
+
+    def look(session: Session) -> bool:
+        pending = looked(session)
+        if not other:
+            other.append(threading.Thread(target=LocalKeyFiles.add_generation, args=(tmp_path / "keys",)))
+            other[0].start()
+            other[0].join(0.5)
+        return pending
+
+    monkeypatch.setattr("services.cli.keys.snapshots_pending", look)
+    assert run("drop-old").exit_code == 0
+    other[0].join(20)
+    engine = create_engine_for(database.credential_url)
+    with unit_of_work(engine) as session:
+        opened = open_token(session, Vault(LocalKeyFiles(tmp_path / "keys", frozenset(KeyPurpose))), token, actor=ACTOR)
+    engine.dispose()
+    assert opened is not None
+
+
+def test_a_key_that_somebody_is_writing_is_waited_for_before_its_wrapping_is_dropped(
+    management: Management, database: DatabaseUnderTest
+) -> None:
+    tenant = new_uuid7()
+    with management.work(tenant) as session:  # a new tenant's first key, not committed yet
+        put_tenant(session, tenant, "New", actor=ACTOR)
+        ring_for(session, management.vault, tenant, KeyPurpose.CREDENTIAL, actor=ACTOR)
+        assert run("rotate", "--new-key-file").exit_code == 0
+        with ThreadPoolExecutor(1) as pool:
+            dropped = pool.submit(run, "drop-old")
+            with connect(database.owner_url) as owner:
+                blocked = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'data_key'::regclass"
+                eventually(lambda: dropped.done() or owner.execute(blocked).fetchone())
+            session.commit()
+            assert isinstance(dropped.result(20).exception, ConfigError)
+
+
+def test_a_rotation_that_was_killed_between_two_key_files_is_ended(
+    management: Management, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    management.token(management.connector())
+    replace, killed = os.replace, 0
+
+    def kill(source: Path, target: Path) -> None:
+        nonlocal killed
+        killed += 1
+        if killed == 2:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", kill)
+        assert run("rotate", "--new-key-file").exit_code != 0
+    told = run("rotate", "--new-key-file").output
+    assert told.count("new key in") == 2
+    assert {len((tmp_path / "keys" / f"{purpose.value}.key").read_text().split()) for purpose in KeyPurpose} == {2}
+    assert "2 keys rewrapped" in told
+    assert sorted(path.name for path in (tmp_path / "keys").iterdir()) == ["credential.key", "ingest.key"]
 
 
 def test_a_tenant_whose_key_is_lost_does_not_stop_the_others(management: Management, tmp_path: Path) -> None:
