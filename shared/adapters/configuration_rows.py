@@ -93,7 +93,7 @@ def _ingest_keys(connection: Connection, tenant_ids: Collection[str]) -> default
             DataKey.purpose == KeyPurpose.INGEST.value,
             or_(DataKey.retired_at.is_(None), DataKey.retired_at > func.now()),  # it may have sealed what is still kept
         )
-        .order_by(DataKey.created_at.desc(), DataKey.key_id.desc())
+        .order_by(DataKey.retired_at.is_not(None), DataKey.created_at.desc(), DataKey.key_id.desc())  # the first one seals
     ):
         keys[row.tenant_id].append(WrappedDataKey(key_id=row.key_id, wrapped=row.wrapped))
     return keys

@@ -23,7 +23,8 @@ def wrapped_keys(session: Session, tenant_id: str, purpose: KeyPurpose) -> tuple
     keys = session.scalars(
         select(DataKey)
         .where(DataKey.tenant_id == tenant_id, DataKey.purpose == purpose.value, in_use())
-        .order_by(DataKey.created_at.desc(), DataKey.key_id.desc())
+        # A retired one never seals, also if the key that took its place was begun earlier (two commands at once).
+        .order_by(DataKey.retired_at.is_not(None), DataKey.created_at.desc(), DataKey.key_id.desc())
     )
     return tuple(WrappedDataKey(key_id=key.key_id, wrapped=key.wrapped) for key in keys)
 

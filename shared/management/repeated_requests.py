@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared.adapters.sealing import Aad, KeyRing
-from shared.adapters.tables import IdempotencyKey
+from shared.adapters.tables import IdempotencyKey, Tenant
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import InvalidInput, SealBroken
@@ -51,6 +51,9 @@ def begin(session: Session, vault: Vault, request: GuardedRequest, *, actor: str
 
     Raises InvalidInput (`idempotency_key_reused`) when the key came with another request before.
     """
+    with rules_enforced():
+        # Who reseals the tenant is waited for: what the keys of before seal now would soon open no more.
+        session.execute(select(Tenant.id).where(Tenant.id == request.tenant_id).with_for_update(read=True, key_share=True))
     ring = ring_for(session, vault, request.tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
     aad = _place(request.tenant_id, request.key)
     _sweep(session, request.tenant_id)

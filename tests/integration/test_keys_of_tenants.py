@@ -20,6 +20,7 @@ from shared.adapters.tables import ChannelToken
 from shared.adapters.vault import Aad, Vault
 from shared.domain.enums import ConnectorType, KeyPurpose, SecretUse, TokenKind, WebhookEvent
 from shared.domain.errors import ChannelsError, NotFound, SealBroken, Unavailable, UnknownKey
+from shared.management import resealing
 from shared.management.connectors import NewConnector, create_connector
 from shared.management.key_erasure import erase_keys
 from shared.management.key_rotation import rewrap_tenant, snapshots_pending, tenants_to_rewrap
@@ -31,6 +32,7 @@ from shared.management.tokens import NewToken, add_token, holds_value
 from shared.management.webhooks import NewSecret, NewWebhook, create_webhook
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR, TOKEN_VALUE, Management, management_of
+from tests.integration.services.relay.scene import eventually
 
 INGEST, CREDENTIAL = KeyPurpose.INGEST, KeyPurpose.CREDENTIAL
 SECRET = "canary-app-secret"
@@ -184,6 +186,14 @@ def test_two_rotations_at_once_and_a_new_key_between_leave_nothing_behind(scene:
     assert scene.read_token(scene.vault()) == TOKEN_VALUE
 
 
+def test_a_process_that_began_before_a_rotation_wraps_nothing_under_a_key_that_was_dropped(scene: Scene) -> None:
+    LocalKeyFiles.add_generation(scene.keys)
+    scene.rotate(scene.vault())
+    LocalKeyFiles.drop_old_generations(scene.keys)
+    _, token = scene.stranger()  # a new tenant's keys, made by the vault that read its files before all that
+    assert scene.read_token(scene.vault(), token) == TOKEN_VALUE
+
+
 @pytest.mark.req(74)
 def test_resealing_renews_every_sealed_column_and_reads_tokens_only_on_the_record(scene: Scene) -> None:
     management = scene.management
@@ -264,6 +274,68 @@ def test_resealing_among_busy_administrators_loses_no_token(scene: Scene) -> Non
     scene.operate(lambda session: session.execute(text("UPDATE data_key SET retired_at = now() WHERE retired_at IS NOT NULL")))
     vault = scene.vault()
     assert {scene.read_token(vault, token) for token in added} == {TOKEN_VALUE}
+
+
+class Held:
+    """Stops threads of the name `held` before or after `reseal_tenant` has taken its locks."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, locked: bool) -> None:
+        self.reached, self.gate = threading.Event(), threading.Event()
+        take_locks = resealing._lock_all
+
+        def lock_all(session: Session, tenant_id: str) -> Any:
+            taken = take_locks(session, tenant_id) if locked else None
+            if threading.current_thread().name == "held":
+                self.reached.set()
+                assert self.gate.wait(20)
+            return taken if locked else take_locks(session, tenant_id)
+
+        monkeypatch.setattr(resealing, "_lock_all", lock_all)
+
+
+def reseal(scene: Scene) -> None:
+    scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor=ACTOR))
+
+
+def test_of_two_resealings_at_once_neither_seals_with_the_key_that_it_retires(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch, locked=False)
+    first = threading.Thread(target=reseal, args=(scene,), name="held")
+    first.start()
+    assert held.reached.wait(20)
+    reseal(scene)  # begins after the first one and is done before it
+    held.gate.set()
+    first.join(20)
+    keys = scene.snapshot().ingest_keys
+    scene.operate(lambda session: session.execute(text("UPDATE data_key SET retired_at = now() WHERE retired_at IS NOT NULL")))
+    assert scene.snapshot().ingest_keys == keys[:1]
+    assert (scene.read_token(scene.vault()), scene.read_secret(scene.vault())) == (TOKEN_VALUE, SECRET.encode())
+
+
+def test_a_creation_that_came_while_its_tenant_was_resealed_is_known_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(monkeypatch, locked=True)
+    request = GuardedRequest(tenant_id=scene.tenant, key="k1", digest=b"d" * 32)
+
+    def create() -> None:
+        def creation(session: Session) -> None:
+            assert begin(session, scene.management.vault, request, actor=ACTOR) is None
+            finish(session, request, KnownAnswer(status=201, headers={}, answer={"id": "1"}))
+
+        scene.management.run(creation)
+
+    threads = [threading.Thread(target=reseal, args=(scene,), name="held"), threading.Thread(target=create)]
+    threads[0].start()
+    assert held.reached.wait(20)
+    threads[1].start()
+    waiting = "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database() AND NOT granted"
+    eventually(lambda: scene.told(waiting))
+    held.gate.set()
+    for thread in threads:
+        thread.join(20)
+    scene.operate(lambda session: session.execute(text("UPDATE data_key SET retired_at = now() WHERE retired_at IS NOT NULL")))
+    again = scene.management.run(lambda session: begin(session, scene.vault(), request, actor=ACTOR))
+    assert again is not None
 
 
 @pytest.mark.req(78)
