@@ -253,7 +253,7 @@ def _dead_letter(candidate: Candidate, reason: str, context: Context) -> list[Pu
         dead_lettered_at_ms=context.now_ms,
         sealed_fragment=context.seal(candidate),
         attempt=redrive.attempt if redrive is not None else 1,
-        position=here if redrive is not None else None,
+        tries=(*redrive.tries, here.offset) if redrive is not None else (),
     )
     event_id = position_id(context.epoch, opened.partition, opened.offset, item.path, "dead_letter")
     publishes = [

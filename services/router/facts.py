@@ -109,6 +109,13 @@ def ranges_of(batch: Sequence[Opened]) -> dict[int, tuple[int, int]]:
 
 
 def taken_from(opened: Opened) -> str | None:
-    """Owner, in the store's text form, whose claim this redelivered copy may take over."""
-    origin: RawPosition | None = opened.record.redelivery_of if opened.record is not None else None
-    return f"{origin.epoch}/{origin.partition}/{origin.offset}/{origin.item}" if origin is not None else None
+    """Owners, in the store's text form and a line each, whose claim this redelivered copy may take over.
+
+    A redriven copy comes after several tries that failed; which of them holds the claim, if any, nobody needs to know.
+    """
+    record = opened.record
+    if record is None or record.redelivery_of is None:
+        return None
+    at = record.redelivery_of
+    offsets = record.redrive.tries if record.redrive is not None else (at.offset,)
+    return "\n".join(f"{at.epoch}/{at.partition}/{offset}/{at.item}" for offset in offsets)

@@ -48,6 +48,7 @@ class Redrive:
 
     origin: RawPosition  # where the item arrived first, whatever copy failed last
     attempt: int  # which try the copy is: 2 for the first redrive
+    tries: tuple[int, ...]  # offsets in the origin's partition of the records that tried it before: their claim may be taken over
     reason: str  # of the dead letter; with account and time the line of the books that the copy takes back
     account_id: str | None
     first_arrival_at_ms: int
@@ -193,7 +194,8 @@ class AuditRecorded:
 class DeadLetter:
     """`<topic>.dlq`: one item that could not be processed; `sealed_fragment` carries `record_id` as its row id.
 
-    `origin` is where the item arrived first, over all redrives; `position` is the copy that failed, None at the first try.
+    `origin` is where the item arrived first, over all redrives; `tries` are the offsets in its partition of the records that tried
+    it, the last one last (empty at the first try: there was only the origin).
     """
 
     record_id: str
@@ -209,7 +211,7 @@ class DeadLetter:
     dead_lettered_at_ms: int
     sealed_fragment: bytes | None
     attempt: int = 1
-    position: RawPosition | None = None
+    tries: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,10 +35,17 @@ def poison(path: str = "/m/0", reason: str = "no_id") -> PoisonItem:
 
 
 def copy(offset: int, *items: AnyItem, item: str = "/m/0", attempt: int = 2, reason: str = "unknown_account") -> Opened:
-    """A copy of the record at offset 3; its item failed last at offset 3 + attempt - 2."""
+    """A copy of the record at offset 3, whose item failed there, then at 4, and so on."""
     origin = RawPosition(epoch=EPOCH, partition=0, offset=3, item=item)
     plain = opened(offset, *items, copy_of=replace(origin, offset=1 + attempt))
-    redrive = Redrive(origin=origin, attempt=attempt, reason=reason, account_id=None, first_arrival_at_ms=ARRIVAL_MS)
+    redrive = Redrive(
+        origin=origin,
+        attempt=attempt,
+        tries=tuple(range(3, 2 + attempt)),
+        reason=reason,
+        account_id=None,
+        first_arrival_at_ms=ARRIVAL_MS,
+    )
     assert plain.record is not None
     return replace(plain, record=replace(plain.record, redrive=redrive, only_item=item or None))
 
@@ -58,9 +65,9 @@ def books(candidates: list[Candidate]) -> dict[tuple[str | None, str, str], int]
     return dict(found)
 
 
-def test_a_copy_of_an_item_may_take_the_claim_of_the_try_before():
+def test_a_copy_may_take_the_claim_of_any_try_before_it():
     (one,) = sort_out([copy(9, message(), attempt=3)], KnownAccounts(account()))
-    assert taken_from(one.opened) == f"{EPOCH}/0/4//m/0"
+    assert taken_from(one.opened) == f"{EPOCH}/0/3//m/0\n{EPOCH}/0/4//m/0"
 
 
 def test_a_copy_of_a_record_stands_for_each_of_its_items():
@@ -74,11 +81,11 @@ def test_a_copy_of_a_record_stands_for_each_of_its_items():
 def test_an_item_that_fails_again_keeps_its_origin_and_counts_its_tries():
     candidates = sort_out([opened(3, message())], KnownAccounts())
     (first,) = letters(candidates)
-    assert (first.attempt, first.position, first.origin.offset) == (1, None, 3)
+    assert (first.attempt, first.tries, first.origin.offset) == (1, (), 3)
     candidates = sort_out([copy(9, message(), attempt=3)], KnownAccounts())
     (third,) = letters(candidates)
     assert third.origin == first.origin
-    assert third.position == replace(first.origin, offset=9)
+    assert third.tries == (3, 4, 9)
     assert (third.attempt, third.reason, third.first_arrival_at_ms) == (3, "unknown_account", first.first_arrival_at_ms)
 
 
