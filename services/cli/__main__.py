@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "sign": ("services.cli.samples", "sign", "Sign a body as the provider would, for curl."),
     "simulate": ("services.cli.simulate", "simulate", "Stand-ins for the providers, and orders to them."),
     "snapshots": ("services.cli.snapshots", "snapshots", "Publish the configuration anew; accounts without a target."),
+    "dlq": ("services.cli.dlq", "dlq", "Dead letters: list, show, redrive, drop."),
     "router": ("services.cli.router", "router", "Look after the router."),
     "demo": ("services.cli.demo", "demo", "Tell the whole story on a real stack, with figures."),
 }

@@ -20,12 +20,13 @@ from shared.domain.errors import ChannelsError, ConfigError, Unavailable
 from shared.management.changes import find
 from shared.management.key_erasure import erase_keys
 from shared.management.key_rotation import lock_data_keys, rewrap_tenant, snapshots_pending, tenants_to_rewrap
+from shared.management.naming import tenant_id_of
 from shared.management.resealing import reseal_tenant
 from shared.management.rules import rules_enforced
 from shared.runtime.keys import key_provider
 from shared.runtime.settings import DatabaseSettings, VaultSettings, load, require
 
-_TENANT = click.option("--tenant", "tenant_id", required=True, help="Id of the tenant.")
+_TENANT = click.option("--tenant", required=True, help="Name or id of the tenant.")
 
 
 @click.group(cls=Group, examples=("channels keys create", "channels keys rotate --new-key-file"))
@@ -94,13 +95,13 @@ def drop_old() -> None:
 
 @keys.command(examples=("channels keys reseal --tenant 0198c0de-0000-7000-8000-000000000001",))
 @_TENANT
-def reseal(tenant_id: str) -> None:
+def reseal(tenant: str) -> None:
     """Make new data keys for one tenant and seal its tokens and receiving secrets with them.
 
     Webhooks are accepted throughout. The old keys open what they sealed in topics for 31 days more.
     """
     with _session() as session, rules_enforced():
-        done = reseal_tenant(session, _vault(), tenant_id, actor=_actor())
+        done = reseal_tenant(session, _vault(), _known(session, tenant).id, actor=_actor())
         session.commit()
     click.echo(f"sealed anew: {done.tokens} tokens, the secrets of {done.webhooks} webhooks; {done.retired_keys} keys retired")
     for row_id in done.unreadable:
@@ -110,20 +111,21 @@ def reseal(tenant_id: str) -> None:
 @keys.command(examples=("channels keys erase --tenant 0198c0de-0000-7000-8000-000000000001",))
 @_TENANT
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def erase(tenant_id: str, yes: bool) -> None:
+def erase(tenant: str, yes: bool) -> None:
     """Delete the data keys of one tenant: its credentials, receiving secrets and raw messages are unreadable for ever.
 
     Its connectors receive nothing until secrets are registered anew. Backups of the database hold the wrapped keys until they
     are thrown away.
     """
     with _session() as session, rules_enforced():
-        tenant = find(session, Tenant, tenant_id)
+        known = _known(session, tenant)
         if not yes:
-            click.echo(f"This cannot be undone: nothing that {tenant.name} ({tenant.id}) has sealed will open again.")
-            if click.prompt("Type the tenant's name to go on") != tenant.name:
+            click.echo(f"This cannot be undone: nothing that {known.name} ({known.id}) has sealed will open again.")
+            if click.prompt("Type the tenant's name to go on") != known.name:
+                click.echo("that is not its name: nothing was done", err=True)
                 raise click.Abort
         session.rollback()  # nobody waits for somebody who types
-        done = erase_keys(session, tenant_id, actor=_actor())
+        done = erase_keys(session, known.id, actor=_actor())
         session.commit()
     click.echo(f"{done.keys} keys deleted; {done.connectors} connectors can open nothing any more")
 
@@ -153,6 +155,10 @@ def _session() -> Iterator[Session]:
             yield session
     finally:
         engine.dispose()
+
+
+def _known(session: Session, given: str) -> Tenant:
+    return find(session, Tenant, tenant_id_of(session, given))
 
 
 def _vault() -> Vault:

@@ -17,7 +17,8 @@ from shared.adapters.database import act_for, create_engine_for, unit_of_work
 from shared.adapters.tables import AutomationFlow, Base, ChannelAccount, ChannelConnector, OrgUnit
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
-from shared.domain.errors import NotFound
+from shared.domain.errors import InvalidInput, NotFound
+from shared.management.acting import act_for_connector
 from shared.management.changes import lock_connector
 from shared.management.naming import account_named, connector_named, is_id, require_tenant, target_named, tenant_id_of
 from shared.management.ownership import owned, owned_for_change
@@ -95,6 +96,29 @@ def acting(tenant: str, *, change: bool = False) -> Iterator[Work]:
         yield Work(session, tenant_id)
         if change:
             session.commit()
+
+
+@contextmanager
+def acting_for_connector(connector: str, tenant: str | None) -> Iterator[tuple[Session, str]]:
+    """A transaction for the tenant of one connector, with the connector's id; the caller commits. Raises NotFound."""
+    with working("channels-cli") as session:
+        connector_id = is_id(connector)
+        if connector_id is not None:
+            act_for_connector(session, connector_id)
+        elif tenant is None:
+            raise InvalidInput("a connector's name says nothing without --tenant (or CHANNELS_TENANT); or give its id")
+        else:
+            tenant_id = tenant_id_of(session, tenant)
+            act_for(session, tenant_id)
+            connector_id = connector_named(session, tenant_id, connector).id
+        yield session, connector_id
+
+
+def one_connector(command: Command) -> Command:
+    """The options of a command that looks after one connector, whoever's it is."""
+    named = click.option("--connector", required=True, help="Id of the connector, or its name in --tenant.")
+    told = "Name or id; only needed where the connector is given by name."
+    return named(click.option("--tenant", envvar="CHANNELS_TENANT", help=told)(command))
 
 
 def for_tenant(command: Command) -> Command:

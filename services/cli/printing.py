@@ -17,8 +17,12 @@ def print_json(value: object) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
-    """One line per row under a line of names; a missing value is `-`, a long one is cut."""
-    lines = [list(columns), *([_cut(cell(row[column])) for column in columns] for row in rows)]
+    """One line per row under a line of names; a missing value is `-`, a long one is cut, but text of the last column is not."""
+    lines = [list(columns)]
+    for row in rows:
+        cells = [cell(row[column]) for column in columns]
+        whole = isinstance(row[columns[-1]], str)  # such as an address: nothing stands behind it
+        lines.append([*map(_cut, cells[:-1]), cells[-1] if whole else _cut(cells[-1])])
     widths = [max(width(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
         click.echo("  ".join(padded(text, wide) for text, wide in zip(line, widths, strict=True)).rstrip())

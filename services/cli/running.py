@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -10,7 +9,7 @@ import click
 
 from shared.domain.errors import ChannelsError, ConfigError
 
-_UNDEFINED_IN_DATABASE = "42"  # SQLSTATE class: a table, a column or a right is missing
+_UNDEFINED = "42"  # SQLSTATE class: a table, a column or a right is missing
 
 
 class ExitCode(IntEnum):
@@ -59,9 +58,14 @@ def _end(error: Exception) -> tuple[str | None, int]:
         case ConfigError():
             return str(error), ExitCode.WRONG_USE
         case ChannelsError():
+            if _no_answer(error.__cause__):
+                return _of_database(error.__cause__)
+            if error.retryable and str(error).startswith("Kafka:"):
+                mend = "start the embedded stack with `channels up`, or set CHANNELS_KAFKA_BOOTSTRAP"
+                return f"no answer from {error}; {mend}", ExitCode.UNAVAILABLE
             return str(error), ExitCode.UNAVAILABLE if error.retryable else ExitCode.REFUSED
         case _:
-            return _of_schema(error), ExitCode.WRONG_USE
+            return _of_database(error)
 
 
 def _of_click(error: click.ClickException) -> str:
@@ -71,10 +75,24 @@ def _of_click(error: click.ClickException) -> str:
     return message
 
 
-def _of_schema(error: Exception) -> str | None:
-    # Without an import: a command that knows no database must not pay for one.
-    state = getattr(getattr(error, "orig", None), "sqlstate", None)
-    if "sqlalchemy" not in sys.modules or not isinstance(state, str) or not state.startswith(_UNDEFINED_IN_DATABASE):
-        return None
+def _of_database(error: BaseException | None) -> tuple[str | None, int]:
+    """What SQLAlchemy raised, by its names: a command that knows no database must not pay for the import."""
     first = str(getattr(error, "orig", error)).strip().partition("\n")[0]
-    return f"the database is not as this release expects ({first}); bring it up to date: `channels database migrate`"
+    if _no_answer(error):
+        mend = "start the embedded stack with `channels up`, or set CHANNELS_DATABASE_…_URL"
+        return f"no answer from the database ({first}); {mend}", ExitCode.UNAVAILABLE
+    if type(error).__module__ == "sqlalchemy.exc" and type(error).__name__ == "ArgumentError":
+        return "a CHANNELS_DATABASE_…_URL is no address; such as postgresql://role@host/name", ExitCode.WRONG_USE
+    if str(_state(error)).startswith(_UNDEFINED):
+        mend = "bring it up to date: `channels database migrate`"
+        return f"the database is not as this release expects ({first}); {mend}", ExitCode.WRONG_USE
+    return None, ExitCode.WRONG_USE
+
+
+def _no_answer(error: BaseException | None) -> bool:
+    # Raised on our side of the wire: no connection, or none any more.
+    return type(error).__name__ == "OperationalError" and _state(error) is None
+
+
+def _state(error: BaseException | None) -> object:
+    return getattr(getattr(error, "orig", error), "sqlstate", None)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-
 import click
 
 from services.cli.groups import Group
+from services.cli.managing import acting_for_connector, actor, one_connector
 from shared.adapters.avro import Codec
 from shared.adapters.certificate_source import CertificateSource
 from shared.adapters.configuration_rows import read_configuration
-from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.kafka import full_name
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.raw_body import open_body
@@ -21,13 +19,11 @@ from shared.domain.configuration import ConnectorRow
 from shared.domain.enums import KeyPurpose
 from shared.domain.records import WebhookReceived
 from shared.domain.topics import Topic
-from shared.management.acting import act_for_connector
 from shared.management.certificates import allowed_topics
 from shared.management.changes import find
-from shared.management.rules import rules_enforced
 from shared.management.subscriptions import confirm_subscription, waiting_confirmations
 from shared.runtime.keys import key_provider
-from shared.runtime.settings import DatabaseSettings, KafkaSettings, ObjectStoreSettings, VaultSettings, load, require
+from shared.runtime.settings import KafkaSettings, ObjectStoreSettings, VaultSettings, load
 
 _SNS_TYPE = "x-amz-sns-message-type"
 
@@ -38,31 +34,23 @@ def subscriptions() -> None:
 
 
 @subscriptions.command(examples=("channels subscriptions confirm --connector 0198c0de-0000-7000-8000-000000000001",))
-@click.option("--connector", "connector_id", required=True, help="Id of the connector.")
+@one_connector
 @click.option("--last", "count", default=1_000, show_default=True, help="How many of its last webhooks are looked through.")
-def confirm(connector_id: str, count: int) -> None:
+def confirm(connector: str, tenant: str | None, count: int) -> None:
     """Confirm every subscription that waits for it, of topics that the connector allows.
 
-    \b
     Amazon has posted the request to the connector's webhook: it is the connector event `subscription`, state `pending`.
     """
-    engine = create_engine_for(
-        require(load(DatabaseSettings).database_api_url, "CHANNELS_DATABASE_API_URL"), application_name="channels-subscriptions"
-    )
-    try:
-        with rules_enforced(), unit_of_work(engine) as session:
-            act_for_connector(session, connector_id)
-            topics = allowed_topics(find(session, ChannelConnector, connector_id))
-            row = read_configuration(session.connection(), [connector_id], []).connectors[connector_id]
-            waiting = waiting_confirmations(_bodies(row, count), topics)
-            for url in waiting.values():
-                topic = confirm_subscription(session, connector_id, url, CertificateSource(), actor=f"cli:{getpass.getuser()}")
-                session.commit()
-                click.echo(f"confirmed {topic}")
-            if not waiting:
-                click.echo("none waits")
-    finally:
-        engine.dispose()
+    with acting_for_connector(connector, tenant) as (session, connector_id):
+        topics = allowed_topics(find(session, ChannelConnector, connector_id))
+        row = read_configuration(session.connection(), [connector_id], []).connectors[connector_id]
+        waiting = waiting_confirmations(_bodies(row, count), topics)
+        for url in waiting.values():
+            topic = confirm_subscription(session, connector_id, url, CertificateSource(), actor=actor())
+            session.commit()
+            click.echo(f"confirmed {topic}")
+        if not waiting:
+            click.echo("none waits")
 
 
 def _bodies(connector: ConnectorRow, count: int) -> list[bytes]:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import click
-from sqlalchemy.orm import Session
 
 from services.cli.groups import Group
-from services.cli.managing import actor, vault, working
+from services.cli.managing import acting_for_connector, actor, one_connector, vault
 from services.cli.printing import print_json, print_table
 from services.cli.values import Moment, secret_from, secret_of
-from shared.adapters.database import act_for
 from shared.domain.enums import SecretUse
-from shared.domain.errors import InvalidInput
-from shared.management.acting import act_for_connector
-from shared.management.naming import connector_named, is_id, tenant_id_of
 from shared.management.secret_rotation import KnownSecret, add_secret, expire_secret, list_secrets
 from shared.management.webhooks import NewSecret
 
 _ID = "0198c0de-0000-7000-8000-000000000001"
-_CONNECTOR = click.option("--connector", required=True, help="Id of the connector, or its name in --tenant.")
-_TENANT = click.option("--tenant", envvar="CHANNELS_TENANT", help="Name or id; only needed where the connector is given by name.")
 _TURNING = (
     "channels webhooks secrets add --connector Meta       # asks for the new value; both hold from now on",
     "channels webhooks secrets list --connector Meta      # once the provider has it: wait until only the new one is used",
@@ -39,8 +30,7 @@ def secrets() -> None:
 
 
 @secrets.command(examples=(_TURNING[0], "channels webhooks secrets add --connector Meta --value-env NEW_SECRET"))
-@_CONNECTOR
-@_TENANT
+@one_connector
 @click.option("--use", type=click.Choice([use.value for use in SecretUse]), default=SecretUse.SIGN.value, show_default=True)
 @secret_from
 @click.option("--not-before", type=Moment(), help="It proves nothing earlier; without a zone UTC.")
@@ -55,37 +45,35 @@ def add(
     not_after: dt.datetime | None,
 ) -> None:
     """One more secret, beside those that are there. The value: a file, a variable, CHANNELS_NEW_SECRET, typed, or piped in."""
-    with _session(connector, tenant) as (_, found):
+    with acting_for_connector(connector, tenant) as (_, found):
         connector_id = found  # before the question, which might be in vain
     value = secret_of(value_file, value_env, "CHANNELS_NEW_SECRET", "New secret")
     new = NewSecret(use=SecretUse(use), value=value, not_before_ms=_ms(not_before), not_after_ms=_ms(not_after))
-    with _session(connector_id, tenant) as (session, _):
+    with acting_for_connector(connector_id, tenant) as (session, _):
         secret_id = add_secret(session, vault(), connector_id, new, actor=actor())
         session.commit()
     click.echo(f"added {secret_id}")
 
 
 @secrets.command(examples=(_TURNING[2], f"{_TURNING[2]} --at 2030-01-31T12:00:00-03:00"))
-@_CONNECTOR
-@_TENANT
+@one_connector
 @click.option("--secret", "secret_id", required=True, help="Id, as `list` shows it.")
 @click.option("--at", type=Moment(), help="Without a zone UTC; default: now.")
 def expire(connector: str, tenant: str | None, secret_id: str, at: dt.datetime | None) -> None:
     """From a time on, the secret proves nothing; another one must be there that does."""
     at_ms = _ms(at or dt.datetime.now(dt.UTC)) or 0
-    with _session(connector, tenant) as (session, connector_id):
+    with acting_for_connector(connector, tenant) as (session, connector_id):
         expire_secret(session, vault(), connector_id, secret_id, at_ms, actor=actor())
         session.commit()
     click.echo(f"{secret_id} holds until {_told(at_ms)}")
 
 
 @secrets.command("list", examples=("channels webhooks secrets list --connector Meta --json",))
-@_CONNECTOR
-@_TENANT
+@one_connector
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(connector: str, tenant: str | None, as_json: bool) -> None:
     """Each secret with its times, and when it last proved a webhook (a few seconds late)."""
-    with _session(connector, tenant) as (session, connector_id):
+    with acting_for_connector(connector, tenant) as (session, connector_id):
         found = list_secrets(session, vault(), connector_id, actor=actor())
     if as_json:
         print_json([{**asdict(one), "last_used_at": one.last_used_at and one.last_used_at.isoformat()} for one in found])
@@ -114,19 +102,3 @@ def _told(at_ms: int | None) -> str:
 
 def _ms(at: dt.datetime | None) -> int | None:
     return None if at is None else int(at.timestamp() * 1000)
-
-
-@contextmanager
-def _session(connector: str, tenant: str | None) -> Iterator[tuple[Session, str]]:
-    """For the tenant of the connector, with the connector's id; raises NotFound."""
-    with working("channels-webhooks") as session:
-        connector_id = is_id(connector)
-        if connector_id is not None:
-            act_for_connector(session, connector_id)
-        elif tenant is None:
-            raise InvalidInput("a connector's name says nothing without --tenant (or CHANNELS_TENANT); or give its id")
-        else:
-            tenant_id = tenant_id_of(session, tenant)
-            act_for(session, tenant_id)
-            connector_id = connector_named(session, tenant_id, connector).id
-        yield session, connector_id

@@ -25,6 +25,10 @@ def test_long_cells_are_cut_by_their_width(capsys: pytest.CaptureFixture[str]) -
     shown = row.split()[0]
     assert shown.endswith("…")
     assert 58 <= width(shown) <= 60
+    print_table([{"status": "x", "nome": "日" * 50}], ("status", "nome"))
+    assert "日" * 50 in capsys.readouterr().out  # nothing stands behind it
+    print_table([{"status": "x", "limits": {"a": "b" * 90}}], ("status", "limits"))
+    assert width(capsys.readouterr().out.splitlines()[1]) <= 68
     print_fields({"nome": "日" * 50})
     assert "日" * 50 in capsys.readouterr().out
 
