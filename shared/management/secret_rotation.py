@@ -59,7 +59,7 @@ def add_secret(session: Session, vault: Vault, connector_id: str, new: NewSecret
             raise Conflict("the connector has this secret", reason="secret_known")
         if len(known) >= MAX_SECRETS:
             raise Conflict(f"a webhook row holds at most {MAX_SECRETS} secrets; replace its list", reason="secrets_too_many")
-        return (*known, replace(added, id=f"{webhook_id}/{next_number(webhook_id, known)}"))
+        return (*known, replace(added, id=f"{webhook_id}/{next_number(session, webhook_id, known)}"))
 
     changed = _change(session, vault, connector, rows, with_it, "webhook.secret_added", actor=actor)
     return changed[0][-1].id
@@ -74,10 +74,12 @@ def expire_secret(session: Session, vault: Vault, connector_id: str, secret_id: 
     if named is None:
         raise NotFound(f"connector {connector.id} has no secret {secret_id[:80]}")
 
+    last_ms = max(not_after_ms, _now_ms(session))  # a time that has passed ends it now, and now another one must be live
+
     def ended(_: str, secrets: Secrets) -> Secrets:
         if not any(_same(one, named) for one in secrets):
             return secrets
-        if not any(one.use is named.use and not _same(one, named) and _outlives(one, not_after_ms) for one in secrets):
+        if not any(one.use is named.use and not _same(one, named) and _outlives(one, last_ms) for one in secrets):
             raise Conflict("no other secret would be live after it; add the new one first", reason="secret_last")
         return tuple(replace(one, not_after_ms=not_after_ms) if _same(one, named) else one for one in secrets)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from shared.adapters.clock import new_uuid7
 from shared.adapters.receiving_secrets import number_of, open_segredo, seal_segredo
 from shared.adapters.tables import ChannelConnector, ChannelWebhook
+from shared.adapters.tables import SecretUse as UsedSecret
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose, SecretUse, WebhookEvent, WebhookStatus
 from shared.domain.errors import Conflict, InvalidInput, UnknownKey
@@ -61,7 +62,7 @@ def create_webhook(session: Session, vault: Vault, connector_id: str, new: NewWe
     webhook = ChannelWebhook(
         id=new_uuid7(), connector_id=connector.id, evento=new.evento, url=checked_url(new.url), status=new.status
     )
-    webhook.segredo = _sealed(session, vault, connector, webhook.id, _numbered(webhook.id, new.secrets, ()), actor=actor)
+    webhook.segredo = _sealed(session, vault, connector, webhook.id, _numbered(session, webhook.id, new.secrets, ()), actor=actor)
     audit_new(session, webhook, "webhook.created", tenant_id=connector.tenant_id, actor=actor)
     announce_connector(session, connector.id)
     return webhook
@@ -71,7 +72,7 @@ def set_webhook_secrets(session: Session, vault: Vault, webhook_id: str, secrets
     """Replace the list of secrets; False if it is the same already. Give old and new ones together to rotate without a gap."""
     connector, webhook = lock_connector_of(session, ChannelWebhook, webhook_id)
     known = known_secrets(session, vault, connector, webhook, actor=actor)
-    numbered = _numbered(webhook.id, secrets, known)
+    numbered = _numbered(session, webhook.id, secrets, known)
     if known == numbered and bool(webhook.segredo) == bool(secrets):
         return False
     with audited(session, webhook, "webhook.secrets_set", tenant_id=connector.tenant_id, actor=actor):
@@ -119,9 +120,11 @@ def seal_secrets(
     webhook.segredo = _sealed(session, vault, connector, webhook.id, secrets, actor=actor)
 
 
-def next_number(webhook_id: str, known: Sequence[ReceivingSecret]) -> int:
-    """A number that no secret of the row has."""
-    return max((number for one in known if (number := number_of(webhook_id, one.id)) is not None), default=-1) + 1
+def next_number(session: Session, webhook_id: str, known: Sequence[ReceivingSecret]) -> int:
+    """A number that no secret of the row has, and none had that proved a webhook: its last use is not the new one's."""
+    used = session.scalar(select(func.max(UsedSecret.secret)).where(UsedSecret.webhook_id == webhook_id))
+    numbers = [number for one in known if (number := number_of(webhook_id, one.id)) is not None]
+    return max([*numbers, -1 if used is None else used]) + 1
 
 
 def _sealed(
@@ -141,12 +144,14 @@ def _sealed(
     return seal_segredo(ring, connector.tenant_id, webhook_id, secrets)
 
 
-def _numbered(webhook_id: str, secrets: Sequence[NewSecret], known: Sequence[ReceivingSecret]) -> tuple[ReceivingSecret, ...]:
+def _numbered(
+    session: Session, webhook_id: str, secrets: Sequence[NewSecret], known: Sequence[ReceivingSecret]
+) -> tuple[ReceivingSecret, ...]:
     # A secret that was there keeps its number, and with it the memory of its last use.
     left: dict[tuple[SecretUse, bytes], list[str]] = {}
     for one in known:
         left.setdefault((one.use, one.value), []).append(one.id)
-    number = next_number(webhook_id, known)
+    number = next_number(session, webhook_id, known)
     numbered = []
     for secret in secrets:
         value = secret.value.encode()

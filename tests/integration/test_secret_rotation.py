@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from shared.management.webhooks import NewSecret, NewWebhook, create_webhook, se
 from shared.providers.contract import ReceivingSecret
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR, Management, management_of
+from tests.integration.rows import connect
 
 SIGN, HANDSHAKE = SecretUse.SIGN, SecretUse.HANDSHAKE
 OLD, NEW = NewSecret(use=SIGN, value="canary-old"), NewSecret(use=SIGN, value="canary-new")
@@ -104,6 +106,29 @@ def test_what_would_leave_no_live_secret_is_refused(scene: Scene) -> None:
         scene.expire(old, 3_000)  # one has ended by then, the other has not begun
     scene.expire(old, LATER_MS)
     assert scene.listed()[0].state == "live"
+
+
+def test_a_time_that_has_passed_ends_a_secret_now_so_another_must_be_live_now(scene: Scene) -> None:
+    old, now_ms, day_ms = f"{scene.rows[0]}/0", int(time.time() * 1000), 86_400_000
+    scene.add(NewSecret(use=SIGN, value="ended yesterday", not_after_ms=now_ms - day_ms))
+    with pytest.raises(Conflict):
+        scene.expire(old, 1_000)
+    scene.add(NewSecret(use=SIGN, value="begun yesterday", not_before_ms=now_ms - day_ms))
+    scene.expire(old, 1_000)
+    assert [one.state for one in scene.listed() if one.use is SIGN] == ["expired", "expired", "live"]
+
+
+def test_a_new_secret_does_not_inherit_the_last_use_of_one_that_is_gone(scene: Scene, database: DatabaseUnderTest) -> None:
+    number = scene.add(NEW).rpartition("/")[2]
+    with connect(database.worker_url) as router:
+        for row in scene.rows:
+            router.execute("INSERT INTO secret_use VALUES (%s, %s, now())", (row, number))
+    for row in scene.rows:
+        with scene.management.work() as session:
+            set_webhook_secrets(session, scene.management.vault, row, [OLD, VERIFY], actor=ACTOR)
+            session.commit()
+    scene.add(NewSecret(use=SIGN, value="third"))
+    assert [one.last_used_at for one in scene.listed()] == [None] * 3
 
 
 def test_faults_are_named(scene: Scene) -> None:
