@@ -1,7 +1,8 @@
 """The public keys that bearer tokens are proved with: a JSON Web Key Set from an address or a file, kept and kept fresh.
 
-Who asks for a key waits only while no set was ever read, or for a key that the set does not have. Everything else is served
-from what is there while a new one is fetched beside; a source that fails leaves the old keys in force, for a bounded time.
+Who asks for a key waits only while no set was ever read, after a long silence, or for a key that the set does not have.
+Everything else is served from what is there while a new one is fetched beside; a source that fails leaves the old keys in force,
+for a bounded time.
 RFC 7517 (https://www.rfc-editor.org/rfc/rfc7517).
 """
 
@@ -67,21 +68,25 @@ class KeySet:
         self._lock = threading.Lock()
         self._keys: Mapping[str | None, VerifyingKey] | None = None
         self._fetched_at = self._tried_at = -float("inf")
+        self._asking = False
         self._fault = ""
 
     def find(self, key_id: str | None) -> VerifyingKey | None:
         """The key of this id; without an id the only key there is. None: the set, as new as it may be, has none.
 
-        Blocks for a fetch if there is no set yet or it lacks the key. Raises Unavailable when no set can be had.
+        Blocks for a fetch if there is no set yet, nobody asked for a new one for long, or it lacks the key. Raises Unavailable
+        when no set can be had, or another caller is just fetching one that may have the key.
         """
         keys = self._current()
-        if keys is None:
+        if keys is None or self._forgotten():
             keys = self._refreshed()
         elif self._age() > self._freshness.max_age and self._may_try():
             threading.Thread(target=self._refresh_beside, name="key-set", daemon=True).start()
         found = _pick(keys, key_id)
         if found is None and self._may_try():
             found = _pick(self._refreshed(), key_id)
+        if found is None and self._asking:
+            raise Unavailable("the keys that prove tokens are just being fetched")  # not waited for: strangers could hold us up
         return found
 
     def _current(self) -> Mapping[str | None, VerifyingKey] | None:
@@ -92,6 +97,10 @@ class KeySet:
 
     def _may_try(self) -> bool:
         return self._clock() - self._tried_at >= self._freshness.retry
+
+    def _forgotten(self) -> bool:
+        # After a quiet night a key may long have been taken out: `stale` is for a source that is away, not for one never asked.
+        return self._clock() - self._tried_at > 2 * self._freshness.max_age
 
     def _refreshed(self) -> Mapping[str | None, VerifyingKey]:
         with self._lock:
@@ -111,14 +120,14 @@ class KeySet:
                 self._lock.release()
 
     def _ask(self) -> None:
-        self._tried_at = self._clock()
+        self._tried_at, self._asking = self._clock(), True
         try:
             keys = parse_key_set(self._fetch(), self._allowed)
         except Unavailable as error:
             self._fault = str(error)
             return
         finally:
-            self._tried_at = self._clock()  # a source that takes its time is left alone for as long again
+            self._tried_at, self._asking = self._clock(), False  # a source that takes its time is left alone for as long again
         self._keys, self._fetched_at = keys, self._clock()
 
 

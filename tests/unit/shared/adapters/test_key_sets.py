@@ -75,7 +75,10 @@ def test_an_old_set_is_renewed_beside_and_nobody_waits() -> None:
     assert all(keys.find("old") for _ in range(50))
     assert time.monotonic() - began < 5
     until(lambda: source.asked == 2)
+    with pytest.raises(Unavailable, match="being fetched"):
+        keys.find("new")  # it may be in what is on its way: no reason to call the token wrong, nor to hold a thread
     source.gate.set()
+    until(lambda: not keys._asking)
     until(lambda: keys.find("new") is not None)
     assert source.asked == 2
 
@@ -124,6 +127,16 @@ def test_a_key_that_is_taken_out_proves_nothing_from_then_on() -> None:
     source.content, source.now = OLD, source.now + 301
     keys.find("old")
     until(lambda: keys.find("new") is None)
+
+
+def test_a_key_that_was_taken_out_in_a_quiet_night_proves_nothing_in_the_morning() -> None:
+    source = Source(NEW)
+    keys = source.keys()
+    assert keys.find("new") is not None
+    source.content, source.now = OLD, source.now + 3000  # nobody asked for anything, so nobody asked for a new set
+    assert keys.find("new") is None
+    source.fails, source.now = True, source.now + 3000
+    assert keys.find("old") is not None  # but a source that is away now costs nobody anything
 
 
 def test_many_at_once_make_one_call() -> None:
