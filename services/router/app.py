@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from services.router.audit import audit
+from services.router.batches import Batch, Batches
 from services.router.debounce import Debounce
 from services.router.decide import Context, decide
-from services.router.facts import Candidate, Opened, Owner, ranges_of, taken_from
+from services.router.facts import Candidate, Owner, ranges_of, taken_from
 from services.router.fragments import fragment_at
 from services.router.gathering import Gathering
 from services.router.opening import Opener, all_poison, fragment_aad
@@ -26,7 +26,7 @@ from shared.adapters import router_store as store
 from shared.adapters.avro import Codec
 from shared.adapters.clock import Clock, new_uuid7
 from shared.adapters.kafka import full_name
-from shared.adapters.kafka_transactions import Aborted, RawMessage, TransactionalWorker
+from shared.adapters.kafka_transactions import Aborted, TransactionalWorker
 from shared.adapters.snapshots import Directory
 from shared.domain.errors import ChannelsError, ConfigError, Fenced, Unavailable
 from shared.domain.items import PoisonItem
@@ -67,7 +67,7 @@ class Router:
         self._parts = parts
         self._topic = full_name(parts.topic_prefix, Topic.WEBHOOK_RECEIVED)
         self._epoch = ""
-        self._waiting: deque[RawMessage] = deque()
+        self._batches = Batches(parts.opener, parts.directory, parts.metrics, parts.batch_items, parts.batch_bytes)
         self._committed: dict[int, int] = {}
         self._sync = Debounce(SYNC_DEBOUNCE_MS)
         self._own_faults = OwnFaults()
@@ -91,6 +91,7 @@ class Router:
                 self._turn_or_recover(stop)
         finally:
             self._state = (False, "stopped")
+            self._batches.close()
             self._parts.worker.close()
             self._parts.store.close()
 
@@ -116,17 +117,22 @@ class Router:
                 stop.wait(1.0)
 
     def _turn(self) -> None:
-        """One round: fetch when nothing waits, then one batch."""
-        worker = self._parts.worker
+        """One round: fetch while less than two batches are in hand, then one batch; the next one is opened meanwhile."""
+        worker, batches = self._parts.worker, self._batches
         self._turned_at = time.monotonic()
-        if not self._waiting:
-            self._waiting.extend(worker.consume(self._parts.batch_items, self._parts.batch_bytes, 0.2))
+        wanted = batches.wanted()
+        if wanted:
+            batches.add(worker.consume(wanted, self._parts.batch_bytes, 0.2 if batches.empty else 0))
         new = worker.take_new()
         if new:
             self._welcome(new)
-        self._waiting = deque(message for message in self._waiting if message.partition in worker.assigned)
-        if self._waiting:
-            self._process(self._next_batch())
+        gone = batches.partitions() - worker.assigned
+        if gone:
+            batches.drop(gone)
+        batch = batches.take()
+        if batch is not None:
+            batches.open_ahead()
+            self._process(batch)
         self._secret_uses.flush()
         if not self._failures or time.monotonic() - self._failed_at > QUIET_SECONDS:
             self._state = _state_of(worker)
@@ -135,60 +141,35 @@ class Router:
         """Begin with partitions that were just assigned: from the committed offset, whatever was fetched before."""
         committed = self._parts.worker.committed(new)
         check_progress(self._parts.store, self._topic, self._epoch, committed)
-        fetched = {message.partition for message in self._waiting if message.partition in new}
-        self._waiting = deque(message for message in self._waiting if message.partition not in new)
+        fetched = self._batches.partitions() & new
+        self._batches.drop(fetched)
         self._parts.worker.seek({partition: committed[partition] for partition in fetched})
         self._committed |= committed
 
-    def _next_batch(self) -> list[Opened]:
-        """Open records until the bounds are met; a record is never split, one above the bounds goes alone."""
-        batch: list[Opened] = []
-        items = size = 0
-        started = time.perf_counter()
-        while self._waiting:
-            opened = self._open(self._waiting[0], batch)
-            if opened is None:
-                break
-            items, size = items + len(opened.items), size + opened.size_bytes
-            if batch and (items > self._parts.batch_items or size > self._parts.batch_bytes):
-                break
-            batch.append(opened)
-            self._waiting.popleft()
-        self._parts.metrics.batch_seconds.labels("open").observe(time.perf_counter() - started)
-        return batch
-
-    def _open(self, message: RawMessage, batch: Sequence[Opened]) -> Opened | None:
-        """None when a part that this record needs is away but the batch before it can go on."""
-        try:
-            return self._parts.opener.open(message)
-        except Unavailable:
-            if batch:
-                return None
-            raise
-
-    def _process(self, batch: Sequence[Opened]) -> None:
+    def _process(self, batch: Batch) -> None:
         """Settle one batch; if one of its records is at fault, halve it until that record stands alone."""
+        records = batch.records
         try:
             self._settle(batch)
         except _NO_RECORDS_FAULT:
             raise
         except Exception as error:  # the database refuses a value, an event does not fit, a fault of ours
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                self._process(batch[:middle])
-                self._process(batch[middle:])
+            if len(records) > 1:
+                middle = len(records) // 2
+                self._process(Batch(records[:middle], None))
+                self._process(Batch(records[middle:], None))
                 return
-            record = batch[0]
+            record = records[0]
             reason = "database_rejected" if isinstance(error, store.RecordRejected) else OWN_EXCEPTION
             # an unexpected error's text may quote what somebody wrote to us
             cause = str(error) if isinstance(error, ChannelsError) else type(error).__name__
             _log.error("record_rejected", connector_id=record.connector_id, reason=reason, cause=cause, offset=record.offset)
-            self._settle([all_poison(record, reason)])
+            self._settle(Batch([all_poison(record, reason)], None))
 
-    def _settle(self, batch: Sequence[Opened]) -> None:
+    def _settle(self, batch: Batch) -> None:
         parts, started = self._parts, time.perf_counter()
-        ranges = ranges_of(batch)
-        candidates = sort_out(batch, parts.directory)
+        ranges = ranges_of(batch.records)
+        candidates = sort_out(batch.records, parts.directory) if batch.candidates is None else batch.candidates
         winners = collapse(candidates)
         with parts.store.transaction() as cursor:
             bounds = {partition: (self._committed[partition], end) for partition, (_, end) in ranges.items()}
@@ -211,7 +192,7 @@ class Router:
         self._turned_at, self._failures = time.monotonic(), 0
         parts.metrics.batch_seconds.labels("kafka").observe(time.perf_counter() - started)
         self._count(candidates)
-        self._secret_uses.note(batch)
+        self._secret_uses.note(batch.records)
 
     def _claim(self, cursor: Any, winners: Iterable[Candidate]) -> dict[bytes, Owner]:
         rows = [
@@ -261,7 +242,7 @@ class Router:
         """Drop what is in hand, go back to the committed offsets, and wait (polling) for what is away."""
         _log.warning("batch_repeats", cause=str(error))
         self._state = (False, str(error))
-        self._waiting.clear()
+        self._batches.clear()
         self._sync = Debounce(SYNC_DEBOUNCE_MS)  # what it let through may have been aborted
         self._parts.worker.pause()
         self._wait_in_group(min(0.1 * self._failures, 1.0), stop)  # at once for the first time

@@ -91,13 +91,13 @@ class Codec:
         """
         if type(value) is not RECORD_TYPES[topic]:
             raise InvalidInput(f"{topic.value} carries {RECORD_TYPES[topic].__name__}, not {type(value).__name__}")
-        out = bytearray(self.framing(topic))
+        parts = [self.framing(topic)]
         try:
-            self._write[topic](out, value)
+            self._write[topic](parts, value)
         except (ValueError, TypeError, OverflowError, AttributeError) as error:
             # without the cause: its text may quote the value, which may be what somebody wrote to us
             raise InvalidInput(f"a {type(value).__name__} does not fit its schema ({type(error).__name__})") from None
-        return bytes(out)
+        return b"".join(parts)
 
     def decode(self, topic: Topic, data: bytes) -> Any:
         """The record in the bytes, as the topic's dataclass.
