@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -200,7 +201,7 @@ class Router:
             for one in winners
             if one.claim_key is not None
         ]
-        return {key: Owner(*owner) for key, owner in store.claim(cursor, self._epoch, rows).items()} if rows else {}
+        return {key: Owner._make(owner) for key, owner in store.claim(cursor, self._epoch, rows).items()} if rows else {}
 
     def _owner(self, candidate: Candidate) -> Owner:
         return Owner(self._epoch, candidate.opened.partition, candidate.opened.offset, candidate.item.path)
@@ -232,11 +233,11 @@ class Router:
     def _count(self, candidates: Iterable[Candidate]) -> None:
         metrics = self._parts.metrics
         metrics.batches.labels("committed").inc()
-        for candidate in candidates:
-            if candidate.ending is not None:
-                metrics.items.labels(candidate.ending.outcome.value, candidate.ending.reason).inc()
-                if candidate.ending.reason == "unrouted":
-                    metrics.unrouted.inc()
+        endings = Counter((one.ending.outcome, one.ending.reason) for one in candidates if one.ending is not None)
+        for (outcome, reason), count in endings.items():
+            metrics.items.labels(outcome.value, reason).inc(count)
+            if reason == "unrouted":
+                metrics.unrouted.inc(count)
 
     def _recover(self, error: Exception, stop: StopRequest) -> None:
         """Drop what is in hand, go back to the committed offsets, and wait (polling) for what is away."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.domain.enums import DeliveryStatus
 from shared.domain.items import AnyItem
@@ -50,9 +51,8 @@ class Candidate:
         return self.opened.partition, self.opened.offset, self.index
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who holds a claim or a receipt row: the first position at which the item arrived."""
+class Owner(NamedTuple):
+    """Who holds a claim or a receipt row: the first position at which the item arrived. One is made per item and look."""
 
     epoch: str
     partition: int

@@ -17,6 +17,7 @@ from services.router.lookups import (
     targets_of,
 )
 from services.router.people import choose, unite
+from shared.adapters import mapping_rows as mappings
 from shared.adapters import router_store as store
 from shared.domain.enums import DeliveryStatus
 from shared.domain.items import MessageItem, ReceiptItem, SendResultItem
@@ -52,8 +53,8 @@ class Gathering:
             if aliases:
                 alias_sets.setdefault(candidate.opened.connector_id, []).append(tuple(alias.key for alias in aliases))
         wanted = {(connector, key) for connector, sets in alias_sets.items() for keys in sets for key in keys}
-        found = {key: row[0] for key, row in store.find_mappings(self._cursor, "contact", wanted).items()}
-        inserts: list[store.MappingInsert] = []
+        found = {key: row[0] for key, row in mappings.find_mappings(self._cursor, "contact", wanted).items()}
+        inserts: list[mappings.MappingInsert] = []
         people = [(connector, person) for connector, sets in alias_sets.items() for person in unite(sets)]
         given: dict[tuple[str, str], str] = {}
         for connector, person in people:
@@ -66,7 +67,7 @@ class Gathering:
                 if alias not in known:
                     given[connector, alias] = contact
                     inserts.append(_contact_row(connector, alias, contact))
-        standing = {key: row[0] for key, row in store.insert_mappings(self._cursor, "contact", inserts).items()}
+        standing = {key: row[0] for key, row in mappings.insert_mappings(self._cursor, "contact", inserts).items()}
         found.update(self._repointed(people, found, given, standing))
         facts.contacts = found
 
@@ -89,7 +90,7 @@ class Gathering:
             if winner is None:
                 continue
             moved += [(connector, alias, winner) for alias in ours if standing[connector, alias] != winner]
-        store.repoint_contacts(self._cursor, moved)
+        mappings.repoint_contacts(self._cursor, moved)
         return standing | {(connector, alias): contact for connector, alias, contact in moved}
 
     def _conversations(self, mine: Sequence[Candidate], facts: Facts) -> None:
@@ -98,17 +99,17 @@ class Gathering:
             key = candidate.conversation_key
             if key is not None and candidate.account is not None:
                 accounts[candidate.opened.connector_id, key] = candidate.account.account_id
-        found = {key: row[0] for key, row in store.find_mappings(self._cursor, "conversation", accounts).items()}
+        found = {key: row[0] for key, row in mappings.find_mappings(self._cursor, "conversation", accounts).items()}
         missing = [
-            store.MappingInsert(connector, account, key, self._new_id(), "{}")
+            mappings.MappingInsert(connector, account, key, self._new_id())
             for (connector, key), account in accounts.items()
             if (connector, key) not in found
         ]
-        standing = store.insert_mappings(self._cursor, "conversation", missing)
+        standing = mappings.insert_mappings(self._cursor, "conversation", missing)
         facts.conversations = found | {key: row[0] for key, row in standing.items()}
 
     def _messages(self, mine: Sequence[Candidate], facts: Facts) -> None:
-        rows: dict[tuple[str, str], store.MappingInsert] = {}
+        rows: dict[tuple[str, str], mappings.MappingInsert] = {}
         targets: set[tuple[str, str]] = set()
         callbacks: set[tuple[str, str]] = set()
         for candidate in mine:
@@ -120,17 +121,17 @@ class Gathering:
             callback = callback_id(candidate)
             if callback is not None:
                 callbacks.add((connector, callback))
-        standing = store.insert_mappings(self._cursor, "message", list(rows.values()))
-        standing |= store.find_mappings(self._cursor, "message", targets - standing.keys())
+        standing = mappings.insert_mappings(self._cursor, "message", list(rows.values()))
+        standing |= mappings.find_mappings(self._cursor, "message", targets - standing.keys())
         facts.messages = {key: MessageRow(*row) for key, row in standing.items()}
-        by_id = store.find_messages_by_id(self._cursor, callbacks)
+        by_id = mappings.find_messages_by_id(self._cursor, callbacks)
         facts.known_message_ids = {key: MessageRow(*row) for key, row in by_id.items()}
 
-    def _message_row(self, candidate: Candidate, key: str, message_id: str, facts: Facts) -> store.MappingInsert:
+    def _message_row(self, candidate: Candidate, key: str, message_id: str, facts: Facts) -> mappings.MappingInsert:
         connector = candidate.opened.connector_id
         conversation = facts.conversations.get((connector, candidate.conversation_key or ""))
         account = candidate.account.account_id if candidate.account is not None else None
-        return store.MappingInsert(connector, account, key, message_id, _metadata("conversation_id", conversation))
+        return mappings.MappingInsert(connector, account, key, message_id, conversation)
 
     def _receipts(self, mine: Sequence[Candidate], facts: Facts) -> None:
         inserts: dict[tuple[str, str, str], store.ReceiptInsert] = {}
@@ -149,14 +150,8 @@ class Gathering:
             rows.append(ReceiptRow(DeliveryStatus(row_found[2]), Owner(*row_found[3:])))
 
 
-def _metadata(name: str, value: str | None) -> str:
-    """JSON of one short code or id of our own (nothing to escape), without an encoder built for each row."""
-    return f'{{"{name}":"{value}"}}' if value is not None else f'{{"{name}":null}}'
-
-
-def _contact_row(connector: str, alias: str, contact: str) -> store.MappingInsert:
-    kind = alias.partition(":")[0]
-    return store.MappingInsert(connector, None, alias, contact, _metadata("kind", kind))
+def _contact_row(connector: str, alias: str, contact: str) -> mappings.MappingInsert:
+    return mappings.MappingInsert(connector, None, alias, contact, kind=alias.partition(":")[0])
 
 
 def _brought_messages(candidate: Candidate, new_id: NewId) -> list[tuple[str, str]]:

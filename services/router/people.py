@@ -8,7 +8,10 @@ AliasSet = frozenset[str]
 
 
 def unite(alias_sets: Iterable[tuple[str, ...]]) -> list[AliasSet]:
-    """Join all sets that share an alias; the result is disjoint, each sorted set one person of one connector."""
+    """Join all sets that share an alias; the result is disjoint, each set one person of one connector."""
+    alias_sets = dict.fromkeys(alias_sets)
+    if all(len(aliases) == 1 for aliases in alias_sets):  # mostly a person has one name, and nothing to unite
+        return [frozenset(aliases) for aliases in alias_sets]
     parent: dict[str, str] = {}
 
     def root(alias: str) -> str:
@@ -33,5 +36,8 @@ def choose(aliases: AliasSet, known: Mapping[str, str]) -> tuple[str | None, boo
 
     `known` maps alias keys to the contact ids that stand in the database; UUIDv7 text sorts by age.
     """
+    if len(aliases) == 1:
+        (alias,) = aliases
+        return known.get(alias), False
     ids = sorted({known[alias] for alias in aliases if alias in known})
     return (ids[0] if ids else None), len(ids) > 1

@@ -1,13 +1,13 @@
-"""The router's statements: progress, claims, mappings, receipts. One transaction per batch, rows sorted by key.
+"""The router's connection and its statements: progress, claims, receipts (`mapping_rows` has those of the mappings).
 
-The lock order is the same for every worker (progress, claim, mapping, delivery_state), so two workers cannot wait for
-each other in a circle. Arrays travel as one parameter each, in
-binary form (the text form is escaped element by element): one round trip per step whatever the size of the batch.
+One transaction per batch, rows sorted by key. The lock order is the same for every worker (progress, claim, mapping,
+delivery_state), so two workers cannot wait for each other in a circle. Arrays travel as one parameter each, in binary
+form: one round trip per step whatever the size of the batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from sqlalchemy.engine import make_url
 
-from shared.adapters.clock import new_uuid7
+from shared.adapters.binary_arrays import bigints, byteas, ints, register_arrays, texts, uuids
 from shared.adapters.database import DatabaseFault, classify
 from shared.domain.errors import ChannelsError, Unavailable
 
@@ -62,17 +62,6 @@ class ReceiptInsert:
     item: str
 
 
-@dataclass(frozen=True, slots=True)
-class MappingInsert:
-    """One row of `channel_mapping` to add unless it stands already."""
-
-    connector_id: str
-    account_id: str | None
-    key: str
-    entity_id: str
-    metadata: str  # JSON text
-
-
 class RouterStore:
     """One connection as the worker role. Not for several threads. Blocks; every statement has a time limit."""
 
@@ -106,6 +95,7 @@ class RouterStore:
             return
         with _translated():
             self._connection = psycopg.connect(**self._parameters, autocommit=True)
+            register_arrays(self._connection)
             self._connection.execute("SELECT 1")
 
     def close(self) -> None:
@@ -157,7 +147,7 @@ def assert_progress(cursor: psycopg.Cursor[Any], topic: str, topic_id: str, rang
         " FROM (SELECT * FROM unnest(%b::int[], %b::bigint[], %b::bigint[]) AS u(partition, committed, batch_end)"
         "       ORDER BY 1) AS r"
         " WHERE p.topic = %s AND p.partition = r.partition AND p.topic_id = %s::uuid AND p.first_offset <= r.committed",
-        (ordered, [ranges[p][0] for p in ordered], [ranges[p][1] for p in ordered], topic, topic_id),
+        (ints(ordered), bigints([ranges[p][0] for p in ordered]), bigints([ranges[p][1] for p in ordered]), topic, topic_id),
     )
     if cursor.rowcount != len(ordered):
         raise Stale(f"router_progress has moved on for one of the partitions {ordered}: another worker has them")
@@ -166,107 +156,34 @@ def assert_progress(cursor: psycopg.Cursor[Any], topic: str, topic_id: str, rang
 def claim(cursor: psycopg.Cursor[Any], epoch: str, rows: Iterable[ClaimRow]) -> dict[bytes, tuple[str, int, int, str]]:
     """Claim all keys in one statement; key -> owner (epoch, partition, offset, item) as it stands afterwards.
 
-    A stored owner stays, unless it is the one that a redelivered copy names in `taken_from` (compare and set).
+    A stored owner stays, unless it is the one that a redelivered copy names in `taken_from` (compare and set). A row that
+    stays is locked but not written anew, and its owner is asked for only then: mostly every claim is a new row.
     """
     ordered = sorted(rows, key=lambda row: row.key)
+    keys = byteas([row.key for row in ordered])
     cursor.execute(
         "INSERT INTO claim AS c (key, epoch, raw_partition, raw_offset, item, taken_from)"
         " SELECT u.key, %s::uuid, u.p, u.o, u.i, u.t"
         " FROM unnest(%b::bytea[], %b::int[], %b::bigint[], %b::text[], %b::text[]) AS u(key, p, o, i, t) ORDER BY u.key"
-        " ON CONFLICT (key) DO UPDATE SET"
-        "  (epoch, raw_partition, raw_offset, item, taken_from) ="
-        "  (SELECT s.* FROM ("
-        "    SELECT excluded.epoch, excluded.raw_partition, excluded.raw_offset, excluded.item, excluded.taken_from"
-        "    WHERE c.epoch::text || '/' || c.raw_partition || '/' || c.raw_offset || '/' || c.item = excluded.taken_from"
-        "    UNION ALL SELECT c.epoch, c.raw_partition, c.raw_offset, c.item, c.taken_from LIMIT 1) AS s)"
-        " RETURNING c.key, c.epoch::text, c.raw_partition, c.raw_offset, c.item",
+        " ON CONFLICT (key) DO UPDATE SET (epoch, raw_partition, raw_offset, item, taken_from) ="
+        "  (excluded.epoch, excluded.raw_partition, excluded.raw_offset, excluded.item, excluded.taken_from)"
+        "  WHERE c.epoch::text || '/' || c.raw_partition || '/' || c.raw_offset || '/' || c.item = excluded.taken_from",
         (
             epoch,
-            [row.key for row in ordered],
-            [row.partition for row in ordered],
-            [row.offset for row in ordered],
-            [row.item for row in ordered],
-            [row.taken_from for row in ordered],
+            keys,
+            ints([row.partition for row in ordered]),
+            bigints([row.offset for row in ordered]),
+            texts([row.item for row in ordered]),
+            texts([row.taken_from for row in ordered]),
         ),
     )
-    return {bytes(row[0]): (row[1], row[2], row[3], row[4]) for row in cursor.fetchall()}
-
-
-_FIND = (
-    "SELECT m.connector_id::text, m.chave_externa, m.entidade_id::text, m.metadata ->> 'conversation_id'"
-    " FROM unnest(%b::text[]::uuid[], %b::text[]) AS u(connector_id, chave)"
-    " JOIN channel_mapping AS m ON m.connector_id = u.connector_id AND m.chave_externa = u.chave AND m.entidade_type = '{type}'"
-)
-_INSERT = (
-    "INSERT INTO channel_mapping AS m (id, connector_id, account_id, chave_externa, entidade_type, entidade_id, metadata)"
-    " SELECT u.id, u.connector_id, u.account_id, u.chave, '{type}', u.entidade_id, u.metadata"
-    " FROM unnest(%b::text[]::uuid[], %b::text[]::uuid[], %b::text[]::uuid[], %b::text[],"
-    "  %b::text[]::uuid[], %b::text[]::jsonb[])"
-    "  AS u(id, connector_id, account_id, chave, entidade_id, metadata) ORDER BY u.connector_id, u.chave"
-    " ON CONFLICT (connector_id, chave_externa, entidade_type) DO UPDATE SET entidade_id = m.entidade_id"
-    " RETURNING m.connector_id::text, m.chave_externa, m.entidade_id::text, m.metadata ->> 'conversation_id'"
-)
-FoundMapping = tuple[str, str | None]  # entity id, conversation id of a message
-
-
-def find_mappings(
-    cursor: psycopg.Cursor[Any], entity_type: str, keys: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], FoundMapping]:
-    """(connector, external key) -> what stands there; absent keys are absent."""
-    ordered = sorted(keys)
-    if not ordered:
-        return {}
-    cursor.execute(_FIND.format(type=entity_type), ([key[0] for key in ordered], [key[1] for key in ordered]))
-    return {(row[0], row[1]): (row[2], row[3]) for row in cursor.fetchall()}
-
-
-def find_messages_by_id(cursor: psycopg.Cursor[Any], keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], FoundMapping]:
-    """(connector, message id) -> (message id, conversation id): the other side of the mapping, for callback data."""
-    ordered = sorted(keys)
-    if not ordered:
-        return {}
-    cursor.execute(
-        "SELECT DISTINCT ON (m.connector_id, m.entidade_id)"
-        "  m.connector_id::text, m.entidade_id::text, m.metadata ->> 'conversation_id'"
-        " FROM unnest(%b::text[]::uuid[], %b::text[]::uuid[]) AS u(connector_id, entidade_id)"
-        " JOIN channel_mapping AS m ON m.entidade_id = u.entidade_id AND m.connector_id = u.connector_id"
-        "  AND m.entidade_type = 'message' ORDER BY m.connector_id, m.entidade_id, m.id",
-        ([key[0] for key in ordered], [key[1] for key in ordered]),
-    )
-    return {(row[0], row[1]): (row[1], row[2]) for row in cursor.fetchall()}
-
-
-def insert_mappings(
-    cursor: psycopg.Cursor[Any], entity_type: str, rows: Sequence[MappingInsert]
-) -> dict[tuple[str, str], FoundMapping]:
-    """Add rows; where a key stands already, the older entity wins. Returns what stands for each key afterwards."""
-    if not rows:
-        return {}
-    ordered = sorted(rows, key=lambda row: (row.connector_id, row.key))
-    cursor.execute(
-        _INSERT.format(type=entity_type),
-        (
-            [new_uuid7() for _ in ordered],
-            [row.connector_id for row in ordered],
-            [row.account_id for row in ordered],
-            [row.key for row in ordered],
-            [row.entity_id for row in ordered],
-            [row.metadata for row in ordered],
-        ),
-    )
-    return {(row[0], row[1]): (row[2], row[3]) for row in cursor.fetchall()}
-
-
-def repoint_contacts(cursor: psycopg.Cursor[Any], rows: Iterable[tuple[str, str, str]]) -> None:
-    """Point contact rows of this transaction at the contact that won: (connector, alias key, contact id)."""
-    ordered = sorted(rows)
-    if ordered:
+    owners = {row.key: (epoch, row.partition, row.offset, row.item) for row in ordered}
+    if cursor.rowcount != len(ordered):
         cursor.execute(
-            "UPDATE channel_mapping AS m SET entidade_id = u.entidade_id"
-            " FROM unnest(%b::text[]::uuid[], %b::text[], %b::text[]::uuid[]) AS u(connector_id, chave, entidade_id)"
-            " WHERE m.connector_id = u.connector_id AND m.chave_externa = u.chave AND m.entidade_type = 'contact'",
-            ([row[0] for row in ordered], [row[1] for row in ordered], [row[2] for row in ordered]),
+            "SELECT key, epoch::text, raw_partition, raw_offset, item FROM claim WHERE key = ANY(%b::bytea[])", (keys,)
         )
+        owners |= {bytes(row[0]): (row[1], row[2], row[3], row[4]) for row in cursor.fetchall()}
+    return owners
 
 
 def record_receipts(
@@ -282,22 +199,22 @@ def record_receipts(
     cursor.execute(
         "INSERT INTO delivery_state AS d (message_id, participant, status, epoch, raw_partition, raw_offset, item)"
         " SELECT u.m, u.p, u.s, %s::uuid, u.part, u.o, u.i"
-        " FROM unnest(%b::text[]::uuid[], %b::text[], %b::text[], %b::int[], %b::bigint[], %b::text[]) AS u(m, p, s, part, o, i)"
+        " FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::int[], %b::bigint[], %b::text[]) AS u(m, p, s, part, o, i)"
         " ORDER BY 1, 2, 3 ON CONFLICT (message_id, participant, status) DO NOTHING",
         (
             epoch,
-            [row.message_id for row in ordered],
-            [row.participant for row in ordered],
-            [row.status for row in ordered],
-            [row.partition for row in ordered],
-            [row.offset for row in ordered],
-            [row.item for row in ordered],
+            uuids([row.message_id for row in ordered]),
+            texts([row.participant for row in ordered]),
+            texts([row.status for row in ordered]),
+            ints([row.partition for row in ordered]),
+            bigints([row.offset for row in ordered]),
+            texts([row.item for row in ordered]),
         ),
     )
     cursor.execute(
         "SELECT message_id::text, participant, status, epoch::text, raw_partition, raw_offset, item"
-        " FROM delivery_state WHERE message_id = ANY(%b::text[]::uuid[])",
-        (sorted({row.message_id for row in ordered}),),
+        " FROM delivery_state WHERE message_id = ANY(%b::uuid[])",
+        (uuids(sorted({row.message_id for row in ordered})),),
     )
     return cursor.fetchall()
 

@@ -77,7 +77,7 @@ class Alias:
     @property
     def key(self) -> str:
         """`chave_externa` of the contact's row, e.g. `phone:5511987654321`."""
-        return f"{self.kind.value}:{self.value}"
+        return f"{self.kind}:{self.value}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from shared.domain.records import AccountSnapshot, Decision
 
 ORG_UNIT = "org_unit"
@@ -11,18 +13,20 @@ UNROUTED = "unrouted"
 
 def decide_route(account: AccountSnapshot) -> Decision:
     """Decide by the account's snapshot alone; the decision names exactly one target, or `unrouted` with neither."""
-    if account.intake_flow_id is not None and account.intake_flow_usable:
-        return _decision(account, INTAKE_FLOW, "flow_configured")
-    if account.org_unit_id is not None:
-        return _decision(account, ORG_UNIT, "account_default" if account.intake_flow_id is None else "flow_unusable")
-    return _decision(account, UNROUTED, "flow_unusable" if account.intake_flow_id is not None else "no_route")
+    return _decide(account.intake_flow_id, account.intake_flow_usable, account.org_unit_id, account.version)
 
 
-def _decision(account: AccountSnapshot, rule: str, reason: str) -> Decision:
+@lru_cache(maxsize=4_096)  # the messages of one account share the decision
+def _decide(flow_id: str | None, flow_usable: bool, unit_id: str | None, version: int) -> Decision:
+    rule, reason = UNROUTED, "no_route" if flow_id is None else "flow_unusable"
+    if flow_id is not None and flow_usable:
+        rule, reason = INTAKE_FLOW, "flow_configured"
+    elif unit_id is not None:
+        rule, reason = ORG_UNIT, "account_default" if flow_id is None else "flow_unusable"
     return Decision(
         rule=rule,
         reason=reason,
-        org_unit_id=account.org_unit_id if rule == ORG_UNIT else None,
-        intake_flow_id=account.intake_flow_id if rule == INTAKE_FLOW else None,
-        account_snapshot_version=account.version,
+        org_unit_id=unit_id if rule == ORG_UNIT else None,
+        intake_flow_id=flow_id if rule == INTAKE_FLOW else None,
+        account_snapshot_version=version,
     )

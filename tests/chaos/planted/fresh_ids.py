@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from shared.adapters import router_store
-from shared.adapters.router_store import FoundMapping, MappingInsert
+from shared.adapters import mapping_rows
+from shared.adapters.mapping_rows import FoundMapping, MappingInsert
 from tests.chaos.planted.start import start
 
 
@@ -19,8 +19,8 @@ def plant() -> None:
     def insert(_cursor: Any, _entity_type: str, rows: Sequence[MappingInsert]) -> dict[tuple[str, str], FoundMapping]:
         return {(row.connector_id, row.key): (row.entity_id, None) for row in rows}
 
-    router_store.find_mappings = find
-    router_store.insert_mappings = insert
+    mapping_rows.find_mappings = find
+    mapping_rows.insert_mappings = insert
 
 
 if __name__ == "__main__":

@@ -1,0 +1,120 @@
+"""Arrays of PostgreSQL in its binary form, made a column at a time; psycopg makes them value by value, which takes far longer.
+
+Values of a column often repeat (one connector, one account), so each different one is turned into bytes once.
+https://www.postgresql.org/docs/16/protocol-overview.html#PROTOCOL-FORMAT-CODES; the layout is array_send's in arrayfuncs.c.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+T = TypeVar("T")
+_NULL = b"\xff\xff\xff\xff"
+_HEADER = struct.Struct("!iiIii")  # dimensions, whether nulls may be in it, type of the elements, length, lower bound
+_EMPTY = struct.Struct("!iiI")
+_LENGTH = struct.Struct("!i")
+_INT, _BIGINT = struct.Struct("!ii"), struct.Struct("!iq")  # length and value
+_UUID_LENGTH = _LENGTH.pack(16)
+
+
+class _Array(bytes):
+    """A whole array, ready to be sent."""
+
+    __slots__ = ()
+
+
+class Uuids(_Array):
+    """uuid[]"""
+
+
+class Texts(_Array):
+    """text[]"""
+
+
+class Byteas(_Array):
+    """bytea[]"""
+
+
+class Ints(_Array):
+    """int[]"""
+
+
+class Bigints(_Array):
+    """bigint[]"""
+
+
+# array class -> type of the array, type of its elements (pg_type.dat)
+_TYPES: dict[type[_Array], tuple[int, int]] = {
+    Uuids: (2951, 2950),
+    Texts: (1009, 25),
+    Byteas: (1001, 17),
+    Ints: (1007, 23),
+    Bigints: (1016, 20),
+}
+
+
+def uuids(values: Sequence[str | None]) -> Uuids:
+    """Of ids in their usual spelling. Raises psycopg.DataError for any other text."""
+    return Uuids(_array(Uuids, values, _uuid))
+
+
+def texts(values: Sequence[str | None]) -> Texts:
+    """Of strings. The server refuses a NUL."""
+    return Texts(_array(Texts, values, lambda value: _sized(value.encode())))
+
+
+def byteas(values: Sequence[bytes]) -> Byteas:
+    """Of byte strings."""
+    return Byteas(_array(Byteas, values, _sized))
+
+
+def ints(values: Sequence[int]) -> Ints:
+    """Of 32-bit integers."""
+    return Ints(_array(Ints, values, lambda value: _INT.pack(4, value)))
+
+
+def bigints(values: Sequence[int]) -> Bigints:
+    """Of 64-bit integers."""
+    return Bigints(_array(Bigints, values, lambda value: _BIGINT.pack(8, value)))
+
+
+def register_arrays(connection: psycopg.Connection[Any]) -> None:
+    """Let this connection send arrays that were made here."""
+    for kind, (array_type, _) in _TYPES.items():
+        connection.adapters.register_dumper(kind, type(f"{kind.__name__}Dumper", (_Ready,), {"oid": array_type}))
+
+
+class _Ready(Dumper):
+    format = Format.BINARY
+
+    def dump(self, obj: Any) -> bytes:
+        return bytes(obj)
+
+
+def _array(kind: type[_Array], values: Sequence[T | None], encode: Callable[[T], bytes]) -> bytes:
+    element_type = _TYPES[kind][1]
+    if not values:
+        return _EMPTY.pack(0, 0, element_type)
+    encoded = {value: _NULL if value is None else encode(value) for value in set(values)}
+    header = _HEADER.pack(1, int(None in encoded), element_type, len(values), 1)
+    return header + b"".join([encoded[value] for value in values])
+
+
+def _sized(data: bytes) -> bytes:
+    return _LENGTH.pack(len(data)) + data
+
+
+def _uuid(value: str) -> bytes:
+    try:
+        data = bytes.fromhex(value.replace("-", ""))
+    except ValueError:
+        data = b""
+    if len(value) != 36 or len(data) != 16:
+        raise psycopg.DataError("not a UUID")  # as the server would say it
+    return _UUID_LENGTH + data
