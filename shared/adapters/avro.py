@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from fastavro import schemaless_reader
 
-from shared.adapters.avro_writer import compile_writer
+from shared.adapters.avro_writer import Write, compile_writer
 from shared.adapters.schema_files import AvroSchema, current_schemas, parse_text, released_schemas
 from shared.adapters.schema_registry import SchemaRegistry
 from shared.domain.errors import ChannelsError, ConfigError, CorruptData, InvalidInput, NotFound
@@ -70,7 +70,7 @@ class Codec:
             topic: _known_writers(self._current[topic], [version.get(kind.__name__) for version in released_schemas().values()])
             for topic, kind in RECORD_TYPES.items()
         }
-        self._write = {topic: compile_writer(schema.parsed) for topic, schema in self._current.items()}
+        self._write: dict[Topic, Write] = {}  # made when they are first needed
         self._headers: dict[Topic, bytes] = {}
         self._registered: dict[tuple[Topic, int], Any] = {}
 
@@ -92,8 +92,9 @@ class Codec:
         if type(value) is not RECORD_TYPES[topic]:
             raise InvalidInput(f"{topic.value} carries {RECORD_TYPES[topic].__name__}, not {type(value).__name__}")
         parts = [self.framing(topic)]
+        write = self._write.get(topic) or self._write.setdefault(topic, compile_writer(self._current[topic].parsed))
         try:
-            self._write[topic](parts, value)
+            write(parts, value)
         except (ValueError, TypeError, OverflowError, AttributeError) as error:
             # without the cause: its text may quote the value, which may be what somebody wrote to us
             raise InvalidInput(f"a {type(value).__name__} does not fit its schema ({type(error).__name__})") from None
