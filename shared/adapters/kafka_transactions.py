@@ -2,7 +2,8 @@
 
 Fencing: the group's metadata travels with every commit (KIP-447), so a worker whose partitions have moved on is refused
 by the broker; the member is static (`group.instance.id`), so a killed worker's slot is back within a second of its
-restart; a producer whose transaction failed in an unclear way is rebuilt, which ends the old transaction.
+restart; a producer whose transaction failed in an unclear way is rebuilt, which ends the old transaction
+(`transactional_producer`).
 """
 
 from __future__ import annotations
@@ -17,31 +18,22 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
-    Producer,
     TopicPartition,
 )
 
 from shared.adapters.bounded_call import Overdue, call_bounded
 from shared.adapters.kafka import KAFKA_LOGGER, client_config
-from shared.adapters.transaction_parts import OutMessage, RawMessage, WorkerIdentity, raw_message, topic_incarnation
-from shared.domain.errors import ChannelsError, ConfigError, Fenced, InvalidInput, Unavailable
+from shared.adapters.transaction_parts import Aborted, OutMessage, RawMessage, WorkerIdentity, raw_message, topic_incarnation
+from shared.adapters.transactional_producer import TransactionalProducer
+from shared.domain.errors import ConfigError, Fenced, Unavailable
 
 __all__ = ["Aborted", "OutMessage", "RawMessage", "TransactionalWorker", "WorkerIdentity"]
 
 _log = structlog.get_logger()
 _CHUNK = 256
-_OVERDUE_SECONDS = 15.0  # beyond the call's own limit of 10 s, which it does not always keep
-_OFFSETS_SECONDS = 6.0  # the same for the call that is known to hang when the broker has just come back
 _DOUBT_SECONDS = 120.0  # a fencing so soon after Kafka was away may be our own doing; but only once
 _CLOSE_SECONDS = 5.0
 _GONE = (KafkaError._FENCED, KafkaError.FENCED_INSTANCE_ID, KafkaError._FATAL)
-
-
-class Aborted(ChannelsError):
-    """Raised when the transaction did not commit; the worker must `rewind` and do the batch again."""
-
-    code = "transaction_aborted"
-    retryable = True
 
 
 class TransactionalWorker:
@@ -51,12 +43,11 @@ class TransactionalWorker:
         self._identity = identity
         self._topic = topic
         self._consumer: Consumer | None = None
-        self._producer: Producer | None = None
+        self._writer = TransactionalProducer(identity)
         self._assigned: set[int] = set()
         self._new: set[int] = set()
         self._joined = False
         self._away_at = float("-inf")  # when Kafka was last out of reach
-        self._built_at = float("-inf")
         self._rejoined_at = float("-inf")
 
     @property
@@ -77,7 +68,7 @@ class TransactionalWorker:
 
     def start(self) -> None:
         """Join the group and fence an earlier process of this slot. Raises Unavailable."""
-        self._build_producer()
+        self._writer.restore()
         self._join()
 
     def _join(self) -> None:
@@ -154,37 +145,16 @@ class TransactionalWorker:
         Raises Aborted (nothing of it is visible: rewind and do it again), Unavailable (the same), InvalidInput (the same, but
         again would not help: a message is too large).
         """
-        if self._away_at > self._built_at:  # it would look for the group's coordinator in vain until the limit
-            self._producer = None
-            self._build_producer()
-        producer = self._producer
-        if producer is None:
-            raise Aborted("the producer was lost")
-        try:
-            producer.begin_transaction()
-            for message in messages:
-                self._produce(producer, message)
-            positions = [TopicPartition(self._topic, partition, offset) for partition, offset in sorted(offsets.items())]
-            group = self._need_consumer().consumer_group_metadata()
-            call_bounded(lambda: producer.send_offsets_to_transaction(positions, group, 5), _OFFSETS_SECONDS)
-            self._commit_transaction(producer)
-        except Overdue as error:
-            self._producer = None  # the next one, under the same id, fences it
-            _log.error("producer_abandoned", cause=str(error))
-            raise Aborted(str(error)) from error
-        except KafkaException as error:
-            self._recover(producer, error.args[0])
-            if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                raise InvalidInput("an event is larger than Kafka takes") from error
-            raise Aborted(error.args[0].name()) from error
+        self._writer.renew_if_older(self._away_at)
+        positions = [TopicPartition(self._topic, partition, offset) for partition, offset in sorted(offsets.items())]
+        self._writer.commit(messages, positions, self._need_consumer().consumer_group_metadata())
 
     def rewind(self) -> dict[int, int]:
         """Go back to the committed offsets of every partition that is ours, with a working producer; returns them.
 
         Raises Unavailable.
         """
-        if self._producer is None:
-            self._build_producer()
+        self._writer.restore()
         offsets = self.committed(self._assigned)
         self.seek(offsets)
         return offsets
@@ -213,55 +183,8 @@ class TransactionalWorker:
         """Leave. A static member keeps its partitions until the session ends, so that a restart is quick."""
         if self._consumer is not None:
             self._consumer.close()
-        self._consumer = self._producer = None
-
-    def _produce(self, producer: Producer, message: OutMessage) -> None:
-        while True:
-            try:
-                producer.produce(message.topic, key=message.key, value=message.value, headers=list(message.headers))
-                return
-            except BufferError:
-                producer.poll(0.05)
-
-    def _commit_transaction(self, producer: Producer) -> None:
-        """Commit; a retriable answer is tried again, as librdkafka asks for it."""
-        for attempt in range(5):
-            try:
-                call_bounded(lambda: producer.commit_transaction(10), _OVERDUE_SECONDS)
-                return
-            except KafkaException as error:
-                if not error.args[0].retriable() or attempt == 4:
-                    raise
-
-    def _recover(self, producer: Producer, error: KafkaError) -> None:
-        """Abort where that is enough, else drop the producer: `rewind` builds a new one."""
-        _log.warning("transaction_failed", error=error.name(), fatal=error.fatal(), abortable=error.txn_requires_abort())
-        if not error.fatal():
-            try:
-                call_bounded(lambda: producer.abort_transaction(10), _OVERDUE_SECONDS)
-                return
-            except KafkaException as failure:
-                _log.warning("abort_failed", error=failure.args[0].name())
-            except Overdue as failure:
-                _log.error("producer_abandoned", cause=str(failure))
-        self._producer = None
-
-    def _build_producer(self) -> None:
-        config = client_config(self._identity.bootstrap, self._identity.name) | {
-            "transactional.id": self._identity.name,
-            "transaction.timeout.ms": self._identity.transaction_timeout_ms,
-            "message.timeout.ms": self._identity.transaction_timeout_ms,
-            "linger.ms": 5,
-            "compression.type": "lz4",
-            "queue.buffering.max.messages": 100_000,
-        }
-        producer = Producer(config, logger=KAFKA_LOGGER)
-        began = time.monotonic()
-        try:
-            producer.init_transactions(15)
-        except KafkaException as error:
-            raise Unavailable(f"Kafka: {error.args[0].name()}") from error
-        self._producer, self._built_at = producer, began
+        self._consumer = None
+        self._writer.close()
 
     def _judge(self, error: KafkaError) -> None:
         code = error.code()

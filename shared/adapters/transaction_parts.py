@@ -11,7 +11,14 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from shared.adapters.kafka import KAFKA_LOGGER, client_config
-from shared.domain.errors import ConfigError, Unavailable
+from shared.domain.errors import ChannelsError, ConfigError, Unavailable
+
+
+class Aborted(ChannelsError):
+    """Raised when the transaction did not commit; the worker must `rewind` and do the batch again."""
+
+    code = "transaction_aborted"
+    retryable = True
 
 
 @dataclass(frozen=True, slots=True)

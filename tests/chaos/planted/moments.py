@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from services.router import app as router_app
-from shared.adapters import kafka_transactions
+from shared.adapters import transactional_producer
 from shared.adapters.kafka_transactions import TransactionalWorker
 from shared.adapters.numbered_publisher import NumberedPublisher
 
@@ -57,7 +57,7 @@ def taken(home: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-class _Producer(kafka_transactions.Producer):
+class _Producer(transactional_producer.Producer):
     """The transactional producer, with moments before and after the offsets."""
 
     has_moments = True
@@ -84,8 +84,8 @@ def install_router() -> None:
 
     router_app.collapse = collapse_after
     TransactionalWorker.commit = commit_between  # type: ignore[method-assign]
-    if not hasattr(kafka_transactions.Producer, "has_moments"):
-        kafka_transactions.Producer = _Producer  # type: ignore[misc]
+    if not hasattr(transactional_producer.Producer, "has_moments"):
+        transactional_producer.Producer = _Producer  # type: ignore[misc]
 
 
 def install_relay() -> None:

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer
 
-from shared.adapters import kafka_transactions
+from shared.adapters import transactional_producer
 from tests.chaos.planted import moments
 from tests.chaos.planted.start import start
 
 
-class _Unfenced(kafka_transactions.Producer):
+class _Unfenced(transactional_producer.Producer):
     """A transactional id per process; offsets in the name of a member that never joined (no generation to compare)."""
 
     has_moments = True
@@ -31,7 +31,7 @@ class _Unfenced(kafka_transactions.Producer):
 
 def plant() -> None:
     """Another producer."""
-    kafka_transactions.Producer = _Unfenced  # type: ignore[misc]
+    transactional_producer.Producer = _Unfenced  # type: ignore[misc]
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ def plant() -> None:
     """A new producer where one is needed, but no way back."""
 
     def stay(self: TransactionalWorker) -> dict[int, int]:
-        if self._producer is None:
-            self._build_producer()
+        self._writer.restore()
         return self.committed(self._assigned)
 
     TransactionalWorker.rewind = stay  # type: ignore[method-assign]
