@@ -41,7 +41,7 @@ class DatabaseBroken(ChannelsError):
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """One item to claim. `taken_from`: the owner (text form) whose claim a redelivered copy may take over."""
+    """One item to claim. `taken_from`: the owners (text form, a line each) whose claim a redelivered copy may take over."""
 
     key: bytes
     partition: int
@@ -156,7 +156,7 @@ def assert_progress(cursor: psycopg.Cursor[Any], topic: str, topic_id: str, rang
 def claim(cursor: psycopg.Cursor[Any], epoch: str, rows: Iterable[ClaimRow]) -> dict[bytes, tuple[str, int, int, str]]:
     """Claim all keys in one statement; key -> owner (epoch, partition, offset, item) as it stands afterwards.
 
-    A stored owner stays, unless it is the one that a redelivered copy names in `taken_from` (compare and set). A row that
+    A stored owner stays, unless it is one that a redelivered copy names in `taken_from` (compare and set). A row that
     stays is locked but not written anew, and its owner is asked for only then: mostly every claim is a new row.
     """
     ordered = sorted(rows, key=lambda row: row.key)
@@ -167,7 +167,8 @@ def claim(cursor: psycopg.Cursor[Any], epoch: str, rows: Iterable[ClaimRow]) -> 
         " FROM unnest(%b::bytea[], %b::int[], %b::bigint[], %b::text[], %b::text[]) AS u(key, p, o, i, t) ORDER BY u.key"
         " ON CONFLICT (key) DO UPDATE SET (epoch, raw_partition, raw_offset, item, taken_from) ="
         "  (excluded.epoch, excluded.raw_partition, excluded.raw_offset, excluded.item, excluded.taken_from)"
-        "  WHERE c.epoch::text || '/' || c.raw_partition || '/' || c.raw_offset || '/' || c.item = excluded.taken_from",
+        "  WHERE c.epoch::text || '/' || c.raw_partition || '/' || c.raw_offset || '/' || c.item"
+        "   = ANY(string_to_array(excluded.taken_from, E'\\n'))",
         (
             epoch,
             keys,
