@@ -4,7 +4,8 @@ Nearly always the router's committed offsets stand at the end, and nothing is re
 counted by connector and by the account in the URL they were posted to; whose items they hold, only the router finds out.
 Copies that relay brought back are left out: what they copy was settled once, and is held under its own count.
 
-One count serves all who ask within a second, so that a page which everybody opens costs Kafka one question.
+One count serves all who ask within a second, or within ten times what it took: a page that everybody opens costs Kafka one
+question, and a long backlog does not keep the process busy.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from shared.domain.records import WebhookReceived
 from shared.domain.topics import Topic
 
 _FRESH_SECONDS = 1.0
+_PAUSES = 10  # counting takes at most a tenth of the time, however much waits
 _ANSWER_SECONDS = 1.0  # of Kafka to one question
 _AGAIN_SECONDS = 2.0  # after Kafka did not answer
 _READ_SECONDS = 1.0
@@ -46,8 +48,9 @@ class Waiting:
 
 @dataclass(slots=True)
 class _Count:
-    at: float
+    at: float  # when the count began
     at_ms: int
+    took: float = 0.0
     complete: bool = True
     records: Counter[tuple[str, str | None]] = field(default_factory=Counter)
     oldest_ms: dict[str, int] = field(default_factory=dict)
@@ -71,6 +74,7 @@ class RawBacklog:
             "isolation.level": "read_uncommitted",
             "fetch.wait.max.ms": 20,
             "queued.max.messages.kbytes": 4096,
+            "fetch.queue.backoff.ms": 10,  # with a second, as the library would, every 4 MB would cost one
         }
         self._codec = codec
         self._monotonic = monotonic
@@ -98,21 +102,32 @@ class RawBacklog:
             self._drop()
 
     def _current(self) -> _Count:
-        with self._lock:  # who waits here is served by the count that was under way
-            now = self._monotonic()
-            if self._known is not None and now - self._known.at < _FRESH_SECONDS:
+        known = self._known
+        if known is not None and self._fresh(known):
+            return known
+        # While somebody counts anew, the others are served by what was known; `counted_at_ms` tells how old it is.
+        if not self._lock.acquire(blocking=known is None):
+            assert known is not None  # noqa: S101  otherwise it would have waited
+            return known
+        try:
+            if self._known is not None and self._fresh(self._known):  # counted while this caller waited
                 return self._known
-            if now - self._failed_at < _AGAIN_SECONDS:
+            if self._monotonic() - self._failed_at < _AGAIN_SECONDS:
                 raise Unavailable("Kafka does not answer")
-            try:
-                self._known = self._counted()
-            except KafkaException as error:
-                self._drop()
-                self._known, self._failed_at = None, self._monotonic()
-                raise Unavailable(f"Kafka does not answer: {error}") from error
+            self._known = self._counted()
             return self._known
+        except KafkaException as error:
+            self._drop()
+            self._known, self._failed_at = None, self._monotonic()
+            raise Unavailable(f"Kafka does not answer: {error}") from error
+        finally:
+            self._lock.release()
+
+    def _fresh(self, count: _Count) -> bool:
+        return self._monotonic() - count.at < max(_FRESH_SECONDS, _PAUSES * count.took)
 
     def _counted(self) -> _Count:
+        count = _Count(at=self._monotonic(), at_ms=time.time_ns() // 1_000_000)
         consumer = self._connected()
         wanted = [TopicPartition(self._topic, number) for number in self._partitions]
         left: dict[int, int] = {}  # partition -> end to be reached
@@ -123,9 +138,9 @@ class RawBacklog:
             if start < end:
                 left[place.partition] = end
                 starts.append(TopicPartition(self._topic, place.partition, start))
-        count = _Count(at=self._monotonic(), at_ms=time.time_ns() // 1_000_000)
         if starts:
             self._read(consumer, starts, left, count)
+        count.took = self._monotonic() - count.at
         return count
 
     def _read(self, consumer: Consumer, starts: list[TopicPartition], left: dict[int, int], count: _Count) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import struct
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -72,6 +75,33 @@ def test_it_serves_counts_and_tells_who_did_it(client: httpx.Client, management:
     metrics = httpx.get(f"http://127.0.0.1:{ports[1]}/metrics").text
     assert 'channels_control_requests_total{method="POST",route="/v1/connectors",status="201"} 1.0' in metrics
     assert made.json()["id"] not in metrics
+
+
+def test_callers_who_hang_up_leave_nothing_behind(client: httpx.Client, management: Management, ports: tuple[int, int]) -> None:
+    """In the middle of the head, of the body, and before the answer: creations are made whole or not at all, and others go on."""
+    body = json.dumps(BODY).encode()
+    head = (
+        f"POST /v1/connectors HTTP/1.1\r\nHost: api\r\nAuthorization: {client.headers['Authorization']}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    for number in range(120):
+        with socket.create_connection(("127.0.0.1", ports[0]), timeout=10) as caller:
+            caller.sendall((head[:60], head + body[:-5], head + body)[number % 3])
+            if number % 2:
+                caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        assert number % 20 or client.get("/v1/connectors").status_code == 200
+    deadline = time.monotonic() + 10
+    busy = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'channels-control'"
+    while management.read(f"{busy} AND state <> 'idle'"):
+        assert time.monotonic() < deadline, "a connection is still at work"
+        time.sleep(0.05)
+    ids = [row[0] for row in management.read("SELECT id::text FROM channel_connector")]
+    assert 0 < len(ids) <= 40
+    for table, each in (("channel_capability", 6), ("outbox", 2)):  # with all that belongs to a connector
+        column = "subject_id" if table == "outbox" else "connector_id"
+        counts = management.read(f"SELECT {column}::text, count(*) FROM {table} GROUP BY 1")
+        assert dict(counts) == dict.fromkeys(ids, each), table
+    assert client.post("/v1/connectors", json=BODY).status_code == 201
 
 
 def test_a_stop_lets_the_calls_at_work_end(client: httpx.Client, fleet: Fleet, management: Management) -> None:

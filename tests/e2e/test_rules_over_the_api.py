@@ -108,6 +108,19 @@ def test_rule_25_an_accounts_own_address_takes_posts_and_the_payload_says_for_wh
     assert site.came_out(Topic.MESSAGE_RECEIVED, text).message.account_id == unit["id"]
 
 
+@pytest.mark.req(5)
+def test_rule_05_the_status_of_an_account_has_all_four(site: Site) -> None:
+    account = site.account(UNIT_NUMBER)
+    site.came_out(Topic.MESSAGE_RECEIVED, site.post(account["webhook_url"], UNIT_NUMBER))
+    deadline = time.monotonic() + 20
+    while (status := site.api.get(f"/v1/accounts/{account['id']}/status").json())["queue"]["depth"]:
+        assert time.monotonic() < deadline, status["queue"]
+        time.sleep(0.1)
+    assert (status["connectivity"]["connector"], status["queue"]["complete"]) == ("active", True)
+    assert len(status["limits"]["capabilities"]) == 6
+    assert {one["evento"] for one in status["webhooks"]} >= {"message_in", "delivery"}
+
+
 @pytest.mark.req(4, 22, 55)
 def test_rule_22_an_account_moves_to_a_unit_once_its_module_has_published_it(site: Site) -> None:
     account = site.account(UNIT_NUMBER)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +127,29 @@ def test_a_backlog_beyond_what_one_count_reads_is_told_as_incomplete(
     waiting = backlog.of(pipeline.connector_id, pipeline.unit_account_id)
     assert waiting.complete is False
     assert 500 <= waiting.records < 1_200
+
+
+def test_while_one_counts_the_others_are_served_by_what_was_known(
+    pipeline: Pipeline, backlog: RawBacklog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = backlog.of(pipeline.connector_id, pipeline.unit_account_id)
+    assert backlog.of(pipeline.connector_id, pipeline.unit_account_id) == first  # one count for a second
+    counted, entered, go_on = backlog._counted, threading.Event(), threading.Event()
+
+    def slowly() -> Any:
+        entered.set()
+        assert go_on.wait(10)
+        return counted()
+
+    monkeypatch.setattr(backlog, "_counted", slowly)
+    monkeypatch.setattr(backlog, "_monotonic", lambda: time.monotonic() + 60)
+    pipeline.post(b"{}")
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(backlog.of, pipeline.connector_id, pipeline.unit_account_id)
+        assert entered.wait(10)
+        assert backlog.of(pipeline.connector_id, pipeline.unit_account_id) == first
+        go_on.set()
+        assert counting.result(10).records == 1
 
 
 @pytest.mark.req(5)
