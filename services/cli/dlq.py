@@ -20,7 +20,7 @@ from shared.adapters.avro import Codec
 from shared.adapters.database import create_engine_for
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
-from shared.management.dead_letter_changes import ALREADY_REDRIVEN, Answer, drop, foreseen, redrive
+from shared.management.dead_letter_changes import ALREADY_REDRIVEN, Answer, done_before, drop, foreseen, redrive
 from shared.management.dead_letter_fragments import masked_fragment, open_fragment
 from shared.management.dead_letters import DeadLetters, Letter, LetterFilter
 from shared.management.naming import is_id
@@ -123,7 +123,7 @@ def show_(letter_id: str, reveal: bool, plain: bool, as_json: bool) -> None:
 def redrive_(ids: tuple[str, ...], everything: bool, limit: int, dry_run: bool, yes: bool, as_json: bool, **chosen: Any) -> None:
     """Let the router try again: a copy of each raw record goes to the end of its partition.
 
-    Whatever is redriven twice has one effect. What fails again is a new letter with a higher `attempt`; nothing is tried by itself.
+    Whatever is redriven twice has one effect. What fails again is a new letter with a higher `attempt`; none is tried by itself.
     Letters named by id are redriven even if somebody dropped them. Exit 1 if a letter could not be redriven.
     """
     with _opened() as box:
@@ -160,7 +160,7 @@ def drop_(
     with _opened() as box:
         letters = _chosen(box, ids, everything, limit, chosen)
         if dry_run:
-            answers = [Answer(letter=letter) for letter in letters if letter.mark is None]
+            answers = [Answer(letter=letter, refused=done_before(letter.mark)) for letter in letters]
         else:
             _confirm("Drop", letters, yes or bool(ids))
             answers = list(drop(box, letters, note, actor=actor()))

@@ -86,6 +86,10 @@ class TopicReader:
                 return found[-count:]
             window *= 4
 
+    def scan(self) -> Iterator[TopicRecord]:
+        """Every committed record that is there now, one at a time, each partition in its order: for what memory cannot hold."""
+        yield from self._scan({number: first for number, (first, _) in self._bounds().items()})
+
     def follow(self) -> Iterator[TopicRecord]:
         """Records as they come, for ever, from where the last read ended. Blocks; rides out a broker that goes away."""
         starts = self._ends or {number: end for number, (_, end) in self._bounds().items()}
@@ -129,8 +133,11 @@ class TopicReader:
             raise self._away(error.args[0].str()) from error
 
     def _read_window(self, starts: dict[int, int], wanted: Callable[[TopicRecord], bool]) -> list[TopicRecord]:
+        found = [record for record in self._scan(starts) if wanted(record)]
+        return sorted(found, key=lambda record: (record.time_ms, record.partition, record.offset))
+
+    def _scan(self, starts: dict[int, int]) -> Iterator[TopicRecord]:
         self._ends = dict(starts)
-        found: list[TopicRecord] = []
         open_partitions = set(starts)
         self._consumer.assign([TopicPartition(self._topic, number, offset) for number, offset in starts.items()])
         deadline = time.monotonic() + self._timeout
@@ -140,8 +147,7 @@ class TopicReader:
             if message is not None and error is None:
                 record = _record(message)
                 self._ends[record.partition] = record.offset + 1
-                if wanted(record):
-                    found.append(record)
+                yield record
             elif message is not None and error is not None and error.code() == KafkaError._PARTITION_EOF:
                 number, end = message.partition() or 0, message.offset() or 0
                 open_partitions.discard(number)
@@ -151,7 +157,6 @@ class TopicReader:
             else:
                 continue
             deadline = time.monotonic() + self._timeout
-        return sorted(found, key=lambda record: (record.time_ms, record.partition, record.offset))
 
     def _away(self, detail: str) -> Unavailable:
         return Unavailable(

@@ -194,8 +194,8 @@ class AuditRecorded:
 class DeadLetter:
     """`<topic>.dlq`: one item that could not be processed; `sealed_fragment` carries `record_id` as its row id.
 
-    `origin` is where the item arrived first, over all redrives; `tries` are the offsets in its partition of the records that tried
-    it, the last one last (empty at the first try: there was only the origin).
+    `origin` is where the item arrived first, over all redrives; `tries` are the offsets in its partition of the records that
+    tried it, the last one last (empty at the first try: there was only the origin).
     """
 
     record_id: str

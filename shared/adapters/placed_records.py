@@ -1,0 +1,188 @@
+"""Records of one topic by the place where they lie: read again, and copied to the end of a partition that the caller names.
+
+For what happens later to something that arrived once: redriven dead letters. The bytes and headers of a record are
+handed out as they are; what a copy says is the caller's business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from shared.adapters.kafka import KAFKA_LOGGER, client_config
+from shared.adapters.transaction_parts import topic_incarnation
+from shared.domain.errors import NotFound, Unavailable
+
+Place = tuple[int, int]  # partition, offset
+Headers = tuple[tuple[str, bytes | None], ...]
+
+_ANSWER_SECONDS = 10.0
+_DELIVERY_SECONDS = 10.0
+_POLL_SECONDS = 0.2
+_AT_ONCE = 500
+_WORTH_A_SEEK = 200  # a gap of so many records is cheaper to leap over than to read
+_MOVED_ON = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRecord:
+    """One record as it lies there; a deletion has empty bytes."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One record to be appended to `partition`."""
+
+    partition: int
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+class PlacedRecords:
+    """One topic (full name), read_committed, without a consumer group. Blocks; not for several threads.
+
+    Raises Unavailable when Kafka does not answer in time, NotFound for a topic that is not there. Use it as a context manager.
+    """
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self.topic = topic
+        self._bootstrap = bootstrap
+        self._producer: Producer | None = None
+        config: dict[str, Any] = {
+            **client_config(bootstrap, "channels-places"),
+            "group.id": "channels-places",  # the client wants one; assign() never joins it
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 50,
+            "queued.max.messages.kbytes": 16_384,
+        }
+        self._consumer = Consumer(config, logger=KAFKA_LOGGER)
+
+    def __enter__(self) -> PlacedRecords:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def incarnation(self) -> str:
+        """The topic's id: a topic that was created anew has another, and its offsets mean something else."""
+        return topic_incarnation(self._bootstrap, self.topic)
+
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """Partition -> (first offset that retention has left, offset after the last one)."""
+        try:
+            metadata = self._consumer.list_topics(self.topic, timeout=_ANSWER_SECONDS).topics[self.topic]
+            if metadata.error is not None or not metadata.partitions:
+                raise NotFound(f"topic {self.topic} is not on this cluster; `channels topics apply` creates it")
+            return {
+                number: self._consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=_ANSWER_SECONDS)
+                for number in sorted(metadata.partitions)
+            }
+        except KafkaException as error:
+            raise self._away(error.args[0].str()) from error
+
+    def read_at(self, places: Iterable[Place]) -> dict[Place, PlacedRecord]:
+        """What lies at these places, in ranges; a place that holds nothing (any more) is absent."""
+        wanted = set(places)
+        bounds = self.bounds() if wanted else {}
+        there = sorted(place for place in wanted if place[0] in bounds and _within(place[1], bounds[place[0]]))
+        found: dict[Place, PlacedRecord] = {}
+        for partition, first, last in _ranges(there):
+            for record in self._range(partition, first, last):
+                if (partition, record.offset) in wanted:
+                    found[partition, record.offset] = record
+        return found
+
+    def append(self, copies: Sequence[Copy]) -> list[Place | None]:
+        """Write all (acks=all, idempotent), in order; where each lies now, None for one that Kafka did not take in time."""
+        places: list[Place | None] = [None] * len(copies)
+        producer = self._connected()
+        for index, copy in enumerate(copies):
+
+            def delivered(error: KafkaError | None, message: Message, index: int = index) -> None:
+                if error is None:
+                    places[index] = message.partition() or 0, message.offset() or 0
+
+            while True:
+                try:
+                    producer.produce(self.topic, copy.value, copy.key, copy.partition, delivered, headers=list(copy.headers))
+                    break
+                except BufferError:
+                    producer.poll(_POLL_SECONDS)
+                except KafkaException:  # refused at once, such as one that is too large
+                    break
+        producer.flush(_DELIVERY_SECONDS + 2.0)
+        return places
+
+    def _range(self, partition: int, first: int, last: int) -> Iterator[PlacedRecord]:
+        """Every record from `first` to `last`."""
+        self._consumer.assign([TopicPartition(self.topic, partition, first)])
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            for message in self._consumer.consume(_AT_ONCE, _POLL_SECONDS):
+                error = message.error()
+                if error is None:
+                    deadline = time.monotonic() + _ANSWER_SECONDS
+                    record = _record(message)
+                    if record.offset <= last:
+                        yield record
+                    if record.offset >= last:
+                        return
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    return
+                elif error.code() in _MOVED_ON:
+                    raise Unavailable(f"retention has just taken records of {self.topic}/{partition}: try again")
+        raise self._away("it stopped sending")
+
+    def _connected(self) -> Producer:
+        if self._producer is None:
+            config: dict[str, Any] = {
+                **client_config(self._bootstrap, "channels-places"),
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 5,
+                "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+            }
+            self._producer = Producer(config, logger=KAFKA_LOGGER)
+        return self._producer
+
+    def _away(self, detail: str) -> Unavailable:
+        return Unavailable(f"no answer from Kafka at {self._bootstrap} ({detail})")
+
+
+def _within(offset: int, bounds: tuple[int, int]) -> bool:
+    return bounds[0] <= offset < bounds[1]
+
+
+def _ranges(places: Sequence[Place]) -> Iterator[tuple[int, int, int]]:
+    """Sorted places as (partition, first, last), where what lies between is worth reading too."""
+    start: Place | None = None
+    previous: Place | None = None
+    for place in places:
+        if start is None or previous is None:
+            start = place
+        elif place[0] != previous[0] or place[1] - previous[1] > _WORTH_A_SEEK:
+            yield start[0], start[1], previous[1]
+            start = place
+        previous = place
+    if start is not None and previous is not None:
+        yield start[0], start[1], previous[1]
+
+
+def _record(message: Message) -> PlacedRecord:
+    headers: Any = message.headers() or ()
+    key, value = message.key(), message.value()
+    return PlacedRecord(message.partition() or 0, message.offset() or 0, key or b"", value or b"", tuple(headers))
