@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
+import threading
 import time
 
 from shared.domain.errors import Unavailable
@@ -15,6 +18,10 @@ def bounded_get(connection: http.client.HTTPConnection, target: str, *, accept: 
 
     Follows no redirect. Raises Unavailable for everything else than a 200 of at most `max_bytes` in time.
     """
+    # Each piece of the status line and the headers would have the connection's whole time-out: a timer ends them all.
+    end = threading.Timer(max(0.0, deadline - time.monotonic()), _hang_up, (connection,))
+    end.daemon = True
+    end.start()
     try:
         connection.request("GET", target, headers={"Accept": accept, "Connection": "close"})
         answer = connection.getresponse()
@@ -22,9 +29,18 @@ def bounded_get(connection: http.client.HTTPConnection, target: str, *, accept: 
             raise Unavailable(f"{connection.host} answered {answer.status}")
         return _read(connection, answer, max_bytes, deadline)
     except (OSError, http.client.HTTPException) as error:
+        if time.monotonic() >= deadline:
+            raise _too_slow(connection) from error
         raise Unavailable(f"{connection.host} cannot be asked: {type(error).__name__}") from error
     finally:
+        end.cancel()
         connection.close()
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # of a TLS socket too: whoever reads finds the end
 
 
 def _read(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, max_bytes: int, deadline: float) -> bytes:
@@ -33,7 +49,7 @@ def _read(connection: http.client.HTTPConnection, answer: http.client.HTTPRespon
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise Unavailable(f"the answer of {connection.host} came too slowly")
+            raise _too_slow(connection)
         if connection.sock is not None:
             connection.sock.settimeout(left)
         piece = answer.read1(_PIECE_BYTES)
@@ -42,3 +58,7 @@ def _read(connection: http.client.HTTPConnection, answer: http.client.HTTPRespon
         found += piece
         if len(found) > max_bytes:
             raise Unavailable(f"the answer of {connection.host} is too large")
+
+
+def _too_slow(connection: http.client.HTTPConnection) -> Unavailable:
+    return Unavailable(f"the answer of {connection.host} came too slowly")

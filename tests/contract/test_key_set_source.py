@@ -91,14 +91,21 @@ def drip(request: http.server.BaseHTTPRequestHandler) -> None:
         time.sleep(0.02)
 
 
+def drip_head(request: http.server.BaseHTTPRequestHandler) -> None:
+    for byte in b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1000:
+        request.wfile.write(bytes((byte,)))
+        request.wfile.flush()
+        time.sleep(0.02)
+
+
 def hang(request: http.server.BaseHTTPRequestHandler) -> None:
     request.rfile.read(1)
 
 
-@pytest.mark.parametrize("answer", [drip, hang])
+@pytest.mark.parametrize("answer", [drip, drip_head, hang])
 def test_a_slow_source_costs_a_bounded_time(answer: Answer) -> None:
     began = time.monotonic()
-    with serving(answer) as url, pytest.raises(Unavailable):
+    with serving(answer) as url, pytest.raises(Unavailable, match="too slowly"):
         from_address(url, seconds=0.3)()
     assert time.monotonic() - began < 3
 
