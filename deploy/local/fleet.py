@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from deploy.local.daemon import Daemon, PartStatus
 from deploy.local.home_lock import HomeLock
+from deploy.local.last_error import last_error
 from deploy.local.ports import LOCALHOST
 from shared.domain.errors import NotFound, Unavailable
 
@@ -161,7 +162,11 @@ class Fleet:
         daemon = self._daemon(service.name)
         ready, reason = _readiness(service.operations_port) if daemon.pid else (False, "")
         address = f"{LOCALHOST}:{service.operations_port} (operations)"
-        return daemon.status(address, ready, "ready" if ready else reason)
+        status = daemon.status(address, ready, "ready" if ready else reason)
+        if status.pid is not None:
+            return status
+        cause = last_error(daemon.log_file)
+        return status if cause is None else replace(status, state=f"ended by itself: {cause}")
 
     def _daemon(self, name: str) -> Daemon:
         return Daemon(name, self.home)

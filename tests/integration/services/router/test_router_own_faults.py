@@ -7,7 +7,11 @@ from dataclasses import replace
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+from deploy.local.fleet import Fleet, FleetService
+from deploy.local.ports import choose_port
+from services.cli.__main__ import cli
 from services.router.app import Router
 from services.router.own_faults import MAX_CONNECTORS, TooManyOwnFaults
 from shared.adapters.clock import new_uuid7
@@ -94,6 +98,41 @@ def test_failures_on_many_connectors_stop_the_consumer_before_it_drains_the_topi
     running.stop()
     assert isinstance(running.failure, TooManyOwnFaults)
     assert len(pipeline.read(Topic.WEBHOOK_RECEIVED_DLQ, MAX_CONNECTORS, 5)) < MAX_CONNECTORS
+
+
+def test_channels_status_tells_why_the_router_stopped(pipeline, tmp_path, monkeypatch):
+    for _ in range(MAX_CONNECTORS + 1):
+        connector, account = new_uuid7(), new_uuid7()
+        write_rows(pipeline, connector, account)
+        pipeline.publish_connector(pipeline.connector(connector_id=connector))
+        pipeline.publish_account(pipeline.unit_account(connector_id=connector, account_id=account))
+        pipeline.post(meta_body(messages_value(UNIT_NUMBER, [text_item(f"wamid.{connector}", "odd")])), connector_id=connector)
+    port = choose_port(given=None, before=None, purpose="the test", variable="")
+    environment = {
+        "CHANNELS_STACK": "external",
+        "CHANNELS_KAFKA_BOOTSTRAP": pipeline.bootstrap,
+        "CHANNELS_TOPIC_PREFIX": pipeline.prefix,
+        "CHANNELS_DATABASE_WORKER_URL": pipeline.database.worker_url,
+        "CHANNELS_KEYS_DIR": str(pipeline.keys_dir),
+        "CHANNELS_OBJECT_STORE_URL": pipeline.objects_dir.as_uri(),
+        "CHANNELS_ROUTER_OPERATIONS_PORT": str(port),
+    }
+    module = "tests.integration.services.router.odd_process"
+    fleet = Fleet(tmp_path / "home")
+    fleet.start(FleetService(name="router-0", module=module, operations_port=port, environment=environment))
+    try:
+        deadline = time.monotonic() + 40
+        while fleet.pid("router-0") is not None:
+            assert time.monotonic() < deadline, fleet.log_file("router-0").read_text()
+            time.sleep(0.1)
+    finally:
+        fleet.stop("router-0")
+    monkeypatch.setenv("CHANNELS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("CHANNELS_STACK", "external")
+    told = CliRunner().invoke(cli, ["status"])
+    assert told.exit_code == 1
+    cause = f"our code failed on records of {MAX_CONNECTORS} connectors: roll the release back"
+    assert f"ended by itself: own_faults: {cause}" in told.stdout
 
 
 def test_a_record_from_the_future_does_not_hold_the_others_up(pipeline, router):
