@@ -52,6 +52,8 @@ class Played:
         webhook = {"evento": "delivery", "url": "https://edge.example.org/w", "secrets": [{"use": "sign", "value": "s3cret"}]}
         token = scene.made(f"connectors/{connector['id']}/tokens", {"kind": "access_token", "value": "EAA0000000000"})
         fallback = scene.made(f"accounts/{account['id']}/fallbacks", {"tipo": "voicemail", "destino": "ops@example.com"})
+        default = {"json": {"fallback_id": fallback["id"]}, "headers": {"If-None-Match": "*"}}
+        assert scene.call("PUT", f"connectors/{connector['id']}/default-fallback", **default).status_code == 200
         self.ids = {
             "connector_id": connector["id"],
             "account_id": account["id"],
@@ -88,8 +90,11 @@ class Played:
         for name, value in (case.path_parameters or {}).items():
             if name in self.ids and _is_id(value):
                 case.path_parameters[name] = self.ids[name]
+            if name == "number" and mode is GenerationMode.POSITIVE:
+                case.path_parameters[name] = 0
         if case.method in {"PATCH", "PUT"} and mode is GenerationMode.POSITIVE:
             case.headers["If-Match"] = "*"
+            case.headers.pop("If-None-Match", None)
 
 
 def _is_id(value: Any) -> bool:
