@@ -19,6 +19,7 @@ from services.control.views import (
     ConnectorView,
     FallbackView,
     HealthCheckView,
+    MappingView,
     TokenView,
     UsageView,
     View,
@@ -28,7 +29,8 @@ from services.control.views import (
 ALL = dict(commands())
 LEAVES = {path: command for path, command in ALL.items() if not isinstance(command, click.Group)}
 VIEWS = (
-    ConnectorView, AccountView, CapabilityView, TokenView, WebhookView, FallbackView, HealthCheckView, UsageView, AuditView,
+    ConnectorView, AccountView, CapabilityView, TokenView, WebhookView, FallbackView, HealthCheckView, UsageView,
+    MappingView, AuditView,
 )  # fmt: skip
 _SECRET_OPTION = re.compile(r"--(value|secret|token|password)$")
 

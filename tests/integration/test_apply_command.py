@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from services.cli.__main__ import cli
 from services.cli.apply import apply
 from shared.adapters.local_keys import LocalKeyFiles
-from shared.domain.errors import ConfigError, Unavailable
+from shared.domain.errors import ConfigError, InvalidInput, NotFound, Unavailable
 from shared.management.manifest_text import ManifestFaults
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.rows import connect
@@ -72,3 +73,51 @@ def test_what_stands_in_its_way_is_one_expected_error(monkeypatch: pytest.Monkey
     assert isinstance(run().exception, Unavailable)
     monkeypatch.delenv("CHANNELS_DATABASE_API_URL")
     assert isinstance(run().exception, ConfigError)
+
+
+def test_exit_codes_tell_whether_there_is_something_to_change() -> None:
+    assert run("--dry-run", "--exit-code").exit_code == 3
+    assert run("--dry-run").exit_code == 0
+    assert run("--exit-code").exit_code == 2  # without a dry run it would say what was, not what is
+    assert run().exit_code == 0
+    assert run("--dry-run", "--exit-code").exit_code == 0
+
+
+def test_an_export_goes_through_a_pipe_and_changes_nothing(
+    database: DatabaseUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    for name in ("META_TOKEN", "META_APP_SECRET", "META_VERIFY_TOKEN"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CHANNELS_DATABASE_WORKER_URL", database.worker_url)
+    exported = invoke("export", "--tenant", "Acme")
+    assert exported.exit_code == 0, exported.output
+    assert exported.stdout == invoke("export", "--all").stdout
+    back = invoke("apply", "-f", "-", "--dry-run", "--exit-code", typed=exported.stdout)
+    assert (back.exit_code, back.stdout.splitlines()[0]) == (0, "nothing to change: everything is as the file says (12 objects)")
+    data = json.loads(invoke("export", "--all", "--json").stdout)
+    assert [source["env"].rpartition("META_")[2] for source in data["secrets"]] == [
+        "ACCESS_TOKEN",
+        "SIGNING_SECRET",
+        "HANDSHAKE_SECRET",
+    ]
+    assert invoke("apply", "-f", "-", "--exit-code", "--dry-run", typed=json.dumps(data["manifest"])).exit_code == 0
+    path = tmp_path / "acme.yaml"
+    path.write_text("old")
+    written = invoke("export", "--tenant", "Acme", "-o", str(path))
+    assert written.stdout.startswith(f"wrote {path}: 1 tenant(s); 3 secrets")
+    assert path.read_text() == exported.stdout
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith(".")] == []
+
+
+def test_an_export_of_nobody_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CHANNELS_TENANT", raising=False)
+    assert invoke("export").exit_code == 2
+    assert isinstance(invoke("export", "--tenant", "Nobody").exception, NotFound)
+    run()
+    assert isinstance(invoke("export", "--tenant", "Acme", "-o", str(tmp_path / "no" / "x.yaml")).exception, InvalidInput)
+    assert isinstance(invoke("apply", "-f", "-", typed="\0").exception, ManifestFaults)
+
+
+def invoke(*arguments: str, typed: str | None = None) -> Result:
+    return CliRunner().invoke(cli, arguments, input=typed)

@@ -81,9 +81,12 @@ def test_no_secret_leaves_and_the_head_says_what_to_supply(setup: Setup) -> None
     setup.apply(EXAMPLE.read_text())
     text = setup.exported()
     assert "canary" not in text
-    sealed = [
-        row[0] for row in setup.rows("SELECT segredo FROM channel_webhook UNION ALL SELECT valor_encrypted FROM channel_token")
-    ]
+    columns = (
+        "SELECT segredo FROM channel_webhook",
+        "SELECT valor_encrypted FROM channel_token",
+        "SELECT metadata->>'fingerprint' FROM channel_token",
+    )
+    sealed = [row[0] for sql in columns for row in setup.rows(sql)]
     assert not [one for one in sealed if one[:40] in text]
     head = text.partition("version: 1")[0]
     assert "ACME_WHATSAPP_OFICIAL_META_ACCESS_TOKEN      the access token of connector 'WhatsApp Oficial - Meta'" in head
@@ -167,6 +170,8 @@ def test_names_that_tell_nothing_are_written_as_ids(setup: Setup) -> None:
 
     change(setup, tenant, double)
     by_its_owner(setup, f"INSERT INTO org_unit (id, tenant_id, name) VALUES ('{new_uuid7()}', '{tenant}', 'Support')")
+    named = yaml.safe_load(setup.exported())["tenants"][0]["connectors"][0]["accounts"][0]["org_unit"]
+    assert [(named,)] == setup.rows("SELECT org_unit_id::text FROM channel_account WHERE org_unit_id IS NOT NULL")
     by_its_owner(setup, "UPDATE org_unit SET deleted_at = now() WHERE id IN (SELECT org_unit_id FROM channel_account)")
     text, whole = setup.exported(), setup.exported(archived=True)
     assert (text.count("nome: Twin"), whole.count("nome: Twin")) == (1, 2)
@@ -204,6 +209,21 @@ def test_fallbacks_and_the_default_go_along(setup: Setup, elsewhere: Setup) -> N
     first["fallbacks"][0]["ativo"] = False
     second["fallbacks"].append({"tipo": "fallback_number", "destino": "5511900000001"})
     assert [one.kind for one in setup.apply(document).differences] == ["fallback", "fallback"]  # the circle is never closed
+
+
+def test_rows_share_a_part_only_with_the_same_secrets(setup: Setup) -> None:
+    document = yaml.safe_load(EXAMPLE.read_text())
+    one, two = ({"use": "sign", "value": f"canary-{number}"} for number in (1, 2))
+    groups = [("message_in", [one]), ("delivery", [two]), ("message_status", [one]), ("fallback", [one, two])]
+    webhooks = [{"events": [event], "secrets": secrets} for event, secrets in groups]
+    document["tenants"][0]["connectors"][0]["webhooks"] = webhooks
+    setup.apply(document)
+    text = setup.exported()
+    parts = yaml.safe_load(text)["tenants"][0]["connectors"][0]["webhooks"]
+    assert [part["events"] for part in parts] == [["message_in", "message_status"], ["delivery"], ["fallback"]]
+    first, second, both = ([secret["env"] for secret in part["secrets"]] for part in parts)
+    assert both == [*first, *second]
+    assert setup.apply(text, secrets={}).changes == ()
 
 
 def test_two_defaults_are_refused(setup: Setup) -> None:

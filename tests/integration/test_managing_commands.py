@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 
 from services.cli.__main__ import cli
 from services.cli.reference import commands
+from shared.adapters.clock import new_uuid7
+from shared.domain.enums import Feature
 from shared.domain.errors import Conflict, InvalidInput, NotFound
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
@@ -74,7 +76,13 @@ def test_states_are_moved_and_shown(management: Management) -> None:
     assert given("accounts", "show", account)["identidade"] == "5511900000001"
     assert f"identidade      {'5511900000001'}" in done("accounts", "show", account)
     assert [row["status"] for row in given("connectors", "checks", "Meta")] == ["passed"]
-    assert given("connectors", "usage", "Meta") == []
+    assert (
+        given("connectors", "usage", "Meta") == given("accounts", "usage", account) == given("accounts", "checks", account) == []
+    )
+    report = given("accounts", "report", account)
+    assert (report["connectivity"]["account"], report["connectivity"]["last_check"]["status"]) == ("active", "passed")
+    assert {row["feature"] for row in report["limits"]["capabilities"]} == {feature.value for feature in Feature}
+    assert "account        5511900000001 (active)\nconnector      Meta (active)\n" in done("accounts", "report", account)
     assert done("connectors", "archive", "Meta") == f"{connector} is archived\n"
 
 
@@ -202,6 +210,25 @@ def test_fallbacks_and_deletions_keep_their_rules(management: Management) -> Non
     assert [row["action"] for row in given("audit", "--subject", connector, "--limit", "1")] == ["connector.deleted"]
 
 
+@pytest.mark.req(47)
+def test_mappings_are_found_by_either_side(management: Management) -> None:
+    connector = management.connector()
+    account, contact = management.account(connector), new_uuid7()
+    key = "phone:5511900000009"
+    with connect(str(management.engine.url.set(username="channels_worker").render_as_string(hide_password=False))) as worker:
+        worker.execute(
+            "INSERT INTO channel_mapping (id, connector_id, account_id, chave_externa, entidade_type, entidade_id)"
+            " VALUES (%s, %s, %s, %s, 'contact', %s)",
+            (new_uuid7(), connector, account, key, contact),
+        )
+    (found,) = given("mappings", "--key", key)
+    assert (found["entidade_id"], found["account_id"]) == (contact, account)
+    assert [found] == given("mappings", "--id", contact) == given("mappings", "--account", "5511900000001", "--type", "contact")
+    assert given("mappings", "--connector", "Meta", "--type", "message") == []
+    assert run("mappings").exit_code == 2
+    assert "is no id" in refused("mappings", "--id", "x")
+
+
 @pytest.mark.req(76)
 def test_the_audit_log_is_read_page_by_page(management: Management) -> None:
     management.account(management.connector())
@@ -252,11 +279,11 @@ def test_no_command_prints_a_secret(management: Management, database: DatabaseUn
     webhook = given("webhooks", "create", "--connector", "Meta", typed="canary-webhook\n")[0]["id"]
     fallback = given("fallbacks", "add", "--account", account, "--tipo", "voicemail", "--destino", "ops@example.com")["id"]
     arguments = {"connector": "Meta", "account": account, "token_id": token, "webhook_id": webhook, "fallback_id": fallback}
-    reading = ("list", "show", "checks", "usage", "url", "audit", "export")
+    reading = ("list", "show", "report", "checks", "usage", "url", "audit", "export")
     outputs = []
     for path, command in commands():
         words = path.split()[1:]
-        if isinstance(command, click.Group) or words[-1] not in reading or words[0] in {"topics", "certificates"}:
+        if isinstance(command, click.Group) or words[-1] not in reading or words[0] in {"topics", "certificates", "dlq"}:
             continue
         given_arguments = [
             part
