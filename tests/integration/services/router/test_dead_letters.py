@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient
 from services.cli.__main__ import cli
 from services.router.app import Router
 from shared.adapters.kafka import client_config, full_name
+from shared.domain.enums import KeyPurpose
 from shared.domain.records import DeadLetter, MessageReceived
 from shared.domain.topics import Topic
 from tests.integration.services.router.conftest import RunningRouter
@@ -387,6 +388,46 @@ def test_an_element_is_opened_only_when_asked_for_and_leaves_a_trace(pipeline, r
     assert dlq("show", "0/0", "--reveal", "--plain")["fragment"]["text"] == {"body": "canary-text"}
     rows = pipeline_sql(pipeline, "SELECT after ->> 'plain' FROM audit_log WHERE action = 'dead_letter.opened' ORDER BY id")
     assert rows == [("false",), ("false",), ("true",)]
+
+
+def neighbour(pipeline: Pipeline) -> Pipeline:
+    """Another tenant of the same installation, with a connector of its own."""
+    other = Pipeline(
+        pipeline.bootstrap, pipeline.prefix, pipeline.database, pipeline.keys_dir, pipeline.objects_dir, pipeline.partitions
+    )
+    other.codec, other.vault, other.objects, other.producer = pipeline.codec, pipeline.vault, pipeline.objects, pipeline.producer
+    other.data_key = other.vault.new_data_key(KeyPurpose.INGEST, other.tenant_id)
+    other._write_rows()
+    other.publish_connector(other.connector())
+    other.publish_account(other.unit_account())
+    return other
+
+
+@pytest.mark.req(10, 91)
+def test_one_tenants_junk_and_its_redrives_never_stop_anothers_traffic(pipeline, runs):
+    """All in one partition: what the neighbour sends stands behind the junk."""
+    other = neighbour(pipeline)
+    runs()
+    for number in range(20):
+        pipeline.post_raw(pipeline.connector_id.encode(), b"not avro at all")
+        pipeline.post(b"{ not json")
+        pipeline.post(meta_body({"metadata": {"phone_number_id": UNIT_NUMBER}, "messages": [42]}))
+        post(pipeline, [f"wamid.unknown.{number}"])
+        other.post(meta_body(messages_value(UNIT_NUMBER, [text_item(f"wamid.{number}")])))
+    assert [event.message.provider_message_id for event in emitted(pipeline, 20)] == [f"wamid.{n}" for n in range(20)]
+    letters(pipeline, 80)
+    for tries in range(1, 4):
+        told = dlq("redrive", "--tenant", pipeline.tenant_id, "--yes")
+        assert len(told["redriven"]) == 60  # no tenant is known of bytes that are no record
+        other.post(meta_body(messages_value(UNIT_NUMBER, [text_item(f"wamid.{19 + tries}")])))
+        letters(pipeline, 80 + 60 * tries)
+    events = emitted(pipeline, 23)
+    assert [event.message.provider_message_id for event in events] == [f"wamid.{n}" for n in range(23)]
+    assert {event.message.tenant_id for event in events} == {other.tenant_id}
+    assert {row["attempt"] for row in listed("--tenant", pipeline.tenant_id, "--limit", "100")} == {4}
+    assert listed("--tenant", other.tenant_id) == []
+    books = settled(pipeline, 100 + 3 * 61)
+    assert sum(books.values()) == 103
 
 
 def pipeline_sql(pipeline: Pipeline, statement: str, *parameters: Any) -> list[Any]:
