@@ -100,7 +100,7 @@ def _redrive(box: DeadLetters, session: Session, chunk: Sequence[Letter], actor:
     copies: dict[str, Copy] = {}
     for letter in chunk:
         if refused[letter.id] is None:
-            copy = _copy(letter, records.get(letter.place), box.codec)
+            copy = copy_of(letter, records.get(letter.place), box.codec)
             if isinstance(copy, str):
                 refused[letter.id] = copy
             else:
@@ -118,7 +118,7 @@ def _redrive(box: DeadLetters, session: Session, chunk: Sequence[Letter], actor:
     return answers
 
 
-def _copy(letter: Letter, raw: PlacedRecord | None, codec: Codec) -> Copy | str:
+def copy_of(letter: Letter, raw: PlacedRecord | None, codec: Codec) -> Copy | str:
     """The record again, saying what it stands for; or why there can be none."""
     if raw is None:
         return GONE
