@@ -47,18 +47,19 @@ def lift_tokens(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, tu
     return kept, lifted
 
 
-def refuse_secrets(value: object, pointer: str) -> None:
-    """Raise InvalidInput (`secret_in_config`) where a credential stands in JSON that is stored in clear."""
+def refuse_secrets(value: object, pointer: str, *, named: bool = False) -> None:
+    """Raise InvalidInput (`secret_in_config`) where a credential stands in JSON that is stored in clear.
+
+    `named`: what is around it is called like one, so that every text in it is one.
+    """
     if isinstance(value, Mapping):
         for name, member in value.items():
-            place = f"{pointer}/{str(name)[:64]}"
-            if SECRET_NAME.search(str(name)) and isinstance(member, str) and member:
-                raise _secret(place)
-            refuse_secrets(member, place)
+            called = SECRET_NAME.search(str(name)) is not None
+            refuse_secrets(member, f"{pointer}/{str(name)[:64]}", named=named or called)
     elif isinstance(value, list | tuple):
         for index, member in enumerate(value):
-            refuse_secrets(member, f"{pointer}/{index}")
-    elif isinstance(value, str) and _SECRET_VALUE.search(value):
+            refuse_secrets(member, f"{pointer}/{index}", named=named)
+    elif isinstance(value, str) and (bool(value) if named else _SECRET_VALUE.search(value) is not None):
         raise _secret(pointer)
 
 

@@ -15,7 +15,8 @@ MASK = "***"
 _UNREADABLE = frozenset({"valor_encrypted"})
 _SEALED = frozenset({"segredo", "wrapped", "fingerprint"})
 SECRET_NAME = re.compile(
-    r"token|secret|segredo|passw|senha|credential|credencial|authorization|bearer|private_?key|api_?key|(^|_)pin$", re.IGNORECASE
+    r"token|secret|segredo|passw|senha|credential|credencial|authorization|bearer|private[_-]?key|api[_-]?key|(^|_)pin$",
+    re.IGNORECASE,
 )
 
 
@@ -30,17 +31,18 @@ def masked(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _masked(name, value) for name, value in columns.items()}
 
 
-def _masked(name: str, value: object) -> Any:
+def _masked(name: str, value: object, *, secret: bool = False) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if name in _SEALED:
         return MASK
     if isinstance(value, Mapping):
-        return {key: _masked_member(str(key), member) for key, member in value.items()}
+        return {
+            key: _masked(str(key), member, secret=secret or SECRET_NAME.search(str(key)) is not None)
+            for key, member in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_masked(name, member) for member in value]
+        return [_masked(name, member, secret=secret) for member in value]
+    if secret:
+        return MASK
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _masked_member(name: str, value: object) -> Any:
-    return MASK if SECRET_NAME.search(name) and isinstance(value, str) else _masked(name, value)

@@ -34,6 +34,8 @@ def test_a_credential_leaves_the_config_with_its_kind(name: str, kind: TokenKind
     ("config", "pointer"),
     [
         ({"smtp": {"password": "canary"}}, "/config/smtp/password"),
+        ({"passwords": [1, "canary"]}, "/config/passwords/1"),
+        ({"x-api-key": {"value": "canary"}}, "/config/x-api-key/value"),
         ({"verify_token": "canary"}, "/config/verify_token"),
         ({"hosts": ["a", "https://me:canary@example.org/x"]}, "/config/hosts/1"),
         ({"note": "EAAcanarycanarycanarycanary"}, "/config/note"),

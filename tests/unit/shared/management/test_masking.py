@@ -24,7 +24,17 @@ def test_secrets_are_masked_and_the_rest_is_json() -> None:
     assert masked(columns_of(ChannelWebhook(segredo=None)))["segredo"] is None
     assert masked(columns_of(DataKey(wrapped="canary")))["wrapped"] == "***"
 
-    config = {"imap": {"password": "canary", "port": 993}, "list": [{"api_key": "canary"}], "n": None}
+    config = {
+        "imap": {"password": "canary", "port": 993},
+        "list": [{"api_key": "canary"}],
+        "n": None,
+        "passwords": ["canary", {"of": "canary"}],
+    }
     connector = ChannelConnector(tipo=ConnectorType.EMAIL, status=ConnectorStatus.PENDING, config=config)
     shown = masked(columns_of(connector))["config"]
-    assert shown == {"imap": {"password": "***", "port": 993}, "list": [{"api_key": "***"}], "n": None}
+    assert shown == {
+        "imap": {"password": "***", "port": 993},
+        "list": [{"api_key": "***"}],
+        "n": None,
+        "passwords": ["***", {"of": "***"}],
+    }
