@@ -53,8 +53,10 @@ class Decided:
 def decide(candidates: Sequence[Candidate], facts: Facts, context: Context) -> Decided:
     """Settle every candidate: afterwards each has an ending, and the events stand in order of arrival."""
     decided = Decided()
-    places = {
-        (candidate.opened.partition, candidate.opened.offset, candidate.item.path): candidate.index for candidate in candidates
+    places = {  # of receipts, which are compared with one another
+        (candidate.opened.partition, candidate.opened.offset, candidate.item.path): candidate.index
+        for candidate in candidates
+        if not isinstance(candidate.item, MessageItem)
     }
     for candidate in candidates:
         if candidate.ending is None:

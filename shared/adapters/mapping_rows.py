@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import psycopg
@@ -76,7 +77,7 @@ def insert_mappings(
     """Add rows; where a key stands already, the older entity wins. Returns what stands for each key afterwards."""
     if not rows:
         return {}
-    ordered = sorted(rows, key=lambda row: (row.connector_id, row.key))
+    ordered = sorted(rows, key=attrgetter("connector_id", "key"))
     cursor.execute(
         _INSERT.format(type=entity_type),
         (

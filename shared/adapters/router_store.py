@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import psycopg
@@ -39,7 +40,7 @@ class DatabaseBroken(ChannelsError):
     code = "database_broken"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClaimRow:
     """One item to claim. `taken_from`: the owners (text form, a line each) whose claim a redelivered copy may take over."""
 
@@ -50,7 +51,7 @@ class ClaimRow:
     taken_from: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReceiptInsert:
     """One receipt of a known message."""
 
@@ -159,7 +160,7 @@ def claim(cursor: psycopg.Cursor[Any], epoch: str, rows: Iterable[ClaimRow]) -> 
     A stored owner stays, unless it is one that a redelivered copy names in `taken_from` (compare and set). A row that
     stays is locked but not written anew, and its owner is asked for only then: mostly every claim is a new row.
     """
-    ordered = sorted(rows, key=lambda row: row.key)
+    ordered = sorted(rows, key=attrgetter("key"))
     keys = byteas([row.key for row in ordered])
     cursor.execute(
         "INSERT INTO claim AS c (key, epoch, raw_partition, raw_offset, item, taken_from)"
