@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
@@ -129,13 +129,14 @@ def redrive_(ids: tuple[str, ...], everything: bool, limit: int, dry_run: bool, 
     with _opened() as box:
         letters = _chosen(box, ids, everything, limit, chosen)
         if dry_run:
-            answers = list(foreseen(letters, dropped_too=bool(ids)))
+            answers = foreseen(letters, dropped_too=bool(ids))
         else:
             _confirm("Redrive", letters, yes or bool(ids))
-            answers = list(redrive(box, letters, actor=actor(), dropped_too=bool(ids)))
-        tell_answers(answers, "redriven", dry_run=dry_run, as_json=as_json)
+            answers = redrive(box, letters, actor=actor(), dropped_too=bool(ids))
+        told = _told(answers, "redriven", dry_run=dry_run, as_json=as_json)
         _tell_unreadable(box)
-    _end(answers)
+    if any(one.refused not in (None, ALREADY_REDRIVEN) for one in told):
+        raise SystemExit(1)
 
 
 @dlq.command(
@@ -160,11 +161,11 @@ def drop_(
     with _opened() as box:
         letters = _chosen(box, ids, everything, limit, chosen)
         if dry_run:
-            answers = [Answer(letter=letter, refused=done_before(letter.mark)) for letter in letters]
+            answers: Iterable[Answer] = [Answer(letter=letter, refused=done_before(letter.mark)) for letter in letters]
         else:
             _confirm("Drop", letters, yes or bool(ids))
-            answers = list(drop(box, letters, note, actor=actor()))
-        tell_answers(answers, "dropped", dry_run=dry_run, as_json=as_json)
+            answers = drop(box, letters, note, actor=actor())
+        _told(answers, "dropped", dry_run=dry_run, as_json=as_json)
         _tell_unreadable(box)
 
 
@@ -231,9 +232,14 @@ def _confirm(what: str, letters: Sequence[Letter], yes: bool) -> None:
         click.confirm(f"{what} {len(letters)} dead letters?", abort=True, err=True)
 
 
-def _end(answers: Sequence[Answer]) -> None:
-    if any(one.refused not in (None, ALREADY_REDRIVEN) for one in answers):
-        raise SystemExit(1)
+def _told(answers: Iterable[Answer], done: str, *, dry_run: bool, as_json: bool) -> list[Answer]:
+    """Work through them and tell what became of each, also when something breaks off in the middle: what was done is done."""
+    ended: list[Answer] = []
+    try:
+        ended.extend(answers)
+    finally:
+        tell_answers(ended, done, dry_run=dry_run, as_json=as_json)
+    return ended
 
 
 def _tell_lines(rows: Sequence[dict[str, Any]], columns: Sequence[str], as_json: bool) -> None:
