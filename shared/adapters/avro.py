@@ -70,7 +70,7 @@ class Codec:
             topic: _known_writers(self._current[topic], [version.get(kind.__name__) for version in released_schemas().values()])
             for topic, kind in RECORD_TYPES.items()
         }
-        self._write: dict[Topic, Write] = {}  # made when they are first needed
+        self._encoders: dict[Topic, tuple[type, bytes, Write]] = {}  # made when they are first needed
         self._headers: dict[Topic, bytes] = {}
         self._registered: dict[tuple[Topic, int], Any] = {}
 
@@ -89,10 +89,10 @@ class Codec:
         Raises InvalidInput for a value that is not the topic's record. With a registry, the first call per topic blocks
         for one HTTP exchange and raises Unavailable or ConfigError.
         """
-        if type(value) is not RECORD_TYPES[topic]:
-            raise InvalidInput(f"{topic.value} carries {RECORD_TYPES[topic].__name__}, not {type(value).__name__}")
-        parts = [self.framing(topic)]
-        write = self._write.get(topic) or self._write.setdefault(topic, compile_writer(self._current[topic].parsed))
+        kind, framing, write = self._encoders.get(topic) or self._encoder(topic)
+        if type(value) is not kind:
+            raise InvalidInput(f"{topic.value} carries {kind.__name__}, not {type(value).__name__}")
+        parts = [framing]
         try:
             write(parts, value)
         except (ValueError, TypeError, OverflowError, AttributeError) as error:
@@ -129,6 +129,12 @@ class Codec:
         if stream.tell() != len(data):
             raise CorruptData(f"{topic.value}: {len(data) - stream.tell()} bytes follow the {reader.name}")
         return value
+
+    def _encoder(self, topic: Topic) -> tuple[type, bytes, Write]:
+        """What a topic carries, what stands before each record, and how it is written."""
+        made = RECORD_TYPES[topic], self.framing(topic), compile_writer(self._current[topic].parsed)
+        self._encoders[topic] = made
+        return made
 
     def _header(self, topic: Topic) -> bytes:
         schema = self._current[topic]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -21,8 +21,7 @@ class Aborted(ChannelsError):
     retryable = True
 
 
-@dataclass(frozen=True, slots=True)
-class RawMessage:
+class RawMessage(NamedTuple):
     """One consumed record; a null value comes as empty bytes."""
 
     partition: int
@@ -32,8 +31,7 @@ class RawMessage:
     traceparent: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class OutMessage:
+class OutMessage(NamedTuple):
     """One record to write, topic by its full name."""
 
     topic: str

@@ -68,6 +68,7 @@ def phone_variants(digits: str) -> tuple[str, ...]:
     return (canonical,) if other is None or canonical_phone(other) != canonical else (canonical, other)
 
 
+@lru_cache(maxsize=16_384)  # most who write have written before
 def phone_aliases(value: str | None) -> tuple[Alias, ...]:
     """Aliases of a phone as a provider wrote it: its own spelling first (it is the one to answer to), then the canonical.
 
