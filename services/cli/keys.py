@@ -8,23 +8,29 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from services.cli.groups import Group
+from shared.adapters.avro import Codec
 from shared.adapters.database import create_engine_for, unit_of_work
+from shared.adapters.kafka import full_name
 from shared.adapters.local_keys import LocalKeyFiles, file_name
 from shared.adapters.tables import Tenant
+from shared.adapters.topic_reader import TopicReader
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import ChannelsError, ConfigError, Unavailable
+from shared.domain.records import ConnectorSnapshot
+from shared.domain.topics import Topic
 from shared.management.changes import find
 from shared.management.key_erasure import erase_keys
 from shared.management.key_rotation import lock_data_keys, rewrap_tenant, snapshots_pending, tenants_to_rewrap
 from shared.management.naming import tenant_id_of
-from shared.management.resealing import reseal_tenant
+from shared.management.resealing import Resealed, reseal_tenant
 from shared.management.rules import rules_enforced
 from shared.runtime.keys import key_provider
-from shared.runtime.settings import DatabaseSettings, VaultSettings, load, require
+from shared.runtime.settings import DatabaseSettings, KafkaSettings, VaultSettings, load, require
 
 _TENANT = click.option("--tenant", required=True, help="Name or id of the tenant.")
 
@@ -85,7 +91,10 @@ def rotate(new_key_file: bool) -> None:
 
 @keys.command("drop-old", examples=("channels keys drop-old",))
 def drop_old() -> None:
-    """Key files: forget all keys but the newest, once nothing needs them any more."""
+    """Key files: forget all keys but the newest, once nothing needs them any more.
+
+    Neither the database may, nor the snapshots in Kafka: services that start later read their keys from those.
+    """
     directory = _key_files()
     with _session() as session, rules_enforced():
         # The lock stays until the files are changed: nobody comes with a key that was wrapped by what is dropped.
@@ -98,11 +107,15 @@ def drop_old() -> None:
 def reseal(tenant: str) -> None:
     """Make new data keys for one tenant and seal its tokens and receiving secrets with them.
 
-    Webhooks are accepted throughout. The old keys open what they sealed in topics for 31 days more.
+    Goes on a few connectors at a time: nobody waits for it but for a moment, and webhooks are accepted throughout. Broken off,
+    it is finished by running it again. The old keys open what they sealed in topics for 31 days more.
     """
     with _session() as session, rules_enforced():
-        done = reseal_tenant(session, _vault(), _known(session, tenant).id, actor=_actor())
-        session.commit()
+        tenant_id = _known(session, tenant).id
+    done = Resealed()
+    with _owner() as engine:
+        for done in reseal_tenant(engine, _vault(), tenant_id, actor=_actor()):
+            click.echo(f"{done.connectors} of {done.of_connectors} connectors", err=True)
     click.echo(f"sealed anew: {done.tokens} tokens, the secrets of {done.webhooks} webhooks; {done.retired_keys} keys retired")
     for row_id in done.unreadable:
         click.echo(f"no key opens {row_id}: left as it is; register its value anew", err=True)
@@ -144,17 +157,43 @@ def _refuse_needed(session: Session) -> None:
         raise ConfigError("some data keys are under an older key: `channels keys rotate` first")
     if snapshots_pending(session):
         raise Unavailable("snapshots with the rewrapped keys are not published yet: wait until the relay has done so")
+    behind = _told_with_older_keys(_vault())
+    if behind:
+        raise Unavailable(
+            f"{len(behind)} snapshots in Kafka still carry keys under an older key, such as that of connector {behind[0]}: "
+            "`channels snapshots rebuild` publishes them anew"
+        )
+
+
+@contextmanager
+def _owner() -> Iterator[Engine]:
+    url = require(load(DatabaseSettings).database_owner_url, "CHANNELS_DATABASE_OWNER_URL")
+    engine = create_engine_for(url, application_name="channels-keys")
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager
 def _session() -> Iterator[Session]:
-    url = require(load(DatabaseSettings).database_owner_url, "CHANNELS_DATABASE_OWNER_URL")
-    engine = create_engine_for(url, application_name="channels-keys")
-    try:
-        with unit_of_work(engine) as session:
-            yield session
-    finally:
-        engine.dispose()
+    with _owner() as engine, unit_of_work(engine) as session:
+        yield session
+
+
+def _told_with_older_keys(vault: Vault) -> list[str]:
+    """Connectors whose newest snapshot carries a data key under another than the newest key-encryption key."""
+    kafka = load(KafkaSettings)
+    codec, newest = Codec(kafka.schema_registry_url), dict[str | None, bytes | None]()
+    with TopicReader(kafka.kafka_bootstrap, full_name(kafka.topic_prefix, Topic.CONNECTOR_SNAPSHOT)) as reader:
+        for record in sorted(reader.read_all(), key=lambda record: record.offset):  # of one connector all lie in one partition
+            newest[record.key] = record.value
+    connectors: list[ConnectorSnapshot] = [codec.decode(Topic.CONNECTOR_SNAPSHOT, value) for value in newest.values() if value]
+    return sorted(
+        connector.connector_id
+        for connector in connectors
+        if not all(vault.is_newest(KeyPurpose.INGEST, key) for key in connector.ingest_keys)
+    )
 
 
 def _known(session: Session, given: str) -> Tenant:

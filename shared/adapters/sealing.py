@@ -159,6 +159,20 @@ class KeyRing:
         except InvalidTag as error:
             raise SealBroken(f"altered or moved: does not belong to {aad.table}.{aad.column} of row {aad.row_id}") from error
 
+    @property
+    def has_keys(self) -> bool:
+        """False: it neither seals nor opens anything."""
+        return bool(self._keys)
+
+    @property
+    def text_header(self) -> str:
+        """How every text begins that is sealed from now on. Raises UnknownKey."""
+        return self._sealing_key().text_header
+
+    def seals_now(self, sealed: str) -> bool:
+        """Whether this text is sealed with the key that seals now, told by its header; opens nothing."""
+        return self.has_keys and sealed.startswith(self.text_header)
+
     def seal_text(self, plain: bytes, aad: Aad) -> str:
         """Seal into the text form of columns."""
         key = self._sealing_key()

@@ -1,4 +1,8 @@
-"""Use case: new data keys for one tenant, and everything that its columns hold sealed with them, in one transaction.
+"""Use case: new data keys for one tenant, and everything that its columns hold sealed with them.
+
+In three steps, so that nobody waits long however large the tenant is: the new keys are made; the connectors are gone through a
+few at a time, each few in a transaction of their own; the old keys are retired once nothing here needs them. Whoever seals in
+between already does it with the new keys. Broken off, it is taken up by the next run with the keys that it made.
 
 The old keys go on opening for as long as something that they sealed is kept elsewhere, and are handed out no more from then on.
 """
@@ -6,19 +10,21 @@ The old keys go on opening for as long as something that they sealed is kept els
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Engine, false, func, select
 from sqlalchemy.orm import Session, undefer
 
+from shared.adapters.database import unit_of_work
 from shared.adapters.receiving_secrets import open_segredo, seal_segredo
 from shared.adapters.sealing import KeyRing
 from shared.adapters.tables import ChannelConnector, ChannelToken, ChannelWebhook, DataKey, IdempotencyKey, Tenant
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import CorruptData, SealBroken
-from shared.management.changes import announce_connector, audited, find, lock_connectors_of
+from shared.management.changes import announce_connector, audited, find
 from shared.management.data_keys import add_key, wrapped_keys
 from shared.management.opened_tokens import reseal_token
 from shared.management.repeated_requests import reseal_digest
@@ -31,84 +37,127 @@ _HANDED_OUT_FOR = {
     # Only for whoever has just read a row and looks for its key now.
     KeyPurpose.CREDENTIAL: dt.timedelta(hours=1),
 }
+_CONNECTORS_AT_ONCE = 25  # locked together: some tenths of a second
+_DIGESTS_AT_ONCE = 500
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resealed:
-    """What was sealed anew. `unreadable`: ids of rows that no key opens (their key was erased); they stay as they are."""
+    """What was sealed anew so far. `unreadable`: ids of rows that no key opens (their key was erased); they stay as they are.
 
+    `retired_keys` is 0 until all is done.
+    """
+
+    connectors: int = 0
+    of_connectors: int = 0
     tokens: int = 0
     webhooks: int = 0
     retired_keys: int = 0
     unreadable: tuple[str, ...] = ()
 
 
-def reseal_tenant(session: Session, vault: Vault, tenant_id: str, *, actor: str) -> Resealed:
-    """Runs as the owner of the tables. Each token that is opened for it leaves its row in the audit log.
+def reseal_tenant(
+    engine: Engine, vault: Vault, tenant_id: str, *, actor: str, connectors_at_once: int = _CONNECTORS_AT_ONCE
+) -> Iterator[Resealed]:
+    """Tells how far it is after each few connectors; what was told stays done. `engine`: of the owner of the tables.
 
-    Raises NotFound, KeyRefused, Unavailable; then nothing is changed.
+    Each token that is opened for it leaves its row in the audit log. Raises NotFound, KeyRefused, Unavailable.
     """
+    with _work(engine) as session:
+        _make_keys(session, vault, tenant_id, actor=actor)
+        session.commit()
+        waiting = _connectors_of(session, tenant_id)
+    done = Resealed(of_connectors=len(waiting))
+    for first in range(0, len(waiting), connectors_at_once):
+        some = waiting[first : first + connectors_at_once]
+        with _work(engine) as session:
+            done = replace(_reseal(session, vault, tenant_id, some, done, actor=actor), connectors=first + len(some))
+            session.commit()
+        yield done
+    _reseal_digests(engine, vault, tenant_id)
+    with _work(engine) as session:
+        done = _finish(session, vault, tenant_id, frozenset(waiting), done, actor=actor)
+        session.commit()
+    yield done
+
+
+@contextmanager
+def _work(engine: Engine) -> Iterator[Session]:
+    with rules_enforced(), unit_of_work(engine) as session:
+        yield session
+
+
+def _make_keys(session: Session, vault: Vault, tenant_id: str, *, actor: str) -> None:
+    """One new key for each purpose, unless an earlier run has made it and was broken off. The tenant is locked for a moment."""
     find(session, Tenant, tenant_id)
     for purpose in KeyPurpose:
-        keys = wrapped_keys(session, tenant_id, purpose)
-        if keys:
-            vault.ring(purpose, tenant_id, keys).warm()  # a key service that is slow is waited for before anything is locked
-    connectors = _lock_all(session, tenant_id)
-    done, unreadable = Resealed(), list[str]()
-    rings = {purpose: _renewed(session, vault, tenant_id, purpose, done, actor=actor) for purpose in KeyPurpose}
-    with session.no_autoflush:  # changed rows are sent together, not one before each further statement
-        _reseal_tokens(session, rings[KeyPurpose.CREDENTIAL], tenant_id, done, unreadable, actor=actor)
-    flush(session)
-    _reseal_webhooks(session, rings[KeyPurpose.INGEST], tenant_id, done, unreadable, actor=actor)
-    for connector in connectors:
-        announce_connector(session, connector.id)
-    for request in session.scalars(select(IdempotencyKey).where(IdempotencyKey.tenant_id == tenant_id)):
-        reseal_digest(rings[KeyPurpose.CREDENTIAL], request)
-    flush(session)
-    done.unreadable = tuple(unreadable)
-    return done
+        if _in_force(session, tenant_id, purpose):
+            _ring(session, vault, tenant_id, purpose).warm()  # a key service that is slow is waited for before anything is locked
+    find(session, Tenant, tenant_id, lock=True)
+    for purpose in KeyPurpose:
+        if len(_in_force(session, tenant_id, purpose)) == 1:
+            add_key(session, vault, tenant_id, purpose, actor=actor)
 
 
-def _lock_all(session: Session, tenant_id: str) -> Sequence[ChannelConnector]:
-    """Nobody seals with the old keys from here on: use cases lock a connector, or refer to the tenant before they seal."""
-    lock_connectors_of(session, tenant_id)
-    with rules_enforced():
-        session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update())
-    return lock_connectors_of(session, tenant_id)  # also those that were being created
+def _in_force(session: Session, tenant_id: str, purpose: KeyPurpose) -> Sequence[DataKey]:
+    """The newest first; there are several while a resealing is under way."""
+    wanted = select(DataKey).where(DataKey.tenant_id == tenant_id, DataKey.purpose == purpose.value, DataKey.retired_at.is_(None))
+    return session.scalars(wanted.order_by(DataKey.created_at.desc(), DataKey.key_id.desc())).all()
 
 
-def _renewed(session: Session, vault: Vault, tenant_id: str, purpose: KeyPurpose, done: Resealed, *, actor: str) -> KeyRing:
-    wanted = select(DataKey).where(DataKey.tenant_id == tenant_id, DataKey.purpose == purpose.value)
-    old = session.scalars(wanted.where(DataKey.retired_at.is_(None))).all()
-    if old:
-        add_key(session, vault, tenant_id, purpose, actor=actor)
-    now = session.scalar(select(func.now()))
-    assert now is not None  # noqa: S101  a clock always answers
-    for row in old:
-        with audited(session, row, "data_key.retired", tenant_id=tenant_id, actor=actor):
-            row.retired_at = now + _HANDED_OUT_FOR[purpose]
-    done.retired_keys += len(old)
+def _ring(session: Session, vault: Vault, tenant_id: str, purpose: KeyPurpose) -> KeyRing:
     return vault.ring(purpose, tenant_id, wrapped_keys(session, tenant_id, purpose))
 
 
-def _reseal_tokens(session: Session, ring: KeyRing, tenant_id: str, done: Resealed, unreadable: list[str], *, actor: str) -> None:
-    wanted = select(ChannelToken).where(ChannelToken.connector_id.in_(_connectors_of(tenant_id))).order_by(ChannelToken.id)
+def _connectors_of(session: Session, tenant_id: str) -> list[str]:
+    return list(
+        session.scalars(select(ChannelConnector.id).where(ChannelConnector.tenant_id == tenant_id).order_by(ChannelConnector.id))
+    )
+
+
+def _reseal(session: Session, vault: Vault, tenant_id: str, ids: Sequence[str], done: Resealed, *, actor: str) -> Resealed:
+    """Some connectors, locked: who seals for one of them has done so, or waits until this is done. The keys are read behind the
+    locks, as everybody does: should they be erased meanwhile, nothing is sealed with them any more."""
+    connectors = session.scalars(
+        select(ChannelConnector).where(ChannelConnector.id.in_(ids)).order_by(ChannelConnector.id).with_for_update(key_share=True)
+    ).all()
+    rings = {purpose: _ring(session, vault, tenant_id, purpose) for purpose in KeyPurpose}
+    unreadable = list(done.unreadable)
+    with session.no_autoflush:  # changed rows are sent together, not one before each further statement
+        tokens = _reseal_tokens(session, rings[KeyPurpose.CREDENTIAL], tenant_id, ids, unreadable, actor=actor)
+    flush(session)
+    webhooks = _reseal_webhooks(session, rings[KeyPurpose.INGEST], tenant_id, ids, unreadable, actor=actor)
+    for connector in connectors:
+        announce_connector(session, connector.id)  # also one without secrets: its bodies are sealed with the new key from now on
+    flush(session)
+    return replace(done, tokens=done.tokens + tokens, webhooks=done.webhooks + webhooks, unreadable=tuple(unreadable))
+
+
+def _reseal_tokens(
+    session: Session, ring: KeyRing, tenant_id: str, ids: Sequence[str], unreadable: list[str], *, actor: str
+) -> int:
+    wanted = select(ChannelToken).where(ChannelToken.connector_id.in_(ids)).order_by(ChannelToken.id)
+    count = 0
     for token in session.scalars(wanted.options(undefer(ChannelToken.valor_encrypted))).all():
+        if ring.seals_now(token.valor_encrypted):
+            continue
         try:
             reseal_token(session, ring, tenant_id, token, actor=actor)
             reseal_fingerprint(ring, tenant_id, token)
-            done.tokens += 1
+            count += 1
         except SealBroken:
             unreadable.append(token.id)
+    return count
 
 
 def _reseal_webhooks(
-    session: Session, ring: KeyRing, tenant_id: str, done: Resealed, unreadable: list[str], *, actor: str
-) -> None:
-    wanted = select(ChannelWebhook).where(
-        ChannelWebhook.connector_id.in_(_connectors_of(tenant_id)), ChannelWebhook.segredo != ""
-    )
+    session: Session, ring: KeyRing, tenant_id: str, ids: Sequence[str], unreadable: list[str], *, actor: str
+) -> int:
+    wanted = select(ChannelWebhook).where(ChannelWebhook.connector_id.in_(ids), ChannelWebhook.segredo != "")
+    count = 0
     for webhook in session.scalars(wanted.order_by(ChannelWebhook.id)).all():
+        if ring.seals_now(webhook.segredo or ""):
+            continue
         try:
             secrets = open_segredo(ring, tenant_id, webhook.id, webhook.segredo or "")
         except (SealBroken, CorruptData):
@@ -116,8 +165,47 @@ def _reseal_webhooks(
             continue
         with audited(session, webhook, "webhook.resealed", tenant_id=tenant_id, actor=actor):
             webhook.segredo = seal_segredo(ring, tenant_id, webhook.id, secrets)
-        done.webhooks += 1
+        count += 1
+    return count
 
 
-def _connectors_of(tenant_id: str) -> Select[str]:
-    return select(ChannelConnector.id).where(ChannelConnector.tenant_id == tenant_id)
+def _reseal_digests(engine: Engine, vault: Vault, tenant_id: str) -> None:
+    """Of repeated requests, which live for a day; those that are at work now are left to the end."""
+    more = True
+    while more:
+        with _work(engine) as session:
+            more = _reseal_some_digests(session, vault, tenant_id, limit=_DIGESTS_AT_ONCE) == _DIGESTS_AT_ONCE
+            session.commit()
+
+
+def _reseal_some_digests(session: Session, vault: Vault, tenant_id: str, *, limit: int | None) -> int:
+    """How many were sealed anew. What no key opens cannot be told from the others by a statement: it is passed over once."""
+    ring = _ring(session, vault, tenant_id, KeyPurpose.CREDENTIAL)
+    old = IdempotencyKey.request_digest.not_like(f"{ring.text_header}%") if ring.has_keys else false()
+    wanted = select(IdempotencyKey).where(IdempotencyKey.tenant_id == tenant_id, old).order_by(IdempotencyKey.key).limit(limit)
+    count = 0
+    for request in session.scalars(wanted.with_for_update(skip_locked=True)):
+        reseal_digest(ring, request)
+        count += ring.seals_now(request.request_digest)
+    return count
+
+
+def _lock_tenant(session: Session, tenant_id: str) -> None:
+    """Who registers a connector, or creates under a key, refers to the tenant before he seals: he is waited for, or waits."""
+    session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update())
+
+
+def _finish(session: Session, vault: Vault, tenant_id: str, known: frozenset[str], done: Resealed, *, actor: str) -> Resealed:
+    """What came meanwhile, and the end of the old keys."""
+    _lock_tenant(session, tenant_id)
+    new = [connector for connector in _connectors_of(session, tenant_id) if connector not in known]
+    if new:
+        done = _reseal(session, vault, tenant_id, new, done, actor=actor)
+    _reseal_some_digests(session, vault, tenant_id, limit=None)
+    now = session.scalars(select(func.now())).one()
+    retired = [key for purpose in KeyPurpose for key in _in_force(session, tenant_id, purpose)[1:]]
+    for key in retired:
+        with audited(session, key, "data_key.retired", tenant_id=tenant_id, actor=actor):
+            key.retired_at = now + _HANDED_OUT_FOR[KeyPurpose(key.purpose)]
+    total = done.of_connectors + len(new)
+    return replace(done, connectors=total, of_connectors=total, retired_keys=len(retired))

@@ -27,7 +27,7 @@ from shared.management.key_rotation import rewrap_tenant, snapshots_pending, ten
 from shared.management.opened_tokens import open_token
 from shared.management.reference import put_tenant
 from shared.management.repeated_requests import GuardedRequest, KnownAnswer, begin, finish
-from shared.management.resealing import reseal_tenant
+from shared.management.resealing import Resealed, reseal_tenant
 from shared.management.tokens import NewToken, add_token, holds_value
 from shared.management.webhooks import NewSecret, NewWebhook, create_webhook
 from tests.database_fixtures import DatabaseUnderTest
@@ -94,6 +94,11 @@ class Scene:
                 rewrap_tenant(session, vault, tenant, actor=ACTOR)
                 session.commit()
         return pending
+
+    def reseal(self, *, actor: str = ACTOR, at_once: int = 1) -> Resealed:
+        """To its end, in the smallest steps."""
+        *_, done = reseal_tenant(self.owner, self.vault(), self.tenant, actor=actor, connectors_at_once=at_once)
+        return done
 
     def read_token(self, vault: Vault, token: str | None = None) -> str | None:
         with unit_of_work(self.reader) as session:
@@ -206,7 +211,7 @@ def test_resealing_renews_every_sealed_column_and_reads_tokens_only_on_the_recor
     management.run(creation)
     old = {key.key_id for purpose in KeyPurpose for key in management.keys(purpose)}
     body = management.vault.ring(INGEST, scene.tenant, management.keys(INGEST)).seal_bytes(b"raw", BODY)
-    done = scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor="operator"))
+    done = scene.reseal(actor="operator")
     assert (done.tokens, done.webhooks, done.retired_keys, done.unreadable) == (2, 1, 2, ())
     texts = sealed_texts(scene)
     assert len(texts) == 6
@@ -227,7 +232,7 @@ def test_resealing_renews_every_sealed_column_and_reads_tokens_only_on_the_recor
 
 
 def test_retired_keys_are_handed_out_until_their_time(scene: Scene) -> None:
-    scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor=ACTOR))
+    scene.reseal(actor=ACTOR)
     assert [len(scene.management.keys(purpose)) for purpose in (INGEST, CREDENTIAL)] == [2, 2]
     scene.operate(lambda session: session.execute(text("UPDATE data_key SET retired_at = now() WHERE retired_at IS NOT NULL")))
     assert [len(scene.management.keys(purpose)) for purpose in (INGEST, CREDENTIAL)] == [1, 1]
@@ -242,7 +247,7 @@ def test_resealing_among_busy_administrators_loses_no_token(scene: Scene) -> Non
     new = NewToken(kind=TokenKind.ACCESS_TOKEN, value=TOKEN_VALUE)
 
     def reseal() -> None:
-        scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor=ACTOR))
+        scene.reseal(actor=ACTOR)
 
     def administrate() -> None:
         while not stop.is_set():
@@ -277,34 +282,32 @@ def test_resealing_among_busy_administrators_loses_no_token(scene: Scene) -> Non
 
 
 class Held:
-    """Stops threads of the name `held` before or after `reseal_tenant` has taken its locks."""
+    """Stops threads of the name `held` before or after `reseal_tenant` has taken the tenant's lock at its end."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, locked: bool) -> None:
         self.reached, self.gate = threading.Event(), threading.Event()
-        take_locks = resealing._lock_all
+        take_lock = resealing._lock_tenant
 
-        def lock_all(session: Session, tenant_id: str) -> Any:
-            taken = take_locks(session, tenant_id) if locked else None
+        def lock_tenant(session: Session, tenant_id: str) -> None:
+            if locked:
+                take_lock(session, tenant_id)
             if threading.current_thread().name == "held":
                 self.reached.set()
                 assert self.gate.wait(20)
-            return taken if locked else take_locks(session, tenant_id)
+            if not locked:
+                take_lock(session, tenant_id)
 
-        monkeypatch.setattr(resealing, "_lock_all", lock_all)
-
-
-def reseal(scene: Scene) -> None:
-    scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor=ACTOR))
+        monkeypatch.setattr(resealing, "_lock_tenant", lock_tenant)
 
 
 def test_of_two_resealings_at_once_neither_seals_with_the_key_that_it_retires(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = Held(monkeypatch, locked=False)
-    first = threading.Thread(target=reseal, args=(scene,), name="held")
+    first = threading.Thread(target=scene.reseal, name="held")
     first.start()
     assert held.reached.wait(20)
-    reseal(scene)  # begins after the first one and is done before it
+    scene.reseal()  # begins after the first one and is done before it
     held.gate.set()
     first.join(20)
     keys = scene.snapshot().ingest_keys
@@ -324,7 +327,7 @@ def test_a_creation_that_came_while_its_tenant_was_resealed_is_known_again(scene
 
         scene.management.run(creation)
 
-    threads = [threading.Thread(target=reseal, args=(scene,), name="held"), threading.Thread(target=create)]
+    threads = [threading.Thread(target=scene.reseal, name="held"), threading.Thread(target=create)]
     threads[0].start()
     assert held.reached.wait(20)
     threads[1].start()
@@ -338,6 +341,71 @@ def test_a_creation_that_came_while_its_tenant_was_resealed_is_known_again(scene
     assert again is not None
 
 
+def test_resealing_goes_on_in_small_steps_between_which_everybody_works(scene: Scene) -> None:
+    management = scene.management
+    others = [management.connector() for _ in range(4)]
+    tokens = [management.token(connector) for connector in others]
+    steps = reseal_tenant(scene.owner, scene.vault(), scene.tenant, actor=ACTOR, connectors_at_once=2)
+    first = next(steps)
+    assert (first.connectors, first.of_connectors, first.retired_keys) == (2, 5, 0)
+    with unit_of_work(management.engine, tenant_id=scene.tenant) as session:
+        for connector in (scene.connector, *others):  # nothing is locked between two steps
+            session.execute(text("SELECT 1 FROM channel_connector WHERE id = :c FOR UPDATE NOWAIT"), {"c": connector})
+    before, behind = management.token(scene.connector), management.token(others[-1])
+    came = management.connector(config={"waba_id": "100000000000000", "access_token": TOKEN_VALUE})
+    steps.close()  # the operator's machine is gone
+    keys = {key.key_id for purpose in KeyPurpose for key in management.keys(purpose)}
+    assert len(keys) == 4
+    versions = [management.version(connector) for connector in (*others, came)]
+    done = scene.reseal(at_once=2)
+    assert {key.key_id for purpose in KeyPurpose for key in management.keys(purpose)} == keys, "no third generation"
+    assert (done.connectors, done.retired_keys, done.unreadable) == (6, 2, ())
+    assert [management.version(connector) for connector in (*others, came)] == [version + 1 for version in versions]
+    scene.operate(lambda session: session.execute(text("UPDATE data_key SET retired_at = now() WHERE retired_at IS NOT NULL")))
+    every = [scene.token, *tokens, before, behind]
+    every += [row[0] for row in management.read("SELECT id::text FROM channel_token WHERE connector_id = :c", c=came)]
+    vault = scene.vault()
+    assert {scene.read_token(vault, token) for token in every} == {TOKEN_VALUE}
+    assert scene.read_secret(vault) == SECRET.encode()
+
+
+def test_a_connector_registered_while_resealing_is_taken_in_at_the_end(scene: Scene) -> None:
+    management, stale = scene.management, scene.vault()
+    old = {key.key_id for purpose in KeyPurpose for key in management.keys(purpose)}
+    steps = reseal_tenant(scene.owner, scene.vault(), scene.tenant, actor=ACTOR)
+    with management.work() as session:  # it has read the keys, and is not done yet
+        held = create_connector(
+            session,
+            stale,
+            NewConnector(tenant_id=scene.tenant, tipo=ConnectorType.TELEGRAM, nome="Bot", config={"access_token": TOKEN_VALUE}),
+            actor=ACTOR,
+        ).id
+        step = next(steps)
+        finished: list[Resealed] = []
+        finishing = threading.Thread(target=lambda: finished.extend(steps))
+        finishing.start()
+        finishing.join(0.5)
+        assert finishing.is_alive(), "the end waits for whoever has read the old keys"
+        session.commit()
+    finishing.join(10)
+    assert (step.of_connectors, finished[-1].of_connectors) == (1, 2)
+    [(token, sealed)] = scene.told("SELECT id::text, valor_encrypted FROM channel_token WHERE connector_id = :c", c=held)
+    assert sealed.split("|")[1] not in old
+    scene.operate(lambda session: session.execute(text("UPDATE data_key SET retired_at = now() WHERE retired_at IS NOT NULL")))
+    assert scene.read_token(scene.vault(), token) == TOKEN_VALUE
+
+
+def test_keys_erased_while_resealing_are_not_used_again(scene: Scene) -> None:
+    steps = reseal_tenant(scene.owner, scene.vault(), scene.tenant, actor=ACTOR, connectors_at_once=1)
+    scene.management.connector()
+    next(steps)
+    scene.operate(lambda session: erase_keys(session, scene.tenant, actor=ACTOR))
+    list(steps)
+    assert scene.told("SELECT 1 FROM data_key WHERE tenant_id = :t", t=scene.tenant) == []
+    with pytest.raises(SealBroken):
+        scene.read_token(scene.vault())
+
+
 @pytest.mark.req(78)
 def test_after_an_erasure_nothing_of_the_tenant_opens_and_others_are_untouched(scene: Scene) -> None:
     management = scene.management
@@ -346,7 +414,7 @@ def test_after_an_erasure_nothing_of_the_tenant_opens_and_others_are_untouched(s
     ring = running.ring(INGEST, scene.tenant, management.keys(INGEST))
     body = ring.seal_bytes(b"raw", BODY)
     assert scene.read_secret(running) == SECRET.encode()
-    scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor=ACTOR))
+    scene.reseal(actor=ACTOR)
     version = management.version(scene.connector)
     erased = scene.operate(lambda session: erase_keys(session, scene.tenant, actor="operator"))
     assert (erased.keys, erased.connectors) == (4, 1)  # the retired ones too
@@ -367,8 +435,8 @@ def test_after_an_erasure_nothing_of_the_tenant_opens_and_others_are_untouched(s
 
 def test_an_unknown_tenant_is_told(scene: Scene) -> None:
     nobody = "01900000-0000-7000-8000-0000000000ff"
-    with pytest.raises(NotFound), unit_of_work(scene.owner) as session:
-        reseal_tenant(session, scene.vault(), nobody, actor=ACTOR)
+    with pytest.raises(NotFound):
+        list(reseal_tenant(scene.owner, scene.vault(), nobody, actor=ACTOR))
     with pytest.raises(NotFound), unit_of_work(scene.owner) as session:
         erase_keys(session, nobody, actor=ACTOR)
 
@@ -381,6 +449,6 @@ def test_what_no_key_opens_is_named_and_left(scene: Scene) -> None:
         session.execute(text("UPDATE channel_webhook SET segredo = segredo || 'A' WHERE id = :id"), {"id": scene.webhook})
 
     scene.operate(spoil)
-    done = scene.operate(lambda session: reseal_tenant(session, scene.vault(), scene.tenant, actor=ACTOR))
+    done = scene.reseal(actor=ACTOR)
     assert done.unreadable == (scene.token, scene.webhook)
     assert done.tokens == 1
