@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.control.app import create_app
 from services.control.call import Parts
 from services.control.identity import verifier_of
+from services.control.openapi import query_names
 from services.control.settings import ControlSettings
 from services.control.token_gauge import TokenGauge
 from shared.adapters.avro import Codec
@@ -47,6 +48,7 @@ def main() -> None:
     metrics = ControlMetrics(registry)
     app = create_app(parts, verifier_of(settings, settings), metrics, body_bytes=settings.control_body_bytes)
     gauge = TokenGauge(probe, metrics)
+    query_names(app, "/v1/connectors", "GET")  # describes the application now, not while the first callers wait
     operations = OperationsServer(
         settings.control_operations_host, settings.control_operations_port, registry, _readiness_of(probe)
     )

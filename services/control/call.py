@@ -24,10 +24,11 @@ from services.control.problems import Refusal
 from services.control.views import PageView, View
 from shared.adapters.database import unit_of_work
 from shared.adapters.raw_backlog import RawBacklog
+from shared.adapters.reading import TenantReader, reading
 from shared.adapters.tables import Base
 from shared.adapters.vault import Vault
 from shared.domain.identity import Identity, Permission, require
-from shared.management.ownership import owned, owned_for_change
+from shared.management.ownership import looked_up, owned_for_change
 from shared.management.paging import Order, Page, Slice
 from shared.management.repeated_requests import GuardedRequest, KnownAnswer, begin, finish
 from shared.management.rules import rules_enforced
@@ -71,6 +72,12 @@ class Call:
             yield session
 
     @contextmanager
+    def looking(self) -> Iterator[TenantReader]:
+        """For statements that only read: each is one round trip, and sees the rows as they are then."""
+        with rules_enforced(), reading(self.parts.engine, self.tenant) as reader:
+            yield reader
+
+    @contextmanager
     def changing(self) -> Iterator[Session]:
         """A transaction that is committed at the end of the block."""
         with rules_enforced(), unit_of_work(self.parts.engine, tenant_id=self.tenant) as session:
@@ -85,7 +92,7 @@ class Call:
 
     def parent(self, session: Session, table: type[Row], row_id: UUID) -> str:
         """The id of a row of this tenant; raises NotFound."""
-        owned(session, table, str(row_id), self.tenant)
+        looked_up(session, table, str(row_id), self.tenant)
         return str(row_id)
 
     def create(self, key: str | None, body: Any, path: str, make: Callable[[Session], View]) -> Response:
@@ -141,8 +148,8 @@ def _told(answer: KnownAnswer, more: dict[str, str] | None = None) -> Response:
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="Scopes are the permissions that the token must grant.")
 
 
-def _call(request: Request, scopes: SecurityScopes, _: Annotated[object, Depends(_bearer)]) -> Call:
-    identity = identity_of(request)
+async def _call(request: Request, scopes: SecurityScopes, _: Annotated[object, Depends(_bearer)]) -> Call:
+    identity = await identity_of(request)
     for scope in scopes.scopes:
         require(identity, scope)
     _refuse_odd_query(request)

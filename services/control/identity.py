@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 
 from shared.adapters.bearer_tokens import Expectations, TokenVerifier, Verifier
 from shared.adapters.development_keys import (
@@ -44,13 +45,16 @@ def verifier_of(settings: IdentitySettings, stack: StackSettings) -> TokenVerifi
     return TokenVerifier(_key_set(settings.control_jwks, stack, development=development), expected)
 
 
-def identity_of(request: Request) -> Identity:
-    """FastAPI dependency: the verified caller. `app.state.verifier` holds the Verifier. Raises Unauthenticated, Unavailable.
+async def identity_of(request: Request) -> Identity:
+    """The verified caller. `app.state.verifier` holds the Verifier. Raises Unauthenticated, Unavailable.
 
-    A plain function, so that FastAPI runs it in a thread: the first token and an unknown key wait for the key set.
+    A token that is not known yet is proved in a thread: it may have to wait for the key set.
     """
     verifier = cast(Verifier, request.app.state.verifier)
-    identity = verifier.verify(_bearer(request.headers.getlist("authorization")))
+    token = _bearer(request.headers.getlist("authorization"))
+    identity = verifier.recall(token)
+    if identity is None:
+        identity = await run_in_threadpool(verifier.verify, token)
     request.state.identity = identity
     return identity
 

@@ -46,8 +46,14 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def query_names(app: FastAPI, path: str, method: str) -> frozenset[str]:
     """Names of the query parameters that an operation has."""
-    parameters = describe(app)["paths"][path][method.lower()].get("parameters", [])
-    return frozenset(one["name"] for one in parameters if one["in"] == "query")
+    known: dict[tuple[str, str], frozenset[str]] | None = getattr(app.state, "query_names", None)
+    if known is None:
+        known = app.state.query_names = {
+            (place, name.upper()): frozenset(one["name"] for one in operation.get("parameters", []) if one["in"] == "query")
+            for place, operations in describe(app)["paths"].items()
+            for name, operation in operations.items()
+        }
+    return known[path, method]
 
 
 def committed() -> Path:

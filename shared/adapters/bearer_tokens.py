@@ -6,7 +6,9 @@ secrets (HS256 and its like) prove nothing here; `iss`, `aud` and `exp` must be 
 
 from __future__ import annotations
 
+import hashlib
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,13 +17,15 @@ from uuid import UUID
 import jwt
 from jwt.exceptions import InvalidSubjectError
 
-from shared.adapters.key_sets import KeySet
+from shared.adapters.key_sets import KeySet, VerifyingKey
 from shared.domain.errors import Unauthenticated
 from shared.domain.identity import Identity, Permission
 
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 MAX_TOKEN_CHARS = 8_192
 _MAX_SUBJECT_CHARS = 256
+_MAX_PROVED = 4_096
+_FAR_FUTURE = 2**40  # seconds since 1970; a larger number is a joke, or an attack
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _TENANT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _KNOWN = frozenset(permission.value for permission in Permission)
@@ -46,6 +50,10 @@ class Verifier(Protocol):
         """Who the token stands for. Raises Unauthenticated, Unavailable."""
         ...
 
+    def recall(self, token: str) -> Identity | None:
+        """What `verify` would say of a token that it proved a short while ago; None: ask it. Never blocks."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectations:
@@ -61,16 +69,35 @@ class Expectations:
     leeway_seconds: float = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Proved:
+    """A token that was good. The very key object proves that the key set still holds it as it was."""
+
+    key_id: str | None
+    key: VerifyingKey
+    ends_at: float  # seconds since 1970
+    identity: Identity
+
+
 class TokenVerifier:
     """Verifies against a key set. Safe for threads; blocks when the key set has to be fetched."""
 
     def __init__(self, keys: KeySet, expected: Expectations) -> None:
         self._keys = keys
         self._expected = expected
+        self._proved: dict[bytes, _Proved] = {}  # by the digest of the token: no credential is kept
+
+    def recall(self, token: str) -> Identity | None:
+        """The outcome of an earlier proof, while its key is still in force and the token has not ended."""
+        found = self._proved.get(hashlib.sha256(token.encode("utf-8", "replace")).digest())
+        if found is None or time.time() >= found.ends_at or self._keys.held(found.key_id) is not found.key:
+            return None
+        return found.identity
 
     def verify(self, token: str) -> Identity:
         """Who the token stands for. Raises Unauthenticated with a reason, or Unavailable while no key set can be had."""
-        key = self._keys.find(_key_id(token))
+        key_id = _key_id(token)
+        key = self._keys.find(key_id)
         if key is None:
             raise Unauthenticated("the token is signed with a key that is not known here", reason="key_unknown")
         try:
@@ -89,7 +116,12 @@ class TokenVerifier:
             raise _translated(error) from None
         except (ValueError, TypeError, OverflowError, RecursionError):  # claims of forms that the library does not expect
             raise _malformed() from None
-        return self._identity(claims)
+        identity = self._identity(claims)
+        if len(self._proved) >= _MAX_PROVED:
+            self._proved = {}
+        ends_at = min(int(claims["exp"]), _FAR_FUTURE) + self._expected.leeway_seconds
+        self._proved[hashlib.sha256(token.encode()).digest()] = _Proved(key_id, key, ends_at, identity)
+        return identity
 
     def _identity(self, claims: Mapping[str, Any]) -> Identity:
         subject, tenant = claims["sub"], _claim(claims, self._expected.tenant_claim)

@@ -89,6 +89,11 @@ class KeySet:
             raise Unavailable("the keys that prove tokens are just being fetched")  # not waited for: strangers could hold us up
         return found
 
+    def held(self, key_id: str | None) -> VerifyingKey | None:
+        """The key of this id in a set that is fresh; None wherever `find` would have more to do. Never blocks."""
+        keys = self._keys
+        return _pick(keys, key_id) if keys is not None and self._age() <= self._freshness.max_age else None
+
     def _current(self) -> Mapping[str | None, VerifyingKey] | None:
         return self._keys if self._age() <= self._freshness.max_age + self._freshness.stale else None
 

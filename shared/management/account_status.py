@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, bindparam, func, select
 
+from shared.adapters.reading import Reading, TenantReader, ask_all
 from shared.adapters.tables import (
     AccountState,
+    Base,
     ChannelAccount,
     ChannelCapability,
     ChannelConnector,
@@ -19,10 +20,11 @@ from shared.adapters.tables import (
     ChannelUsageLog,
     ChannelWebhook,
     Tenant,
+    loaded_columns,
 )
 from shared.domain.enums import UsageType
-from shared.management.changes import find
-from shared.management.ownership import owned
+from shared.domain.errors import NotFound
+from shared.management.ownership import looked_up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,35 +41,63 @@ class AccountStatusReport:
     used_today: Mapping[UsageType, int]
 
 
-def account_status(session: Session, tenant_id: str, account_id: str) -> AccountStatusReport:
-    """Raises NotFound. Blocks, nine short statements."""
-    account = owned(session, ChannelAccount, account_id, tenant_id)
-    connector = find(session, ChannelConnector, account.connector_id)
-    zone = find(session, Tenant, tenant_id).timezone
-    today: dt.date = session.scalars(select(func.date(func.timezone(zone, func.now())))).one()
-    used = session.execute(
-        select(ChannelUsageLog.tipo, ChannelUsageLog.quantidade).where(
-            ChannelUsageLog.account_id == account.id, ChannelUsageLog.data == today
-        )
-    )
+def account_status(reader: Reading, tenant_id: str, account_id: str) -> AccountStatusReport:
+    """Raises NotFound. Blocks for two round trips (a `TenantReader`). The rows are to be read only."""
+    account = looked_up(reader, ChannelAccount, account_id, tenant_id)
+    asked = {"account_id": account.id, "connector_id": account.connector_id, "tenant_id": tenant_id}
+    everything = (_CONNECTOR, _STATE, _USED, _OWN_CHECK, _SHARED_CHECK, _CAPABILITIES, _WEBHOOKS)
+    connector, states, used, own, shared, capabilities, webhooks = ask_all(reader, *((each, asked) for each in everything))
+    state = states.one()
+    [known] = _readable(reader, ChannelAccount, [account])
+    checks = _readable(reader, ChannelHealthCheck, own or shared)
     return AccountStatusReport(
-        account=account,
-        connector=connector,
-        state=session.get(AccountState, account.id),
-        check=_newest(session, account),
-        capabilities=_of(session, ChannelCapability, connector.id),
-        webhooks=_of(session, ChannelWebhook, connector.id),
-        today=today,
+        account=known,
+        connector=_existing(_readable(reader, ChannelConnector, connector), account),
+        state=state if state.account_id else None,
+        check=checks[0] if checks else None,
+        capabilities=_readable(reader, ChannelCapability, capabilities),
+        webhooks=_readable(reader, ChannelWebhook, webhooks),
+        today=state.today,
         used_today={row.tipo: row.quantidade for row in used},
     )
 
 
-def _newest(session: Session, account: ChannelAccount) -> ChannelHealthCheck | None:
-    newest = select(ChannelHealthCheck).order_by(ChannelHealthCheck.executado_em.desc(), ChannelHealthCheck.id.desc()).limit(1)
-    own = session.scalar(newest.where(ChannelHealthCheck.account_id == account.id))
-    shared = newest.where(ChannelHealthCheck.connector_id == account.connector_id, ChannelHealthCheck.account_id.is_(None))
-    return own or session.scalar(shared)
+def _readable(reader: Reading, table: type[Base], rows: Iterable[Any]) -> tuple[Any, ...]:
+    """Of a session objects of the table (that belong to no session), since its callers tell rows by their class."""
+    return tuple(rows if isinstance(reader, TenantReader) else (table(**row._asdict()) for row in rows))
 
 
-def _of(session: Session, table: Any, connector_id: str) -> tuple[Any, ...]:
-    return tuple(session.scalars(select(table).where(table.connector_id == connector_id).order_by(table.id)))
+def _existing(connector: tuple[Any, ...], account: ChannelAccount) -> ChannelConnector:
+    if not connector:  # deleted with the account since we looked
+        raise NotFound(f"channel_account {account.id} does not exist")
+    found: ChannelConnector = connector[0]
+    return found
+
+
+def _newest_check(*conditions: ColumnElement[bool]) -> Select[Any]:
+    found = select(*loaded_columns(ChannelHealthCheck)).where(*conditions)
+    return found.order_by(ChannelHealthCheck.executado_em.desc(), ChannelHealthCheck.id.desc()).limit(1)
+
+
+def _of_connector(table: Any) -> Select[Any]:
+    return select(*loaded_columns(table)).where(table.connector_id == bindparam("connector_id")).order_by(table.id)
+
+
+# Written once: to build such a statement anew costs more than to run it, and dashboards ask for many accounts.
+_OWN_CHECK = _newest_check(ChannelHealthCheck.account_id == bindparam("account_id"))
+_SHARED_CHECK = _newest_check(
+    ChannelHealthCheck.connector_id == bindparam("connector_id"), ChannelHealthCheck.account_id.is_(None)
+)
+_CAPABILITIES, _WEBHOOKS = _of_connector(ChannelCapability), _of_connector(ChannelWebhook)
+_TODAY = func.date(func.timezone(Tenant.timezone, func.now()))
+_STATE = (
+    select(*loaded_columns(AccountState), _TODAY.label("today"))
+    .select_from(Tenant)
+    .outerjoin(AccountState, AccountState.account_id == bindparam("account_id"))
+    .where(Tenant.id == bindparam("tenant_id"))
+)
+_USED: Any = select(ChannelUsageLog.tipo, ChannelUsageLog.quantidade).where(
+    ChannelUsageLog.account_id == bindparam("account_id"),
+    ChannelUsageLog.data == select(_TODAY).where(Tenant.id == bindparam("tenant_id")).scalar_subquery(),
+)
+_CONNECTOR = select(*loaded_columns(ChannelConnector)).where(ChannelConnector.id == bindparam("connector_id"))

@@ -113,8 +113,10 @@ def _require_own_refs(session: Session, connector: ChannelConnector, account: Ch
     refs_of = provider_of(connector.tipo).account_refs
     mine = set(refs_of(account.identidade, account.config or {}))
     with session.no_autoflush:
-        others = session.scalars(
-            select(ChannelAccount).where(ChannelAccount.connector_id == connector.id, ChannelAccount.id != account.id)
+        others = session.execute(
+            select(ChannelAccount.identidade, ChannelAccount.config).where(
+                ChannelAccount.connector_id == connector.id, ChannelAccount.id != account.id
+            )
         ).all()
     if any(mine & set(refs_of(other.identidade, other.config or {})) for other in others):
         raise Conflict("another account of the connector goes by the same name at the provider", reason="account_ref_taken")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, insert, inspect, select
+from sqlalchemy import func, insert, inspect, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -112,11 +112,19 @@ def announce_account(session: Session, account_id: str) -> None:
     _announce(session, "account", account_id)
 
 
-def announce_accounts(session: Session, connector_id: str) -> None:
-    """The same for every account of a connector."""
+def announce_accounts(session: Session, connector_id: str) -> int:
+    """The same for every account of a connector, in two statements: it may have a hundred thousand. Returns how many."""
+    flush(session)
     accounts = select(ChannelAccount.id).where(ChannelAccount.connector_id == connector_id).order_by(ChannelAccount.id)
-    for account_id in session.scalars(accounts):
-        announce_account(session, account_id)
+    counted = upsert(SnapshotVersion).from_select(
+        ["subject_id", "kind", "version"], accounts.add_columns(literal("account"), literal(1))
+    )
+    notices = insert(Outbox).from_select(["subject_id", "topic"], accounts.add_columns(literal(Topic.ACCOUNT_SNAPSHOT.value)))
+    with rules_enforced():
+        session.execute(
+            counted.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1})
+        )
+        return len(session.execute(notices.returning(Outbox.id)).all())
 
 
 def announce_status(

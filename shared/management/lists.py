@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, bindparam
 
+from shared.adapters.reading import Reading
 from shared.adapters.tables import (
     AuditLog,
+    Base,
     ChannelAccount,
     ChannelCapability,
     ChannelConnector,
@@ -23,8 +24,8 @@ from shared.adapters.tables import (
 )
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType, EntityType, HealthStatus, UsageType
 from shared.domain.errors import InvalidInput
-from shared.management.ownership import owned
-from shared.management.paging import Order, Page, Slice, page
+from shared.management.ownership import looked_up
+from shared.management.paging import Listing, Order, Page, Slice, page
 
 Part = TypeVar("Part", ChannelCapability, ChannelToken, ChannelWebhook)
 
@@ -100,131 +101,109 @@ class AuditFilter:
     until: dt.datetime | None = None
 
 
-def list_connectors(session: Session, tenant_id: str, wanted: ConnectorFilter, asked: Slice) -> Page[ChannelConnector]:
+def list_connectors(reader: Reading, tenant_id: str, wanted: ConnectorFilter, asked: Slice) -> Page[ChannelConnector]:
     """Oldest first."""
-    statement = select(ChannelConnector).where(ChannelConnector.tenant_id == tenant_id)
-    if wanted.tipo is not None:
-        statement = statement.where(ChannelConnector.tipo == wanted.tipo)
-    if wanted.status is not None:
-        statement = statement.where(ChannelConnector.status == wanted.status)
-    if wanted.nome is not None:
-        statement = statement.where(ChannelConnector.nome == wanted.nome)
-    return page(session, statement, CONNECTORS, asked)
+    return page(reader, _CONNECTORS, _named(wanted) | {"tenant_id": tenant_id}, asked)
 
 
-def list_accounts(session: Session, tenant_id: str, wanted: AccountFilter, asked: Slice) -> Page[ChannelAccount]:
+def list_accounts(reader: Reading, tenant_id: str, wanted: AccountFilter, asked: Slice) -> Page[ChannelAccount]:
     """By connector, oldest first. Raises NotFound for a connector that the tenant does not have."""
-    statement = _of_tenant(session, ChannelAccount, tenant_id, wanted.connector_id)
-    if wanted.status is not None:
-        statement = statement.where(ChannelAccount.status == wanted.status)
-    if wanted.identidade is not None:
-        statement = statement.where(ChannelAccount.identidade == wanted.identidade)
-    if wanted.org_unit_id is not None:
-        statement = statement.where(ChannelAccount.org_unit_id == wanted.org_unit_id)
-    if wanted.intake_flow_id is not None:
-        statement = statement.where(ChannelAccount.intake_flow_id == wanted.intake_flow_id)
-    return page(session, statement, ACCOUNTS, asked)
+    if wanted.connector_id is None:
+        return page(reader, _ACCOUNTS, _named(wanted) | {"tenant_id": tenant_id}, asked)
+    looked_up(reader, ChannelConnector, wanted.connector_id, tenant_id)
+    return page(reader, _ACCOUNTS_OF_CONNECTOR, _named(wanted), asked)
 
 
-def list_parts(session: Session, tenant_id: str, table: type[Part], connector_id: str, asked: Slice) -> Page[Part]:
+def list_parts(reader: Reading, tenant_id: str, table: type[Part], connector_id: str, asked: Slice) -> Page[Part]:
     """Capabilities, tokens or webhooks of one connector, oldest first. Raises NotFound."""
-    owned(session, ChannelConnector, connector_id, tenant_id)
-    statement = select(table).where(table.connector_id == connector_id)
-    return page(session, statement, part_order(table), asked)
+    looked_up(reader, ChannelConnector, connector_id, tenant_id)
+    return page(reader, _PARTS[table], {"connector_id": connector_id}, asked)
 
 
 def part_order(table: type[Part]) -> Order:
     """The order of such a list."""
-    return Order(columns=(table.id,))
+    return _PARTS[table].order
 
 
-def list_fallbacks(session: Session, tenant_id: str, account_id: str, asked: Slice) -> Page[ChannelFallback]:
+def list_fallbacks(reader: Reading, tenant_id: str, account_id: str, asked: Slice) -> Page[ChannelFallback]:
     """Those of one account, oldest first. Raises NotFound."""
-    owned(session, ChannelAccount, account_id, tenant_id)
-    return page(session, select(ChannelFallback).where(ChannelFallback.account_id == account_id), FALLBACKS, asked)
+    looked_up(reader, ChannelAccount, account_id, tenant_id)
+    return page(reader, _FALLBACKS, {"account_id": account_id}, asked)
 
 
-def list_checks(session: Session, tenant_id: str, wanted: CheckFilter, asked: Slice) -> Page[ChannelHealthCheck]:
+def list_checks(reader: Reading, tenant_id: str, wanted: CheckFilter, asked: Slice) -> Page[ChannelHealthCheck]:
     """Newest first. Raises NotFound."""
-    statement = _of_part(session, ChannelHealthCheck, tenant_id, wanted.connector_id, wanted.account_id)
-    if wanted.status is not None:
-        statement = statement.where(ChannelHealthCheck.status == wanted.status)
-    if wanted.since is not None:
-        statement = statement.where(ChannelHealthCheck.executado_em >= wanted.since)
-    return page(session, statement, CHECKS, asked)
+    _require_parent(reader, tenant_id, wanted.connector_id, wanted.account_id)
+    return page(reader, _CHECKS, _named(wanted), asked)
 
 
-def list_usage(session: Session, tenant_id: str, wanted: UsageFilter, asked: Slice) -> Page[ChannelUsageLog]:
+def list_usage(reader: Reading, tenant_id: str, wanted: UsageFilter, asked: Slice) -> Page[ChannelUsageLog]:
     """Newest day first. Raises NotFound."""
-    statement = _of_part(session, ChannelUsageLog, tenant_id, wanted.connector_id, wanted.account_id)
-    if wanted.tipo is not None:
-        statement = statement.where(ChannelUsageLog.tipo == wanted.tipo)
-    if wanted.first_day is not None:
-        statement = statement.where(ChannelUsageLog.data >= wanted.first_day)
-    if wanted.last_day is not None:
-        statement = statement.where(ChannelUsageLog.data <= wanted.last_day)
-    return page(session, statement, USAGE, asked)
+    _require_parent(reader, tenant_id, wanted.connector_id, wanted.account_id)
+    return page(reader, _USAGE, _named(wanted), asked)
 
 
-def list_mappings(session: Session, tenant_id: str, wanted: MappingFilter, asked: Slice) -> Page[ChannelMapping]:
+def list_mappings(reader: Reading, tenant_id: str, wanted: MappingFilter, asked: Slice) -> Page[ChannelMapping]:
     """By either side. Raises NotFound, and InvalidInput (`filter_missing`) without one that an index serves."""
     named = (wanted.connector_id, wanted.account_id, wanted.chave_externa, wanted.entidade_id)
     if all(each is None for each in named):
         raise InvalidInput("give chave_externa, entidade_id, connector_id or account_id", reason="filter_missing")
-    statement = _of_tenant(session, ChannelMapping, tenant_id, wanted.connector_id)
     if wanted.account_id is not None:
-        owned(session, ChannelAccount, wanted.account_id, tenant_id)
-        statement = statement.where(ChannelMapping.account_id == wanted.account_id)
-    if wanted.chave_externa is not None:
-        statement = statement.where(ChannelMapping.chave_externa == wanted.chave_externa)
-    if wanted.entidade_id is not None:
-        statement = statement.where(ChannelMapping.entidade_id == wanted.entidade_id)
-    if wanted.entidade_type is not None:
-        statement = statement.where(ChannelMapping.entidade_type == wanted.entidade_type)
-    return page(session, statement, MAPPINGS, asked)
+        looked_up(reader, ChannelAccount, wanted.account_id, tenant_id)
+    if wanted.connector_id is None:
+        return page(reader, _MAPPINGS, _named(wanted) | {"tenant_id": tenant_id}, asked)
+    looked_up(reader, ChannelConnector, wanted.connector_id, tenant_id)
+    return page(reader, _MAPPINGS_OF_CONNECTOR, _named(wanted), asked)
 
 
-def list_audit(session: Session, tenant_id: str, wanted: AuditFilter, asked: Slice) -> Page[AuditLog]:
+def list_audit(reader: Reading, tenant_id: str, wanted: AuditFilter, asked: Slice) -> Page[AuditLog]:
     """Newest first; values are masked as they were written."""
-    statement = select(AuditLog).where(AuditLog.tenant_id == tenant_id)
-    if wanted.subject_id is not None:
-        statement = statement.where(AuditLog.subject_id == wanted.subject_id)
-    if wanted.actor is not None:
-        statement = statement.where(AuditLog.actor == wanted.actor)
-    if wanted.action is not None:
-        statement = statement.where(AuditLog.action == wanted.action)
-    if wanted.since is not None:
-        statement = statement.where(AuditLog.at >= wanted.since)
-    if wanted.until is not None:
-        statement = statement.where(AuditLog.at < wanted.until)
-    return page(session, statement, AUDIT, asked)
+    return page(reader, _AUDIT, _named(wanted) | {"tenant_id": tenant_id}, asked)
 
 
-_Inner = TypeVar("_Inner", ChannelAccount, ChannelMapping)
-_Count = TypeVar("_Count", ChannelHealthCheck, ChannelUsageLog)
-
-
-def _of_tenant(session: Session, table: type[_Inner], tenant_id: str, connector_id: str | None) -> Select[_Inner]:
+def _require_parent(reader: Reading, tenant_id: str, connector_id: str | None, account_id: str | None) -> None:
     if connector_id is not None:
-        owned(session, ChannelConnector, connector_id, tenant_id)
-        return select(table).where(table.connector_id == connector_id)
-    return (
-        select(table)
-        .join(ChannelConnector, ChannelConnector.id == table.connector_id)
-        .where(ChannelConnector.tenant_id == tenant_id)
-    )
-
-
-def _of_part(
-    session: Session, table: type[_Count], tenant_id: str, connector_id: str | None, account_id: str | None
-) -> Select[_Count]:
-    statement = select(table)
-    if connector_id is not None:
-        owned(session, ChannelConnector, connector_id, tenant_id)
-        statement = statement.where(table.connector_id == connector_id)
+        looked_up(reader, ChannelConnector, connector_id, tenant_id)
     if account_id is not None:
-        owned(session, ChannelAccount, account_id, tenant_id)
-        statement = statement.where(table.account_id == account_id)
+        looked_up(reader, ChannelAccount, account_id, tenant_id)
     if connector_id is None and account_id is None:
         raise InvalidInput("give connector_id or account_id", reason="filter_missing")
-    return statement
+
+
+def _named(wanted: object) -> dict[str, Any]:
+    return {field.name: getattr(wanted, field.name) for field in fields(wanted)}  # type: ignore[arg-type]  # a filter record
+
+
+def _equal(table: Any, *names: str) -> dict[str, ColumnElement[bool]]:
+    return {name: getattr(table, name) == bindparam(name) for name in names}
+
+
+_IN_TENANT = {"tenant_id": ChannelConnector.tenant_id == bindparam("tenant_id")}
+_ACCOUNT_CONDITIONS = _equal(ChannelAccount, "connector_id", "status", "identidade", "org_unit_id", "intake_flow_id")
+_MAPPING_CONDITIONS = _equal(ChannelMapping, "connector_id", "account_id", "chave_externa", "entidade_id", "entidade_type")
+
+_CONNECTORS = Listing(order=CONNECTORS, conditions=_IN_TENANT | _equal(ChannelConnector, "tipo", "status", "nome"))
+_ACCOUNTS = Listing(order=ACCOUNTS, conditions=_IN_TENANT | _ACCOUNT_CONDITIONS, within=ChannelConnector.id)
+_ACCOUNTS_OF_CONNECTOR = Listing(order=ACCOUNTS, conditions=_ACCOUNT_CONDITIONS)
+_MAPPINGS = Listing(order=MAPPINGS, conditions=_IN_TENANT | _MAPPING_CONDITIONS, within=ChannelConnector.id)
+_MAPPINGS_OF_CONNECTOR = Listing(order=MAPPINGS, conditions=_MAPPING_CONDITIONS)
+_PARTS: dict[type[Base], Listing] = {
+    table: Listing(order=Order(columns=(table.id,)), conditions=_equal(table, "connector_id"))
+    for table in (ChannelCapability, ChannelToken, ChannelWebhook)
+}
+_FALLBACKS = Listing(order=FALLBACKS, conditions=_equal(ChannelFallback, "account_id"))
+_CHECKS = Listing(
+    order=CHECKS,
+    conditions=_equal(ChannelHealthCheck, "connector_id", "account_id", "status")
+    | {"since": ChannelHealthCheck.executado_em >= bindparam("since")},
+)
+_USAGE = Listing(
+    order=USAGE,
+    conditions=_equal(ChannelUsageLog, "connector_id", "account_id", "tipo")
+    | {"first_day": ChannelUsageLog.data >= bindparam("first_day"), "last_day": ChannelUsageLog.data <= bindparam("last_day")},
+)
+_AUDIT = Listing(
+    order=AUDIT,
+    conditions=_equal(AuditLog, "tenant_id", "subject_id", "actor", "action")
+    | {"since": AuditLog.at >= bindparam("since"), "until": AuditLog.at < bindparam("until")},
+)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy import ColumnElement, Select, and_, bindparam, literal_column, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from shared.adapters.tables import Base
+from shared.adapters.reading import Reading
+from shared.adapters.tables import Base, loaded_columns
 
 MAX_ROWS = 200
+_MAX_STATEMENTS = 512
 
-Row = TypeVar("Row", bound=Base)
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +29,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[Row]):
-    """Rows in order; `next` is the position to go on after, None at the end."""
+    """Rows in order, to be read only; `next` is the position to go on after, None at the end."""
 
     rows: tuple[Row, ...]
     next: tuple[Any, ...] | None
@@ -40,23 +43,64 @@ class Order:
     falling: bool = False
 
     @property
+    def table(self) -> type[Base]:
+        """Whose rows are listed."""
+        return cast(type[Base], self.columns[-1].class_)
+
+    @property
     def types(self) -> tuple[type, ...]:
         """Python type of each part of a position."""
         return tuple(column.type.python_type for column in self.columns)
 
 
-def page(session: Session, statement: Select[Row], order: Order, asked: Slice) -> Page[Row]:
-    """Run a statement for one page; blocks. The index that holds filter and order makes it cost the same at any depth."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Listing:
+    """A list that can be asked for: `conditions` by the name of what is asked for, each with a `bindparam` of that name.
+
+    `within`: a table that the rows are joined to, on the first column of the order; None for none.
+    """
+
+    order: Order
+    conditions: Mapping[str, ColumnElement[bool]]
+    within: InstrumentedAttribute[Any] | None = None
+
+
+def page(reader: Reading, listing: Listing, wanted: Mapping[str, Any], asked: Slice) -> Page[Any]:
+    """One page of the rows for which all that is `wanted` (and not None) holds; blocks. The index that holds filter and order
+    makes it cost the same at any depth."""
     limit = max(1, min(asked.limit, MAX_ROWS))
-    if asked.after is not None:
-        statement = statement.where(_beyond(order.columns, asked.after, order.falling))
-    columns = [column.desc() if order.falling else column for column in order.columns]
-    rows = session.scalars(statement.order_by(*columns).limit(limit + 1)).all()
+    given = {name: value for name, value in wanted.items() if value is not None}
+    # A session gives objects, a reader rows that read like them.
+    objects = isinstance(reader, Session)
+    statement = statement_of(listing, frozenset(given), after=asked.after is not None, limit=limit, objects=objects)
+    values = given | {f"after_{number}": value for number, value in enumerate(asked.after or ())}
+    rows = reader.scalars(statement, values).all() if isinstance(reader, Session) else reader.execute(statement, values)
     kept = tuple(rows[:limit])
-    return Page(rows=kept, next=_position(order, kept[-1]) if len(rows) > limit else None)
+    return Page(rows=kept, next=_position(listing.order, kept[-1]) if len(rows) > limit else None)
 
 
-def _beyond(columns: Sequence[InstrumentedAttribute[Any]], after: tuple[Any, ...], falling: bool) -> ColumnElement[bool]:
+@lru_cache(_MAX_STATEMENTS)
+def statement_of(listing: Listing, names: frozenset[str], *, after: bool, limit: int, objects: bool = False) -> Select[Any]:
+    """One page of a list, for what is asked by name; its values are `names` and `after_0`, `after_1`, …
+
+    Written once: to build a statement anew costs more than to run it. The limit is part of the text, so that the database
+    plans for a page and not for the whole list."""
+    order = listing.order
+    statement: Select[Any] = select(order.table) if objects else select(*loaded_columns(order.table))
+    if listing.within is not None:
+        statement = statement.join(listing.within.class_, listing.within == order.columns[0])
+    for name in sorted(names):
+        statement = statement.where(listing.conditions[name])
+    if after:
+        places = [bindparam(f"after_{number}", type_=column.type, unique=False) for number, column in enumerate(order.columns)]
+        statement = statement.where(_beyond(order.columns, places, order.falling))
+        if listing.within is not None:  # told of the other table too: its index is what the walk begins at
+            statement = statement.where(listing.within >= places[0])
+    columns = [column.desc() if order.falling else column for column in order.columns]
+    return statement.order_by(*columns).limit(literal_column(str(limit + 1)))
+
+
+def _beyond(columns: Sequence[InstrumentedAttribute[Any]], after: Sequence[Any], falling: bool) -> ColumnElement[bool]:
     # (a, b) beyond (x, y) as `a >= x AND (a > x OR b > y)`: the first part alone is what an index can begin at.
     first, rest = columns[0], columns[1:]
     strictly: ColumnElement[bool] = first < after[0] if falling else first > after[0]
@@ -66,5 +110,5 @@ def _beyond(columns: Sequence[InstrumentedAttribute[Any]], after: tuple[Any, ...
     return and_(reaches, or_(strictly, _beyond(rest, after[1:], falling)))
 
 
-def _position(order: Order, row: Base) -> tuple[Any, ...]:
+def _position(order: Order, row: Any) -> tuple[Any, ...]:
     return tuple(getattr(row, column.key) for column in order.columns)

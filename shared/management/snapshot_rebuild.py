@@ -10,15 +10,14 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from sqlalchemy import Engine, exists, insert, literal, select
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Engine, exists, insert, select
 from sqlalchemy.orm import Session
 
 from shared.adapters.database import unit_of_work
 from shared.adapters.tables import ChannelAccount, ChannelConnector, Outbox, SnapshotVersion
 from shared.domain.errors import NotFound
 from shared.domain.topics import Topic
-from shared.management.changes import announce_connector, audit_note, lock_connector
+from shared.management.changes import announce_accounts, announce_connector, audit_note, lock_connector
 from shared.management.rules import rules_enforced
 
 _TOPICS = {"connector": Topic.CONNECTOR_SNAPSHOT, "account": Topic.ACCOUNT_SNAPSHOT}
@@ -83,19 +82,6 @@ def _wanted(worker: Engine, connector_ids: Collection[str] | None) -> list[tuple
 def _tell_connector(session: Session, tenant_id: str, connector_id: str, *, actor: str) -> int:
     connector = lock_connector(session, connector_id)
     announce_connector(session, connector.id)
-    # Two statements for all accounts: a connector may have a hundred thousand.
-    accounts = select(ChannelAccount.id).where(ChannelAccount.connector_id == connector.id).order_by(ChannelAccount.id)
-    counted = upsert(SnapshotVersion).from_select(
-        ["subject_id", "kind", "version"], accounts.add_columns(literal("account"), literal(1))
-    )
-    with rules_enforced():
-        session.execute(
-            counted.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1})
-        )
-        told = session.execute(
-            insert(Outbox)
-            .from_select(["subject_id", "topic"], accounts.add_columns(literal(Topic.ACCOUNT_SNAPSHOT.value)))
-            .returning(Outbox.id)
-        ).all()
-    audit_note(session, connector, "connector.snapshots_rebuilt", {"accounts": len(told)}, tenant_id=tenant_id, actor=actor)
-    return len(told)
+    accounts = announce_accounts(session, connector.id)
+    audit_note(session, connector, "connector.snapshots_rebuilt", {"accounts": accounts}, tenant_id=tenant_id, actor=actor)
+    return accounts

@@ -49,6 +49,10 @@ INSERT INTO channel_health_check (id, connector_id, account_id, status, executad
 INSERT INTO channel_usage_log (id, connector_id, account_id, tipo, quantidade, data)
     SELECT uuidv7(), connector_id, id, tipo, a, current_date - day
     FROM made_account, generate_series(0, 1) day, unnest(ARRAY['message_in', 'message_out']::usage_type[]) tipo;
+INSERT INTO channel_fallback (id, account_id, tipo, destino, ativo)
+    SELECT uuidv7(), id, 'email_forward', 'support@example.com', true FROM made_account WHERE mod(a, 5) = 1;
+INSERT INTO channel_mapping (id, connector_id, account_id, chave_externa, entidade_type, entidade_id)
+    SELECT uuidv7(), connector_id, id, 'user:' || number, 'contact', gen_random_uuid() FROM made_account;
 INSERT INTO account_state (account_id, route) SELECT id, 'open' FROM made_account WHERE mod(a, 5) = 0;
 INSERT INTO snapshot_version (subject_id, kind, version, tenant_id)
     SELECT c.id, 'connector', 1, t.id FROM made_connector c JOIN made_tenant t ON t.n = c.owner
@@ -72,7 +76,7 @@ class Estate:
 def build(database: DatabaseUnderTest, *, connectors: int, accounts: int) -> Estate:
     """Fill the empty database; blocks for some ten seconds at 100 000 accounts. At least 20 accounts for each connector's two."""
     big = max(2, accounts // _BIG_CONNECTOR_SHARE)
-    each = max(1, (accounts - big) // (connectors - 1))
+    each = max(1, round((accounts - big) / (connectors - 1)))
     tenants = [(number, new_uuid7(), new_uuid7(), new_uuid7()) for number in range(_TENANTS)]
     with psycopg.connect(superuser_url(database), autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")  # no triggers: what they guard is right by construction

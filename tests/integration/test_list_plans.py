@@ -1,142 +1,256 @@
-"""Every list begins at an index entry: what PostgreSQL would do, for the very statements that the lists run."""
+"""Every list begins at an index entry: what PostgreSQL would do, for the very statements that the lists run.
+
+The lists are found, not named: every operation of the description that has a cursor, every command that has a limit; each is
+asked with every combination of its filters, on its first page and on a later one, for a tenant with most of all rows and for a
+small one, as the role that row-level security binds. A list that is new is in it, or fails here for want of a value.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
+import click
+import psycopg
 import pytest
-from sqlalchemy import event
-from sqlalchemy.orm import Session
+from click.testing import CliRunner
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine, event
 
+from services.cli.__main__ import cli
+from services.control.app import create_app
+from services.control.call import Parts
+from shared.adapters import reading
 from shared.adapters.clock import new_uuid7
-from shared.adapters.database import unit_of_work
-from shared.adapters.tables import ChannelCapability, ChannelToken, ChannelWebhook
-from shared.domain.enums import AccountStatus, ConnectorStatus, HealthStatus, UsageType
-from shared.management import lists
-from shared.management.lists import AccountFilter, AuditFilter, CheckFilter, ConnectorFilter, MappingFilter, UsageFilter
-from shared.management.paging import Slice
+from shared.adapters.database import create_engine_for
+from shared.domain.identity import Permission
+from shared.management import lists, paging
+from tests.bench.estate import Estate, build, superuser_url
 from tests.database_fixtures import DatabaseUnderTest
-from tests.integration.management import Management, management_of
-from tests.integration.rows import connect
+from tests.integration.services.control.scene import Tokens
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 ID = new_uuid7()
-AFTER_ID = Slice(limit=50, after=(ID,))
-AFTER_PAIR = Slice(limit=50, after=(ID, ID))
-AFTER_TIME = Slice(limit=50, after=(NOW, ID))
-AFTER_DAY = Slice(limit=50, after=(NOW.date(), ID))
+SMALL = 3  # a tenant with one connector in a hundred
+# Operations that answer a list without pages: of what is the same for everybody, and of one webhook.
+SHORT = {"/v1/providers", "/v1/webhooks/{webhook_id}/secrets"}
+# Options of commands that are no filters.
+PLAIN = {"tenant", "limit", "as_json"}
+# A group whose commands have a limit and read a topic, no table.
+OF_TOPICS = {"dlq"}
 
-Run = Callable[[Session, str, str, str], Any]
-LISTS: dict[str, Run] = {
-    "connectors": lambda s, t, c, a: lists.list_connectors(s, t, ConnectorFilter(), Slice()),
-    "connectors after": lambda s, t, c, a: lists.list_connectors(s, t, ConnectorFilter(), AFTER_ID),
-    "connectors by state": lambda s, t, c, a: lists.list_connectors(
-        s, t, ConnectorFilter(status=ConnectorStatus.ACTIVE, nome="x"), Slice()
-    ),
-    "accounts": lambda s, t, c, a: lists.list_accounts(s, t, AccountFilter(), Slice()),
-    "accounts after": lambda s, t, c, a: lists.list_accounts(s, t, AccountFilter(), AFTER_PAIR),
-    "accounts by state": lambda s, t, c, a: lists.list_accounts(s, t, AccountFilter(status=AccountStatus.ACTIVE), Slice()),
-    "accounts of a connector": lambda s, t, c, a: lists.list_accounts(s, t, AccountFilter(connector_id=c), AFTER_PAIR),
-    "accounts by identity": lambda s, t, c, a: lists.list_accounts(s, t, AccountFilter(identidade="1"), Slice()),
-    "accounts by unit": lambda s, t, c, a: lists.list_accounts(s, t, AccountFilter(org_unit_id=ID), Slice()),
-    "accounts by flow": lambda s, t, c, a: lists.list_accounts(s, t, AccountFilter(intake_flow_id=ID), Slice()),
-    "capabilities": lambda s, t, c, a: lists.list_parts(s, t, ChannelCapability, c, AFTER_ID),
-    "tokens": lambda s, t, c, a: lists.list_parts(s, t, ChannelToken, c, AFTER_ID),
-    "webhooks": lambda s, t, c, a: lists.list_parts(s, t, ChannelWebhook, c, AFTER_ID),
-    "fallbacks": lambda s, t, c, a: lists.list_fallbacks(s, t, a, AFTER_ID),
-    "checks of a connector": lambda s, t, c, a: lists.list_checks(
-        s, t, CheckFilter(connector_id=c, status=HealthStatus.FAILED, since=NOW), AFTER_TIME
-    ),
-    "checks of an account": lambda s, t, c, a: lists.list_checks(s, t, CheckFilter(account_id=a), AFTER_TIME),
-    "usage of a connector": lambda s, t, c, a: lists.list_usage(
-        s, t, UsageFilter(connector_id=c, tipo=UsageType.MESSAGE_IN, first_day=NOW.date()), AFTER_DAY
-    ),
-    "usage of an account": lambda s, t, c, a: lists.list_usage(s, t, UsageFilter(account_id=a), AFTER_DAY),
-    "mappings by key": lambda s, t, c, a: lists.list_mappings(s, t, MappingFilter(chave_externa="x"), Slice()),
-    "mappings by id": lambda s, t, c, a: lists.list_mappings(s, t, MappingFilter(entidade_id=ID), AFTER_PAIR),
-    "mappings of a connector": lambda s, t, c, a: lists.list_mappings(s, t, MappingFilter(connector_id=c), AFTER_PAIR),
-    "mappings of an account": lambda s, t, c, a: lists.list_mappings(s, t, MappingFilter(account_id=a), AFTER_PAIR),
-    "audit": lambda s, t, c, a: lists.list_audit(s, t, AuditFilter(), AFTER_ID_NUMBER),
-    "audit of one": lambda s, t, c, a: lists.list_audit(s, t, AuditFilter(subject_id=c, actor="x"), Slice()),
-    "audit of a time": lambda s, t, c, a: lists.list_audit(s, t, AuditFilter(since=NOW, until=NOW), Slice()),
-}
-AFTER_ID_NUMBER = Slice(limit=50, after=(5,))
+Asked = dict[str, dict[str, Any]]  # text of a statement -> values
+
+
+class Ears:
+    """Hears every statement, and every page that is asked for."""
+
+    def __init__(self) -> None:
+        self.statements: Asked = {}
+        self.pages: dict[tuple[paging.Listing, frozenset[str]], Mapping[str, Any]] = {}
+
+    def told(self, *_: Any) -> None:
+        statement, parameters = _[2], _[3]
+        if statement.lstrip().startswith("SELECT") and "FROM" in statement:
+            self.statements.setdefault(statement, parameters or {})
 
 
 @pytest.fixture
-def management(database: DatabaseUnderTest, tmp_path: Path) -> Iterator[Management]:
-    with management_of(database.api_url, tmp_path / "keys") as made:
-        yield made
+def ears(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ears]:
+    heard = Ears()
+    run, turn = reading.TenantReader.execute_all, lists.page
+
+    def execute_all(self: reading.TenantReader, *asked: reading.Asked) -> list[reading.Rows]:
+        for statement, values in asked:
+            text, defaults = reading._written(statement, self._dialect)
+            heard.told(None, None, text, {name: reading._plain(values.get(name, default)) for name, default in defaults})
+        return run(self, *asked)
+
+    def page(reader: Any, listing: paging.Listing, wanted: Mapping[str, Any], asked: paging.Slice) -> paging.Page[Any]:
+        given = {name: value for name, value in wanted.items() if value is not None}
+        heard.pages[listing, frozenset(given)] = given
+        return turn(reader, listing, wanted, asked)
+
+    monkeypatch.setattr(reading.TenantReader, "execute_all", execute_all)
+    monkeypatch.setattr(lists, "page", page)
+    event.listen(Engine, "before_cursor_execute", heard.told)
+    yield heard
+    event.remove(Engine, "before_cursor_execute", heard.told)
+
+
+@pytest.fixture
+def estate(database: DatabaseUnderTest) -> Estate:
+    return build(database, connectors=8_000, accounts=24_000)
+
+
+@contextmanager
+def something_of(database: DatabaseUnderTest, tenant: str) -> Iterator[dict[str, str]]:
+    """Ids of one of each, by the name of the table."""
+    with psycopg.connect(superuser_url(database)) as connection:
+        [(connector, account)] = connection.execute(
+            "SELECT c.id::text, a.id::text FROM channel_connector c JOIN channel_account a ON a.connector_id = c.id"
+            " WHERE c.tenant_id = %s ORDER BY c.id DESC LIMIT 1",
+            (tenant,),
+        )
+    yield {"connector": connector, "account": account}
 
 
 @pytest.mark.req(39, 47)
-def test_no_list_reads_a_whole_table(management: Management, database: DatabaseUnderTest) -> None:
-    connector = management.connector()
-    account = management.account(connector)
-    _fill(database, connector, management.tenant, management.unit)
+@pytest.mark.parametrize("which", [0, SMALL], ids=["large", "small"])
+def test_no_list_of_the_api_reads_a_whole_table(database: DatabaseUnderTest, estate: Estate, ears: Ears, which: int) -> None:
+    tenant, engine, tokens = estate.tenants[which], create_engine_for(database.api_url, pool_size=1), Tokens()
+    token = tokens.issue(tenant, *Permission)
+    unused: Any = None
+    app = create_app(Parts(engine=engine, vault=unused, edge_url=""), tokens)
+    asked = 0
+    with something_of(database, tenant) as ids, TestClient(app) as client:
+        for path, operation in _lists(app.openapi()):
+            filters = [one for one in operation["parameters"] if one["in"] == "query" and one["name"] not in ("limit", "cursor")]
+            for some in _subsets(filters):
+                values = {one["name"]: _value(one, ids) for one in some}
+                place = path.format(connector_id=ids["connector"], account_id=ids["account"])
+                answer = client.get(place, params=values, headers={"Authorization": f"Bearer {token}"})
+                assert answer.status_code == 200 or "filter_missing" in answer.text, (path, values, answer.text)
+                asked += 1
+    engine.dispose()
+    print(f"\n{asked} lists, {len(ears.statements)} statements, {len(ears.pages)} kinds of pages")
+    assert asked > 120
+    found = _whole_reads(database, tenant, ears)
+    assert not found, "\n\n".join(f"{statement}\n{plan}" for statement, plan in found.items())
+
+
+@pytest.mark.req(39, 47)
+@pytest.mark.parametrize("which", [0, SMALL], ids=["large", "small"])
+def test_no_list_of_the_commands_reads_a_whole_table(
+    database: DatabaseUnderTest, estate: Estate, ears: Ears, which: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in {"STACK": "external", "HOME": str(tmp_path), "DATABASE_API_URL": database.api_url}.items():
+        monkeypatch.setenv(f"CHANNELS_{name}", value)
+    tenant, asked = estate.tenants[which], 0
+    with something_of(database, tenant) as ids:
+        for words, command in _list_commands():
+            must = [one for one in command.params if one.required and one.name not in PLAIN]
+            filters = [one for one in command.params if not one.required and one.name not in PLAIN]
+            for some in _subsets(filters):
+                arguments = [*words, "--tenant", tenant, "--limit", "20"]
+                for one in (*must, *some):
+                    arguments += _argument(one, ids, estate.units[which])
+                done = CliRunner().invoke(cli, arguments)
+                assert done.exit_code == 0, (arguments, done.output, done.exception)
+                asked += 1
+    assert asked > 60
+    found = _whole_reads(database, tenant, ears)
+    assert not found, "\n\n".join(f"{statement}\n{plan}" for statement, plan in found.items())
+
+
+def test_a_list_that_needs_a_whole_table_is_found(database: DatabaseUnderTest, estate: Estate, ears: Ears) -> None:
+    sorted_by_name = "SELECT channel_account.id FROM channel_account ORDER BY channel_account.nome_exibicao LIMIT 51"
+    ears.told(None, None, sorted_by_name, {})
+    assert list(_whole_reads(database, estate.tenants[0], ears)) == [sorted_by_name]
+
+
+def test_every_list_of_the_description_has_pages() -> None:
+    unused: Any = None
+    for path, item in create_app(unused, unused).openapi()["paths"].items():
+        schema = item["get"]["responses"]["200"]["content"]["application/json"]["schema"] if "get" in item else {}
+        if schema.get("type") == "array" or "PageView" in schema.get("$ref", ""):
+            paged = any(one["name"] == "cursor" for one in item["get"].get("parameters", []))
+            assert paged is (path not in SHORT), path
+
+
+def _lists(description: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, item in description["paths"].items():
+        if any(one["name"] == "cursor" for one in item.get("get", {}).get("parameters", [])):
+            yield path, item["get"]
+
+
+def _list_commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    def walk(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                yield from walk(command, (*words, name))
+            elif command is not None and not OF_TOPICS & set(words) and any(one.name == "limit" for one in command.params):
+                yield (*words, name), command
+
+    return walk(cli, ())
+
+
+def _subsets(items: list[Any]) -> Iterator[tuple[Any, ...]]:
+    return chain.from_iterable(combinations(items, count) for count in range(len(items) + 1))
+
+
+def _value(parameter: dict[str, Any], ids: dict[str, str]) -> str:
+    """One that its description allows; of connectors and accounts one that is there."""
+    known = ids.get(parameter["name"].removesuffix("_id"))
+    if known is not None:
+        return known
+    [schema, *_] = [one for one in parameter["schema"].get("anyOf", [parameter["schema"]]) if one.get("type") != "null"]
+    if "$ref" in schema:
+        return (
+            {"status": "active", "tipo": "telegram", "entidade_type": "contact"}[parameter["name"]]
+            .replace("active", "passed" if "HealthStatus" in schema["$ref"] else "active")
+            .replace("telegram", "message_in" if "UsageType" in schema["$ref"] else "telegram")
+        )
+    return {"uuid": ID, "date-time": NOW.isoformat(), "date": NOW.date().isoformat(), None: "x"}[schema.get("format")]
+
+
+def _argument(parameter: click.Parameter, ids: dict[str, str], unit: str) -> list[str]:
+    name = parameter.name or ""
+    if isinstance(parameter.type, click.Choice):
+        value = str(next(iter(parameter.type.choices)))
+    else:
+        value = {**ids, **CLI_VALUES, "unit": unit}[name]
+    return [value] if isinstance(parameter, click.Argument) else [parameter.opts[0], value]
+
+
+ENUMS = {
+    "ConnectorType": "telegram",
+    "ConnectorStatus": "active",
+    "AccountStatus": "active",
+    "HealthStatus": "passed",
+    "UsageType": "message_in",
+    "EntityType": "contact",
+}
+CLI_VALUES = {
+    "nome": "x",
+    "identidade": "5511900000001",
+    "flow": "Welcome",
+    "since": "2026-01-01",
+    "until": "2026-01-02",
+    "before": "5",
+    "first_day": "2026-01-01",
+    "last_day": "2026-01-02",
+    "subject_id": ID,
+    "who": "x",
+    "action": "x",
+}
+
+
+def _whole_reads(database: DatabaseUnderTest, tenant: str, ears: Ears) -> dict[str, str]:
+    """Statements that would read a table from end to end, with their plans."""
     found: dict[str, str] = {}
-    for name, run in LISTS.items():
-        statements: list[tuple[str, Any]] = []
-
-        def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-            statements.append((statement, parameters))  # noqa: B023  emptied and read within the round
-
-        with unit_of_work(management.engine, tenant_id=management.tenant) as session:
-            event.listen(management.engine, "before_cursor_execute", keep)
-            try:
-                run(session, management.tenant, connector, account)
-            finally:
-                event.remove(management.engine, "before_cursor_execute", keep)
-            statement, parameters = statements[-1]
-            plan = session.connection().exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars().all()
-        lines = "\n".join(plan)
-        scanned = re.findall(r"Seq Scan on (channel_\w+|audit_log)", lines)
-        if scanned:
-            found[name] = f"{scanned}\n{lines}"
-    assert found == {}, "\n\n".join(f"{name}: {plan}" for name, plan in found.items())
+    engine = create_engine_for(database.api_url, pool_size=1)
+    for (listing, names), given in ears.pages.items():
+        text, _ = reading._written(paging.statement_of(listing, names, after=True, limit=50), engine.dialect)
+        places = {f"after_{number}": _position(column) for number, column in enumerate(listing.order.columns)}
+        ears.statements[text] = {name: reading._plain(value) for name, value in {**given, **places}.items()}
+    with psycopg.connect(database.api_url.replace("postgresql+psycopg", "postgresql")) as connection:
+        connection.execute("SELECT set_config('channels.tenant', %s, false)", (tenant,))
+        for statement, values in ears.statements.items():
+            plan = "\n".join(line for (line,) in connection.execute(f"EXPLAIN {statement}", values))  # type: ignore[arg-type]
+            if re.search(r"Seq Scan on (channel_\w+|audit_log|account_state)", plan):
+                found[statement] = plan
+    engine.dispose()
+    return found
 
 
-def _fill(database: DatabaseUnderTest, connector: str, tenant: str, unit: str) -> None:
-    """Enough rows of this and of other connectors that reading a whole table would be the dear way."""
-    with connect(_superuser(database)) as connection:
-        connection.execute("SET session_replication_role = replica")  # no triggers: this is about plans
-        connection.execute(
-            "INSERT INTO channel_connector (id, tenant_id, tipo, nome, config, status)"
-            " SELECT gen_random_uuid(), CASE WHEN mod(n, 10) = 0 THEN %(t)s::uuid ELSE gen_random_uuid() END, 'telegram', 'n',"
-            " '{}', 'pending' FROM generate_series(1, 2000) n",
-            {"t": tenant},
-        )
-        connection.execute(
-            "INSERT INTO channel_account (id, connector_id, identidade, status, org_unit_id)"
-            " SELECT gen_random_uuid(), c.id, n::text, 'pending', gen_random_uuid()"
-            " FROM channel_connector c, generate_series(1, 10) n"
-        )
-        for statement in (
-            "INSERT INTO channel_capability (id, connector_id, feature, enabled)"
-            " SELECT gen_random_uuid(), id, 'messages', true FROM channel_connector ON CONFLICT DO NOTHING",
-            "INSERT INTO channel_token (id, connector_id, kind, valor_encrypted)"
-            " SELECT gen_random_uuid(), id, 'secret', 'x' FROM channel_connector",
-            "INSERT INTO channel_webhook (id, connector_id, evento, url, status)"
-            " SELECT gen_random_uuid(), id, 'delivery', 'x', 'disabled' FROM channel_connector",
-            "INSERT INTO channel_fallback (id, account_id, tipo, destino, ativo)"
-            " SELECT gen_random_uuid(), id, 'voicemail', 'x', true FROM channel_account",
-            "INSERT INTO channel_health_check (id, connector_id, account_id, status, executado_em)"
-            " SELECT gen_random_uuid(), connector_id, id, 'passed', now() FROM channel_account",
-            "INSERT INTO channel_usage_log (id, connector_id, account_id, tipo, quantidade, data)"
-            " SELECT gen_random_uuid(), connector_id, id, 'message_in', 1, '2026-01-01' FROM channel_account",
-            "INSERT INTO channel_mapping (id, connector_id, account_id, chave_externa, entidade_type, entidade_id)"
-            " SELECT gen_random_uuid(), connector_id, id, id::text, 'contact', gen_random_uuid() FROM channel_account",
-            "INSERT INTO audit_log (tenant_id, actor, action, subject_type, subject_id)"
-            " SELECT gen_random_uuid(), 'a', 'b', 'c', id FROM channel_account",
-            "ANALYZE",
-        ):
-            connection.execute(statement)
-
-
-def _superuser(database: DatabaseUnderTest) -> str:
-    head, _, query = database.superuser_url.partition("?")
-    return f"{head.rpartition('/')[0]}/{database.name}?{query}"
+def _position(column: Any) -> Any:
+    kind = column.type.python_type
+    return {str: ID, int: 5, dt.datetime: NOW, dt.date: NOW.date()}[kind]

@@ -18,7 +18,7 @@ from shared.domain.errors import Unavailable
 from shared.management.account_status import AccountStatusReport, account_status
 from shared.management.accounts import NewAccount, change_account_status, create_account, update_account
 from shared.management.lists import ACCOUNTS, AccountFilter, list_accounts
-from shared.management.ownership import owned
+from shared.management.ownership import looked_up
 from shared.management.removal import delete_account
 
 router = APIRouter(prefix="/v1", tags=["accounts"])
@@ -68,16 +68,16 @@ def create(call: Manager, connector_id: UUID, body: AccountBody, idempotency_key
 @router.get("/accounts/{account_id}")
 def read(call: Reader, account_id: UUID, response: Response) -> AccountView:
     """One account."""
-    with call.reading() as session:
-        row = owned(session, ChannelAccount, str(account_id), call.tenant)
+    with call.looking() as reader:
+        row = looked_up(reader, ChannelAccount, str(account_id), call.tenant)
         return shown(AccountView.of(row), response)
 
 
 @router.get("/accounts/{account_id}/status")
 def status_of(call: Reader, account_id: UUID) -> AccountStatusView:
     """What is known right now: connectivity, route, limits, webhooks, what waits to be routed."""
-    with call.reading() as session:
-        view = _status(account_status(session, call.tenant, str(account_id)))
+    with call.looking() as reader:
+        view = _status(account_status(reader, call.tenant, str(account_id)))
     view.queue = _queue(call, view.connector_id, view.account_id)  # without holding a connection to the database
     return view
 
@@ -154,8 +154,8 @@ def _utc(at_ms: int) -> dt.datetime:
 
 
 def _listed(call: Call, pages: Paging, wanted: AccountFilter) -> PageView[AccountView]:
-    with call.reading() as session:
-        page = list_accounts(session, call.tenant, wanted, pages.slice(wanted, ACCOUNTS))
+    with call.looking() as reader:
+        page = list_accounts(reader, call.tenant, wanted, pages.slice(wanted, ACCOUNTS))
         return paged(AccountView, page, wanted)
 
 

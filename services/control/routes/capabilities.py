@@ -24,9 +24,9 @@ router = APIRouter(prefix="/v1/connectors/{connector_id}/capabilities", tags=["c
 def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[CapabilityView]:
     """Six rows, one per feature."""
     listed = ("capabilities", str(connector_id))
-    with call.reading() as session:
+    with call.looking() as reader:
         asked = pages.slice(listed, part_order(ChannelCapability))
-        page = list_parts(session, call.tenant, ChannelCapability, str(connector_id), asked)
+        page = list_parts(reader, call.tenant, ChannelCapability, str(connector_id), asked)
         return paged(CapabilityView, page, listed)
 
 

@@ -27,7 +27,7 @@ from shared.management.connectors import NewConnector, change_status, create_con
 from shared.management.fallbacks import default_fallback, known_default_fallback, set_default_fallback
 from shared.management.lifting import lift_tokens
 from shared.management.lists import CONNECTORS, ConnectorFilter, list_connectors
-from shared.management.ownership import owned, owned_for_change
+from shared.management.ownership import looked_up, owned, owned_for_change
 from shared.management.removal import delete_connector
 
 router = APIRouter(prefix="/v1/connectors", tags=["connectors"])
@@ -43,8 +43,8 @@ def list_them(
 ) -> PageView[ConnectorView]:
     """Connectors of the tenant, oldest first."""
     wanted = ConnectorFilter(tipo=tipo, status=status, nome=nome)
-    with call.reading() as session:
-        page = list_connectors(session, call.tenant, wanted, pages.slice(wanted, CONNECTORS))
+    with call.looking() as reader:
+        page = list_connectors(reader, call.tenant, wanted, pages.slice(wanted, CONNECTORS))
         return paged(ConnectorView, page, wanted)
 
 
@@ -64,8 +64,8 @@ def create(call: Manager, body: ConnectorBody, idempotency_key: IdempotencyKey =
 @router.get("/{connector_id}")
 def read(call: Reader, connector_id: UUID, response: Response) -> ConnectorView:
     """One connector."""
-    with call.reading() as session:
-        row = owned(session, ChannelConnector, str(connector_id), call.tenant)
+    with call.looking() as reader:
+        row = looked_up(reader, ChannelConnector, str(connector_id), call.tenant)
         return shown(ConnectorView.of(row), response)
 
 

@@ -13,7 +13,7 @@ from services.control.views import FallbackView, PageView
 from shared.adapters.tables import ChannelAccount, ChannelFallback
 from shared.management.fallbacks import NewFallback, create_fallback, delete_fallback, update_fallback
 from shared.management.lists import FALLBACKS, list_fallbacks
-from shared.management.ownership import owned
+from shared.management.ownership import looked_up
 
 router = APIRouter(prefix="/v1", tags=["fallbacks"])
 
@@ -22,8 +22,8 @@ router = APIRouter(prefix="/v1", tags=["fallbacks"])
 def list_them(call: Reader, pages: Pages, account_id: UUID) -> PageView[FallbackView]:
     """Fallbacks of an account, oldest first."""
     listed = ("fallbacks", str(account_id))
-    with call.reading() as session:
-        page = list_fallbacks(session, call.tenant, str(account_id), pages.slice(listed, FALLBACKS))
+    with call.looking() as reader:
+        page = list_fallbacks(reader, call.tenant, str(account_id), pages.slice(listed, FALLBACKS))
         return paged(FallbackView, page, listed)
 
 
@@ -41,8 +41,8 @@ def create(call: Manager, account_id: UUID, body: FallbackBody, idempotency_key:
 @router.get("/fallbacks/{fallback_id}")
 def read(call: Reader, fallback_id: UUID, response: Response) -> FallbackView:
     """One fallback."""
-    with call.reading() as session:
-        return shown(FallbackView.of(owned(session, ChannelFallback, str(fallback_id), call.tenant)), response)
+    with call.looking() as reader:
+        return shown(FallbackView.of(looked_up(reader, ChannelFallback, str(fallback_id), call.tenant)), response)
 
 
 @router.patch("/fallbacks/{fallback_id}")

@@ -129,23 +129,23 @@ def audit(
 ) -> PageView[AuditView]:
     """Who did what, newest first; secrets are masked."""
     wanted = AuditFilter(subject_id=_text(subject_id), actor=actor, action=action, since=since, until=until)
-    with call.reading() as session:
-        return paged(AuditView, list_audit(session, call.tenant, wanted, pages.slice(wanted, AUDIT)), wanted)
+    with call.looking() as reader:
+        return paged(AuditView, list_audit(reader, call.tenant, wanted, pages.slice(wanted, AUDIT)), wanted)
 
 
 def _checks(call: Call, pages: Paging, wanted: CheckFilter) -> PageView[HealthCheckView]:
-    with call.reading() as session:
-        return paged(HealthCheckView, list_checks(session, call.tenant, wanted, pages.slice(wanted, CHECKS)), wanted)
+    with call.looking() as reader:
+        return paged(HealthCheckView, list_checks(reader, call.tenant, wanted, pages.slice(wanted, CHECKS)), wanted)
 
 
 def _usage(call: Call, pages: Paging, wanted: UsageFilter) -> PageView[UsageView]:
-    with call.reading() as session:
-        return paged(UsageView, list_usage(session, call.tenant, wanted, pages.slice(wanted, USAGE)), wanted)
+    with call.looking() as reader:
+        return paged(UsageView, list_usage(reader, call.tenant, wanted, pages.slice(wanted, USAGE)), wanted)
 
 
 def _mappings(call: Call, pages: Paging, wanted: MappingFilter) -> PageView[MappingView]:
-    with call.reading() as session:
-        return paged(MappingView, list_mappings(session, call.tenant, wanted, pages.slice(wanted, MAPPINGS)), wanted)
+    with call.looking() as reader:
+        return paged(MappingView, list_mappings(reader, call.tenant, wanted, pages.slice(wanted, MAPPINGS)), wanted)
 
 
 def _text(value: UUID | None) -> str | None:

@@ -12,7 +12,7 @@ from services.control.call import IdempotencyKey, IfMatch, Pages, Reader, Secret
 from services.control.views import PageView, TokenView
 from shared.adapters.tables import ChannelConnector, ChannelToken
 from shared.management.lists import list_parts, part_order
-from shared.management.ownership import owned
+from shared.management.ownership import looked_up
 from shared.management.tokens import NewToken, add_token, describe_token, revoke_token
 
 router = APIRouter(prefix="/v1", tags=["tokens"])
@@ -22,9 +22,9 @@ router = APIRouter(prefix="/v1", tags=["tokens"])
 def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[TokenView]:
     """Tokens of a connector, oldest first, without their values."""
     listed = ("tokens", str(connector_id))
-    with call.reading() as session:
+    with call.looking() as reader:
         asked = pages.slice(listed, part_order(ChannelToken))
-        return paged(TokenView, list_parts(session, call.tenant, ChannelToken, str(connector_id), asked), listed)
+        return paged(TokenView, list_parts(reader, call.tenant, ChannelToken, str(connector_id), asked), listed)
 
 
 @router.post("/connectors/{connector_id}/tokens", status_code=201, response_model=TokenView)
@@ -41,8 +41,8 @@ def create(call: SecretKeeper, connector_id: UUID, body: TokenBody, idempotency_
 @router.get("/tokens/{token_id}")
 def read(call: Reader, token_id: UUID, response: Response) -> TokenView:
     """What is known of one token."""
-    with call.reading() as session:
-        return shown(TokenView.of(owned(session, ChannelToken, str(token_id), call.tenant)), response)
+    with call.looking() as reader:
+        return shown(TokenView.of(looked_up(reader, ChannelToken, str(token_id), call.tenant)), response)
 
 
 @router.patch("/tokens/{token_id}")

@@ -28,7 +28,7 @@ from services.control.views import PageView, SecretView, WebhookView
 from shared.adapters.tables import ChannelConnector, ChannelWebhook
 from shared.domain.errors import NotFound
 from shared.management.lists import list_parts, part_order
-from shared.management.ownership import owned, owned_for_change
+from shared.management.ownership import looked_up, owned, owned_for_change
 from shared.management.removal import delete_webhook
 from shared.management.secret_rotation import add_secret, expire_secret, secrets_of_webhook
 from shared.management.webhooks import (
@@ -48,9 +48,9 @@ Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="Number of the secr
 def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[WebhookView]:
     """Webhooks of a connector, oldest first, without their secrets."""
     listed = ("webhooks", str(connector_id))
-    with call.reading() as session:
+    with call.looking() as reader:
         asked = pages.slice(listed, part_order(ChannelWebhook))
-        return paged(WebhookView, list_parts(session, call.tenant, ChannelWebhook, str(connector_id), asked), listed)
+        return paged(WebhookView, list_parts(reader, call.tenant, ChannelWebhook, str(connector_id), asked), listed)
 
 
 @router.post("/connectors/{connector_id}/webhooks", status_code=201, response_model=WebhookView)
@@ -69,8 +69,8 @@ def create(call: Manager, connector_id: UUID, body: WebhookBody, idempotency_key
 @router.get("/webhooks/{webhook_id}")
 def read(call: Reader, webhook_id: UUID, response: Response) -> WebhookView:
     """One class of events."""
-    with call.reading() as session:
-        return shown(WebhookView.of(owned(session, ChannelWebhook, str(webhook_id), call.tenant)), response)
+    with call.looking() as reader:
+        return shown(WebhookView.of(looked_up(reader, ChannelWebhook, str(webhook_id), call.tenant)), response)
 
 
 @router.patch("/webhooks/{webhook_id}")

@@ -1,6 +1,6 @@
 """Typed mappings of the database. `Base.metadata` equals what the migrations build (a test compares both)."""
 
-from shared.adapters.tables.base import Base
+from shared.adapters.tables.base import Base, loaded_columns
 from shared.adapters.tables.certificates import ConnectorCertificate
 from shared.adapters.tables.channels import (
     ChannelAccount,
@@ -62,4 +62,5 @@ __all__ = [
     "SecretUse",
     "SnapshotVersion",
     "Tenant",
+    "loaded_columns",
 ]

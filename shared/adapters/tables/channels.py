@@ -30,7 +30,7 @@ class ChannelConnector(Base):
     """One set-up at one provider."""
 
     __tablename__ = "channel_connector"
-    __table_args__ = (Index(None, "tenant_id", "id"),)
+    __table_args__ = (Index(None, "tenant_id", "id"), Index(None, "tenant_id", "nome", "id"))
 
     id: Mapped[UuidPk]
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), index=True)
@@ -51,6 +51,7 @@ class ChannelAccount(Base):
         UniqueConstraint("connector_id", "identidade"),
         CheckConstraint("org_unit_id IS NOT NULL OR intake_flow_id IS NOT NULL", name="route_missing"),
         Index(None, "connector_id", "id"),
+        Index(None, "identidade", "connector_id", "id"),
     )
 
     id: Mapped[UuidPk]

@@ -236,6 +236,8 @@ class AuditLog(Base):
         Index(None, "tenant_id", "at"),
         Index(None, "subject_id"),
         Index(None, "tenant_id", "id"),
+        Index(None, "tenant_id", "actor", "id"),
+        Index(None, "tenant_id", "action", "id"),
         Index(None, "subject_id", "id"),
     )
 

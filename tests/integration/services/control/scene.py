@@ -30,6 +30,9 @@ class Tokens:
         self.known[token] = Identity(subject=f"user-{token}", tenant_id=tenant_id, permissions=frozenset(permissions))
         return token
 
+    def recall(self, token: str) -> Identity | None:
+        return self.known.get(token)
+
     def verify(self, token: str) -> Identity:
         if token not in self.known:
             raise Unauthenticated("unknown token", reason="token_malformed")

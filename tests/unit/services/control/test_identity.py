@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from services.cli.token import token as token_command
 from services.control.identity import challenge, identity_of, scope_challenge, verifier_of
 from shared.adapters.development_keys import DEVELOPMENT_ISSUER, DevelopmentKey, development_directory, key_set_path
 from shared.domain.errors import ConfigError, Unauthenticated, Unavailable
+from shared.domain.identity import Identity
 from shared.runtime.settings import IdentitySettings, StackSettings
 from tests.unit.shared.adapters.token_keys import AUDIENCE, ISSUER, KEYS, TENANT, jwk, key_set, token
 
@@ -28,6 +30,10 @@ class App:
 def request(verifier: Any, *headers: str) -> Request:
     scope = {"type": "http", "headers": [(b"authorization", one.encode()) for one in headers], "app": App(verifier)}
     return Request(scope)
+
+
+def told_by(one: Request) -> Identity:
+    return asyncio.run(identity_of(one))
 
 
 def stack(home: Path, environment: str = "development") -> StackSettings:
@@ -50,7 +56,7 @@ def test_a_minted_token_is_taken_in_development(tmp_path: Path) -> None:
     )
     assert minted.exit_code == 0
     verifier = verifier_of(settings(), stack(tmp_path))
-    identity = identity_of(request(verifier, f"Bearer {minted.output.strip()}"))
+    identity = told_by(request(verifier, f"Bearer {minted.output.strip()}"))
     assert (identity.subject, identity.tenant_id, identity.permissions) == ("a", TENANT, {"channel.manage", "channel.read"})
     again = mint(tmp_path, "--tenant", TENANT)
     assert verifier.verify(again.output.strip()).permissions == {"channel.read"}  # the same key, not a new one each time
@@ -139,7 +145,7 @@ def verifier(tmp_path: Path) -> Any:
 )
 def test_a_request_without_a_token_is_told_how_to_come(verifier: Any, headers: tuple[str, ...], reason: str) -> None:
     with pytest.raises(Unauthenticated) as caught:
-        identity_of(request(verifier, *headers))
+        told_by(request(verifier, *headers))
     assert caught.value.reason == reason
     told = challenge(caught.value)
     assert told.startswith('Bearer realm="channels"')
@@ -150,7 +156,7 @@ def test_a_request_without_a_token_is_told_how_to_come(verifier: Any, headers: t
 
 def test_the_scheme_is_read_in_any_case_and_the_caller_is_kept(verifier: Any) -> None:
     asked = request(verifier, f"bearer {token()}")
-    assert identity_of(asked) is asked.state.identity
+    assert told_by(asked) is asked.state.identity
 
 
 def test_a_refused_permission_is_told_by_its_scope() -> None:

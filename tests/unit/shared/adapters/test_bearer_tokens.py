@@ -10,8 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from shared.adapters import bearer_tokens
 from shared.adapters.bearer_tokens import MAX_TOKEN_CHARS, Expectations, TokenVerifier
-from shared.adapters.key_sets import KeySet
+from shared.adapters.key_sets import Freshness, KeySet
 from shared.domain.errors import Forbidden, Unauthenticated
 from shared.domain.identity import Identity, Permission, require
 from tests.unit.shared.adapters.token_keys import (
@@ -215,3 +216,46 @@ def test_a_permission_is_asked_for_by_name() -> None:
         require(identity, Permission.MANAGE)
     with pytest.raises(Forbidden):
         require(identity, "channel.rea")
+
+
+@pytest.mark.req(76)
+def test_a_proved_token_is_recalled_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens, good = verifier(), token("EdDSA", exp=int(time.time()) + 600)
+    assert tokens.recall(good) is None
+    identity = tokens.verify(good)
+    assert tokens.recall(good) is identity
+    assert tokens.recall(good + "A") is None
+    assert tokens.recall("\ud800") is None
+    ended = time.time() + 600 + EXPECTED.leeway_seconds
+    monkeypatch.setattr(bearer_tokens.time, "time", lambda: ended)
+    assert tokens.recall(good) is None
+
+
+@pytest.mark.req(76)
+def test_a_proof_ends_with_its_key_and_a_refusal_is_never_recalled() -> None:
+    listed, now = [key_set()], [0.0]
+    tokens = TokenVerifier(KeySet(lambda: listed[0], Freshness(max_age=5.0, retry=1.0), clock=lambda: now[0]), EXPECTED)
+    good, bad = token("EdDSA"), token("EdDSA", iss="https://evil.example.test/")
+    tokens.verify(good)
+    with pytest.raises(Unauthenticated):
+        tokens.verify(bad)
+    assert (tokens.recall(good) is not None, tokens.recall(bad)) == (True, None)
+    now[0] = 5.1  # the set may have changed by now: it is asked for before anything is believed
+    assert tokens.recall(good) is None
+    listed[0] = key_set(jwk(KEYS["ES256"], "key-ES256"))
+    tokens.verify(token("ES256"))  # asks beside
+    deadline = time.monotonic() + 5
+    while tokens._keys.held("key-EdDSA") is not None or tokens._keys.held("key-ES256") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert tokens.recall(good) is None
+
+
+def test_what_is_remembered_of_tokens_is_bounded() -> None:
+    tokens = verifier()
+    for number in range(20):
+        tokens.verify(token("EdDSA", jti=str(number)))
+    assert len(tokens._proved) == 20
+    tokens._proved = dict.fromkeys((bytes([number % 256, number // 256]) for number in range(bearer_tokens._MAX_PROVED)), None)
+    tokens.verify(token("EdDSA"))
+    assert len(tokens._proved) == 1
