@@ -178,6 +178,13 @@ class SecretView(View):
     last_used_at: dt.datetime | None
     webhooks: list[WebhookEvent]
 
+    @classmethod
+    def within(cls, known: object, segredo: str | None) -> Self:
+        """With the sealed list that it stands in: after a change there the same number may be another secret's."""
+        view = cls.of(known)
+        view._unseen = segredo or ""
+        return view
+
     @property
     def place(self) -> str:
         """Its number in its webhook."""

@@ -109,7 +109,7 @@ def add_one(call: SecretKeeper, webhook_id: UUID, body: SecretBody, idempotency_
     def make(session: Any) -> SecretView:
         row = owned(session, ChannelWebhook, str(webhook_id), call.tenant)
         add_secret(session, call.parts.vault, row.connector_id, NewSecret(**body.model_dump()), actor=call.actor)
-        return SecretView.of(secrets_of_webhook(session, call.parts.vault, row, actor=call.actor)[-1])
+        return SecretView.within(secrets_of_webhook(session, call.parts.vault, row, actor=call.actor)[-1], row.segredo)
 
     return call.create(idempotency_key, body, f"/v1/webhooks/{webhook_id}/secrets", make)
 
@@ -149,5 +149,5 @@ def _secrets(given_ones: Sequence[SecretBody]) -> list[NewSecret]:
 def _secret(call: Call, session: Session, row: ChannelWebhook, number: int) -> SecretView:
     for known in secrets_of_webhook(session, call.parts.vault, row, actor=call.actor):
         if known.id == f"{row.id}/{number}":
-            return SecretView.of(known)
+            return SecretView.within(known, row.segredo)
     raise NotFound(f"the webhook has no secret {number}")

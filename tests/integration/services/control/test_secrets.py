@@ -94,3 +94,17 @@ def test_a_repeated_addition_adds_once_and_wrong_ones_are_refused(scene: Scene) 
     for number in range(14):
         assert scene.post(path, {"use": "sign", "value": f"more {number}"}).status_code == 201
     assert code_of(scene.post(path, {"use": "sign", "value": "one too many"})) == (409, "secrets_too_many")
+
+
+@pytest.mark.req(77)
+def test_a_tag_of_a_secret_does_not_serve_for_another_that_came_to_its_number(scene: Scene) -> None:
+    (webhook,) = webhook_of(scene, "message_in")
+    path = f"webhooks/{webhook}/secrets"
+    assert scene.post(path, {"use": "sign", "value": NEW}).status_code == 201
+    stale = scene.get(f"{path}/1").headers["ETag"]
+    tag = scene.get(f"webhooks/{webhook}").headers["ETag"]
+    without = {"secrets": [{"use": "sign", "value": OLD}]}
+    assert scene.call("PUT", path, json=without, headers={"If-Match": tag}).status_code == 200
+    assert scene.post(path, {"use": "sign", "value": "canary-third"}).json()["id"] == f"{webhook}/1"
+    ended = scene.call("PATCH", f"{path}/1", json={"not_after_ms": 1}, headers={"If-Match": stale})
+    assert code_of(ended) == (412, "precondition_failed")
