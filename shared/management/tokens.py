@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -46,16 +46,25 @@ def add_token(session: Session, vault: Vault, connector_id: str, new: NewToken, 
 
 
 def describe_token(
-    session: Session, token_id: str, *, expires_at: datetime | None, metadata: Mapping[str, Any] | None, actor: str
+    session: Session,
+    token_id: str,
+    *,
+    expires_at: datetime | None,
+    metadata: Mapping[str, Any] | None,
+    cleared: Collection[str] = (),
+    actor: str,
 ) -> None:
-    """Correct what is known about a token; None leaves as it is. Raises Conflict if an active connector would lose its last."""
+    """Correct what is known about a token; None leaves as it is, unless the name is among the `cleared`.
+
+    Raises Conflict if an active connector would lose its last.
+    """
     connector, token = lock_connector_of(session, ChannelToken, token_id)
     refuse_secrets(metadata, "/metadata")
     with audited(session, token, "token.described", tenant_id=connector.tenant_id, actor=actor) as trace:
-        token.expires_at = _checked_expiry(expires_at) or token.expires_at
-        if metadata is not None:
+        token.expires_at = None if "expires_at" in cleared else _checked_expiry(expires_at) or token.expires_at
+        if metadata is not None or "metadata" in cleared:
             kept = {name: value for name, value in (token.extra or {}).items() if name == _FINGERPRINT}
-            token.extra = {**metadata, **kept}
+            token.extra = {**(metadata or {}), **kept}
     if trace.changed:
         _require_a_token_left(session)
         announce_connector(session, connector.id)

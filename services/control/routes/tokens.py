@@ -50,8 +50,10 @@ def change(call: SecretKeeper, token_id: UUID, body: TokenPatch, response: Respo
     """Correct when it expires, or what is noted of it."""
     with call.changing() as session:
         row = call.current(session, TokenView, token_id, if_match)
-        known = {"expires_at": None, "metadata": None, **given(body)}
-        describe_token(session, row.id, **known, actor=call.actor)
+        changes = given(body)
+        known = {"expires_at": None, "metadata": None, **changes}
+        cleared = [name for name, value in changes.items() if value is None]
+        describe_token(session, row.id, **known, cleared=cleared, actor=call.actor)
         return shown(TokenView.of(row), response)
 
 

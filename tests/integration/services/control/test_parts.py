@@ -48,6 +48,9 @@ def test_rule_31_33_a_token_goes_in_and_never_comes_out(scene: Scene) -> None:
     assert "canary" not in audit.text
     described = scene.change(f"tokens/{first.json()['id']}", {"metadata": {"scopes": ["a", "b"]}})
     assert described.json()["metadata"] == {"scopes": ["a", "b"]}
+    cleared = scene.change(f"tokens/{second.json()['id']}", {"expires_at": None})
+    assert (cleared.json()["expires_at"], scene.get(f"tokens/{second.json()['id']}").json()) == (None, cleared.json())
+    assert scene.change(f"tokens/{first.json()['id']}", {"metadata": None}).json()["metadata"] is None
     assert scene.change(f"tokens/{first.json()['id']}", method="DELETE").status_code == 204
     assert [item["id"] for item in scene.get(path).json()["items"]] == [second.json()["id"]]
 
