@@ -127,6 +127,7 @@ def test_pruning_takes_it_out_of_force_and_deletes_nothing_with_a_history(setup:
         ("5511900000002", "inactive"),
     ]
     assert setup.apply(smaller, **PRUNED).changes == ()
+    assert setup.apply(smaller).unnamed == []  # it is not in force any more
 
 
 def test_what_a_rule_keeps_in_force_is_a_fault_and_nothing_is_pruned(setup: Setup, example: dict[str, Any]) -> None:

@@ -226,6 +226,28 @@ def test_rows_share_a_part_only_with_the_same_secrets(setup: Setup) -> None:
     assert setup.apply(text, secrets={}).changes == ()
 
 
+def test_a_stored_secret_stands_in_for_its_own_use_only(setup: Setup) -> None:
+    setup.apply(EXAMPLE.read_text())
+    document = yaml.safe_load(setup.exported())
+    secrets = document["tenants"][0]["connectors"][0]["webhooks"][0]["secrets"]
+    secrets[0]["use"], secrets[1]["use"] = secrets[1]["use"], secrets[0]["use"]
+    assert len(setup.faults(document, secrets={})) == 2
+
+
+def test_an_expired_secret_that_nobody_has_is_left_out(setup: Setup, elsewhere: Setup) -> None:
+    document = yaml.safe_load(EXAMPLE.read_text())
+    webhook = document["tenants"][0]["connectors"][0]["webhooks"][0]
+    webhook["secrets"].append({"use": "sign", "value": "canary-expired", "not_after": "2020-01-31T12:00:00Z"})
+    setup.apply(document)
+    text = setup.exported()
+    assert setup.apply(text, secrets={}).changes == ()
+    values = {source.env: f"supplied {source.env}" for source in setup.export().sources.sources}
+    del values["ACME_WHATSAPP_OFICIAL_META_SIGNING_SECRET_2"]
+    report = elsewhere.apply(text, secrets=values)
+    assert [note for note in report.notes if "left out, it has expired and is not stored here" in note]
+    assert "SIGNING_SECRET_2" not in elsewhere.exported()
+
+
 def test_two_defaults_are_refused(setup: Setup) -> None:
     document = yaml.safe_load(EXAMPLE.read_text())
     for account in document["tenants"][0]["connectors"][0]["accounts"]:
