@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from deploy.local.home_lock import HomeLock
 from deploy.local.identity import read_identity, write_identity
@@ -28,6 +29,10 @@ pytest_plugins = [name for name in ("tests.database_fixtures",) if find_spec(nam
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in its background with SIGINT ignored, and children inherit that: those of tests would not end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long one example takes says something of the machine and its other work, nothing of the code.
+settings.register_profile("busy machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy machine")
 
 _WAIT_SECONDS = 180.0  # for another run that starts the same stack, downloads included
 
