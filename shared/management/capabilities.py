@@ -12,6 +12,7 @@ from shared.adapters.tables import ChannelCapability, ChannelConnector
 from shared.domain.enums import Feature
 from shared.domain.errors import NotFound
 from shared.management.changes import announce_connector, audit_new, audited, lock_connector
+from shared.management.lifting import refuse_secrets
 from shared.providers.contract import Provider
 
 
@@ -38,7 +39,8 @@ def set_capability(
     constraints: Mapping[str, Any] | None = None,
     actor: str,
 ) -> ChannelCapability:
-    """Turn a feature on or off; `constraints` None leaves the limits as they are. Raises NotFound."""
+    """Turn a feature on or off; `constraints` None leaves the limits as they are. Raises NotFound, InvalidInput."""
+    refuse_secrets(constraints, "/constraints")
     connector = lock_connector(session, connector_id)
     row = capability_of(session, connector.id, feature)
     with audited(session, row, "capability.set", tenant_id=connector.tenant_id, actor=actor) as trace:

@@ -17,6 +17,7 @@ from shared.domain.enums import KeyPurpose, SecretUse, WebhookEvent, WebhookStat
 from shared.domain.errors import Conflict, InvalidInput, UnknownKey
 from shared.management.changes import announce_connector, audit_new, audited, lock_connector, lock_connector_of
 from shared.management.data_keys import ring_for
+from shared.management.lifting import refuse_secrets
 from shared.providers.contract import ReceivingSecret
 
 
@@ -50,6 +51,7 @@ def checked_url(url: str, pointer: str = "/url") -> str:
     """The address, if it is one; raises InvalidInput."""
     if not url.startswith(("https://", "http://")) or any(character.isspace() for character in url):
         raise InvalidInput("url must be an http(s) address", reason="url_invalid", pointer=pointer)
+    refuse_secrets(url, pointer)
     return url
 
 

@@ -45,9 +45,10 @@ def change(
     with call.changing() as session:
         owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
         require_match(if_match, _view(call, session, connector_id, feature))
-        row = set_capability(
-            session, str(connector_id), feature, enabled=body.enabled, constraints=body.constraints, actor=call.actor
-        )
+        limits = body.constraints
+        if limits is None and "constraints" in body.model_fields_set:  # null takes them away
+            limits = {}
+        row = set_capability(session, str(connector_id), feature, enabled=body.enabled, constraints=limits, actor=call.actor)
         return shown(CapabilityView.of(row), response)
 
 

@@ -32,6 +32,23 @@ def test_rule_28_capabilities_are_the_preset_until_changed_by_hand(scene: Scene)
     assert code_of(scene.get(f"connectors/{connector['id']}/capabilities/sms")) == (422, "invalid_input")
 
 
+@pytest.mark.req(2, 15)
+def test_a_credential_among_limits_or_in_an_address_is_refused_and_null_takes_limits_away(scene: Scene) -> None:
+    connector = f"connectors/{scene.connector()['id']}"
+    path = f"{connector}/capabilities/messages"
+    for limits, place in (({"access_token": "canary"}, "access_token"), ({"a": ["Bearer canary"]}, "a/0")):
+        refused = scene.change(path, {"enabled": True, "constraints": limits})
+        assert code_of(refused) == (422, "secret_in_config")
+        assert refused.json()["errors"][0]["pointer"] == f"/constraints/{place}"
+    address = {"evento": "message_in", "url": "https://user:canary@example.com/x", "status": "disabled"}
+    refused = scene.post(f"{connector}/webhooks", address)
+    assert code_of(refused) == (422, "secret_in_config")
+    assert (refused.json()["errors"][0]["pointer"], "canary" in refused.text) == ("/url", False)
+    limited = scene.change(path, {"enabled": True, "constraints": {"per_minute": 20}}).json()
+    assert scene.change(path, {"enabled": True}).json() == limited
+    assert scene.change(path, {"enabled": True, "constraints": None}).json()["constraints"] == {}
+
+
 @pytest.mark.req(2, 31, 33)
 def test_rule_31_33_a_token_goes_in_and_never_comes_out(scene: Scene) -> None:
     connector = scene.connector()["id"]
