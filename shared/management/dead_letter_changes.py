@@ -85,8 +85,7 @@ def drop(box: DeadLetters, letters: Sequence[Letter], note: str, *, actor: str) 
             marks = _locked_marks(box, session, chunk)
             answers = [Answer(letter=letter, refused=done_before(marks.get(_key(letter)))) for letter in chunk]
             dropped = [answer.letter for answer in answers if answer.refused is None]
-            for letter in dropped:
-                _note(session, box, letter, actor, outcome=DROPPED, note=note)
+            _mark(session, box, [(letter, None) for letter in dropped], actor, DROPPED, note)
             _audit(session, "dead_letters.dropped", dropped, {"note": note}, actor)
             _forget(box, session)
             session.commit()
@@ -109,10 +108,9 @@ def _redrive(box: DeadLetters, session: Session, chunk: Sequence[Letter], actor:
     answers = []
     for letter in chunk:
         place = placed.get(letter.id)
-        if place is not None:
-            _note(session, box, letter, actor, outcome=REDRIVEN, copy=place)
         why = refused[letter.id] or (NOT_WRITTEN if place is None else None)
         answers.append(Answer(letter=letter, refused=why, copy=place))
+    _mark(session, box, [(answer.letter, answer.copy) for answer in answers if answer.refused is None], actor, REDRIVEN)
     _audit(session, "dead_letters.redriven", [answer.letter for answer in answers if answer.refused is None], {}, actor)
     _forget(box, session)
     return answers
@@ -169,26 +167,33 @@ def _locked_marks(box: DeadLetters, session: Session, chunk: Sequence[Letter]) -
     return marks_of(session, box.topic_id, [_key(letter) for letter in chunk])
 
 
-def _note(
+def _mark(
     session: Session,
     box: DeadLetters,
-    letter: Letter,
+    done: Sequence[tuple[Letter, Place | None]],
     actor: str,
-    *,
     outcome: str,
     note: str | None = None,
-    copy: Place | None = None,
 ) -> None:
-    values = {
-        "outcome": outcome,
-        "note": note,
-        "raw_partition": copy[0] if copy else None,
-        "raw_offset": copy[1] if copy else None,
-        "actor": actor,
-    }
-    row = upsert(DeadLetterMark).values(topic_id=box.topic_id, partition=letter.partition, letter_offset=letter.offset, **values)
-    keys = ["topic_id", "partition", "letter_offset"]
-    session.execute(row.on_conflict_do_update(index_elements=keys, set_={**values, "at": func.now()}))
+    """`done`: each letter with the place of its copy, if it has one."""
+    rows = [
+        {
+            "topic_id": box.topic_id,
+            "partition": letter.partition,
+            "letter_offset": letter.offset,
+            "outcome": outcome,
+            "note": note,
+            "raw_partition": copy[0] if copy else None,
+            "raw_offset": copy[1] if copy else None,
+            "actor": actor,
+        }
+        for letter, copy in done
+    ]
+    if rows:
+        new = upsert(DeadLetterMark).values(rows)
+        changed = {name: new.excluded[name] for name in ("outcome", "note", "raw_partition", "raw_offset", "actor")}
+        keys = ["topic_id", "partition", "letter_offset"]
+        session.execute(new.on_conflict_do_update(index_elements=keys, set_={**changed, "at": func.now()}))
 
 
 def _audit(session: Session, action: str, letters: Sequence[Letter], facts: Mapping[str, str], actor: str) -> None:

@@ -21,16 +21,20 @@ from confluent_kafka.admin import AdminClient
 
 from services.cli.__main__ import cli
 from services.router.app import Router
+from shared.adapters.database import create_engine_for
 from shared.adapters.kafka import client_config, full_name
 from shared.domain.enums import KeyPurpose
 from shared.domain.records import DeadLetter, MessageReceived
 from shared.domain.topics import Topic
+from shared.management.dead_letter_changes import redrive
+from shared.management.dead_letters import DeadLetters, LetterFilter
 from tests.integration.services.router.conftest import RunningRouter
 from tests.integration.services.router.test_router_own_faults import OddCodec, fault, write_rows
 from tests.pipeline import UNIT_NUMBER, Pipeline, messages_value, meta_body, text_item
 
 NEW_NUMBER = "100000000000009"
 MESSAGE = "/entry/0/changes/0/value/messages/{}"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
 LOGGED = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
 
@@ -214,7 +218,7 @@ def test_redriven_items_have_one_effect_each_however_often(pipeline, runs):
 KILLED_BEFORE_ITS_MARK = """
 import os, signal, sys
 from shared.management import dead_letter_changes
-dead_letter_changes._note = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+dead_letter_changes._mark = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
 from services.cli.__main__ import main
 sys.argv = ["channels", "dlq", "redrive", "--reason", "unknown_account", "--yes"]
 main()
@@ -242,26 +246,31 @@ def test_a_redrive_that_was_killed_is_repeated_without_a_second_effect(pipeline,
 
 
 @pytest.mark.req(64)
-def test_two_operators_at_once_write_one_copy_each_letter(pipeline, runs):
+def test_of_two_operators_at_once_the_second_finds_it_done(pipeline, runs):
     router = runs()
     names = [f"wamid.{number}" for number in range(30)]
     post(pipeline, names)
     letters(pipeline, 30)
     add_number(pipeline, router)
-    ids = [row["id"] for row in listed()]
-    start = threading.Barrier(2)
+    engine = create_engine_for(pipeline.database.worker_url, pool_size=2)
+    boxes = [DeadLetters(pipeline.bootstrap, pipeline.prefix, pipeline.codec, engine) for _ in range(2)]
+    with ThreadPoolExecutor(2) as both, boxes[0] as first, boxes[1] as second:
+        chosen = [list(box.scan(LetterFilter())) for box in boxes]
+        inside, done, append = threading.Event(), threading.Event(), first.raw.append
 
-    def operator() -> Any:
-        start.wait()
-        return subprocess.run(
-            [sys.executable, "-m", "services.cli", "dlq", "redrive", *ids, "--json"], capture_output=True, check=False, timeout=60
-        )
+        def slow(made: Any) -> Any:
+            inside.set()
+            until(lambda: done.is_set() or pipeline.sql(WAITING) == [(1,)])
+            return append(made)
 
-    with ThreadPoolExecutor(2) as both:
-        ends = [one.result() for one in [both.submit(operator) for _ in range(2)]]
-    assert [end.returncode for end in ends] == [0, 0], [end.stderr for end in ends]
-    told = [json.loads(end.stdout) for end in ends]
-    assert sorted(len(one["redriven"]) for one in told) == [0, 30]
+        first.raw.append = slow  # type: ignore[method-assign]
+        one = both.submit(lambda: list(redrive(first, chosen[0], actor="cli:ana")))
+        assert inside.wait(20)
+        other = both.submit(lambda: list(redrive(second, chosen[1], actor="cli:bob")))
+        other.add_done_callback(lambda _: done.set())
+        assert [answer.refused for answer in one.result(40)] == [None] * 30
+        assert [answer.refused for answer in other.result(40)] == ["already_redriven"] * 30
+    engine.dispose()
     assert len(copies(pipeline, 31)) == 30
     assert [event.message.provider_message_id for event in emitted(pipeline, 30)] == names
 
