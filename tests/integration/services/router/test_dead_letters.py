@@ -373,7 +373,6 @@ def test_dropped_letters_are_hidden_but_not_lost(pipeline, runs):
     assert actions[0] == ("dead_letters.dropped", "a test")
 
 
-@pytest.mark.req(76)
 def test_an_element_is_opened_only_when_asked_for_and_leaves_a_trace(pipeline, runs):
     runs()
     post(pipeline, ["wamid.a"], text="canary-text")
