@@ -9,7 +9,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 import pytest
 from fastavro import parse_schema, schemaless_writer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.avro import RECORD_TYPES, Codec
@@ -49,6 +49,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("topic", Topic)
+@settings(deadline=None)  # of a busy machine, not of the writer
 @given(data=st.data())
 def test_the_bytes_are_those_of_fastavro(topic: Topic, data: st.DataObject) -> None:
     record = data.draw(values_of(RECORD_TYPES[topic]))
