@@ -31,6 +31,7 @@ ROUTER, CONTROL, FAUST, QUIX = "router", "router again (control)", "Faust agent"
 KNOWN_PEERS, NEW_PEER_SHARE = 5_000, 10  # every tenth message comes from somebody who never wrote before
 TARGETS = {FAUST: 2.5}
 STEPS = ("open", "database", "kafka")
+STEPS_TITLE = "Where the router's time goes (its own metric, microseconds per item; one batch is opened while another is settled)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +143,7 @@ def run(site: Site, sizes: Sizes, say: Callable[[str], None]) -> Part:
         part.compare(ITEMS, ROUTER, rival, target=TARGETS.get(rival))
         part.compare(ITEMS_CPU, ROUTER, rival)
     part.compare(ITEMS, CONTROL, ROUTER)
-    part.tables["Where the router's time goes (its own metric, microseconds per item)"] = [
-        f"{step:<10}{statistics.median(ours.steps[step]):8.1f}" for step in STEPS
-    ]
+    part.tables[STEPS_TITLE] = [f"{step:<10}{statistics.median(ours.steps[step]):8.1f}" for step in STEPS]
     profile = site.home / "router.profile"
     ours.measure(profile)
     part.tables["The same by function (cProfile; its own cost makes everything slower, so read the shares)"] = _functions(profile)
