@@ -200,14 +200,14 @@ class Tally:
 async def run(plan: dict[str, Any], mode: str, callers: int, seconds: float) -> str:
     """Let so many callers work; the outcome as JSON."""
     sides = [Side(**side) for side in plan["sides"]]
-    tally = Tally(callers, seconds)
+    tally, ports = Tally(callers, seconds), plan["ports"]
     loop = asyncio.get_running_loop()
     for number in range(callers):
         draw = random.Random(f"{plan['seed']} {mode} {number}")
         side = sides[number % len(sides)]
         writing = mode == "writes" or (mode == "mixed" and number % 9 == 8)
         calls = writes(side, side.own[number // len(sides)], draw) if writing else reads(side, draw)
-        await loop.create_connection(lambda calls=calls: Caller(calls, tally), "127.0.0.1", plan["port"])  # type: ignore[misc]
+        await loop.create_connection(lambda calls=calls: Caller(calls, tally), "127.0.0.1", ports[number % len(ports)])  # type: ignore[misc]
     async with asyncio.timeout(seconds + 30):
         await tally.over.wait()
     return tally.as_json()

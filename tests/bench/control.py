@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -48,6 +47,7 @@ class Sizes:
     starts: int = 3
     changes: int = 300
     callers: int = _CALLERS
+    processes: int = 2  # one for each core
 
     @classmethod
     def quick(cls) -> Sizes:
@@ -58,37 +58,47 @@ class Sizes:
 class Api:
     """One control process on an installation with a large database. A context manager."""
 
-    def __init__(self, site: Site, pipeline: Pipeline, estate: Estate, sizes: Sizes, *, profile: Path | None = None) -> None:
+    def __init__(self, site: Site, pipeline: Pipeline, estate: Estate, sizes: Sizes) -> None:
         self.pipeline, self.estate = pipeline, estate
         self._site, self._sizes = site, sizes
-        self.port, self._operations_port = free_port(), free_port()
-        environment = site.environment(
-            pipeline,
-            control_port=self.port,
-            control_operations_port=self._operations_port,
-            database_api_url=pipeline.database.api_url,
-        )
-        module = "tests.bench.variants.profiled_control" if profile else "services.control"
-        self.process = Measured(
-            [sys.executable, "-m", module], environment | {"BENCH_PROFILE": str(profile)}, site.logs / "control.log"
-        )
+        self._ports = [(free_port(), free_port()) for _ in range(sizes.processes)]
+        self.processes = [
+            Measured(
+                [sys.executable, "-m", "services.control"],
+                site.environment(
+                    pipeline, control_port=port, control_operations_port=operations, database_api_url=pipeline.database.api_url
+                ),
+                site.logs / f"control-{port}.log",
+            )
+            for port, operations in self._ports
+        ]
         self._plan = pipeline.keys_dir.parent / "callers.json"
         self._open = ExitStack()
         self.kinds: dict[str, list[dict[str, float]]] = {}
 
     def __enter__(self) -> Api:
-        self._open.enter_context(self.process)
-        self.process.wait_http(self._operations_port, "/readyz")
-        self.process.wait_port(self.port)
+        for process, (port, operations) in zip(self.processes, self._ports, strict=True):
+            self._open.enter_context(process)
+            process.wait_http(operations, "/readyz")
+            process.wait_port(port)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._open.close()
 
+    @property
+    def port(self) -> int:
+        """Of one process."""
+        return self._ports[0][0]
+
+    def cpu_seconds(self) -> float:
+        """Of all its processes."""
+        return sum(process.cpu_seconds() for process in self.processes)
+
     def load(self, mode: str, seconds: float | None = None) -> subprocess.Popen[str]:
         """Start the callers."""
         sides = sides_of(self.pipeline, self.estate, self._sizes.callers)
-        plan = {"port": self.port, "seed": new_uuid7(), "sides": [asdict(side) for side in sides]}
+        plan = {"ports": [port for port, _ in self._ports], "seed": new_uuid7(), "sides": [asdict(side) for side in sides]}
         self._plan.write_text(json.dumps(plan))
         arguments = (self._plan, mode, self._sizes.callers, seconds or self._sizes.seconds)
         command = [sys.executable, "-m", "tests.bench.callers", *map(str, arguments)]
@@ -101,16 +111,17 @@ class Api:
             raise RuntimeError(f"the callers failed: {errors[-800:]}")
         found: dict[str, Any] = json.loads(told)
         if found["refused"]:
-            raise RuntimeError(f"refused: {found['refused']}\n{self.process.last_words()}")
+            raise RuntimeError(f"refused: {found['refused']}\n{self.processes[0].last_words()}")
         return found
 
     def measure(self, mode: str) -> Values:
         """One round."""
         load = self.load(mode)
-        before = self.process.cpu_seconds(), _database_cpu_seconds(self._site)
+        before = self.cpu_seconds(), _database_cpu_seconds(self._site)
         found = self.outcome(load)
-        self.process.check()
-        used = self.process.cpu_seconds() - before[0], _database_cpu_seconds(self._site) - before[1]
+        for process in self.processes:
+            process.check()
+        used = self.cpu_seconds() - before[0], _database_cpu_seconds(self._site) - before[1]
         kinds = found["kinds"]
         for kind, values in kinds.items():
             self.kinds.setdefault(kind, []).append(values)
@@ -127,7 +138,12 @@ def run(site: Site, sizes: Sizes, say: Callable[[str], None]) -> Part:
     part = Part(
         name="control",
         title="Management API and snapshots at 100 000 accounts",
-        settings={"callers": sizes.callers, "rounds": sizes.rounds, "seconds per round": sizes.seconds},
+        settings={
+            "callers": sizes.callers,
+            "control processes": sizes.processes,
+            "rounds": sizes.rounds,
+            "seconds per round": sizes.seconds,
+        },
     )
     pipeline = site.installation()
     estate = build(pipeline.database, connectors=sizes.connectors, accounts=sizes.accounts)
