@@ -105,11 +105,15 @@ def reading(engine: Engine, tenant_id: str) -> Iterator[TenantReader]:
         # As the engine would tell it. No statement and no values: they may be a caller's secret.
         raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=engine.dialect) from error
     finally:
-        if driver.closed or driver.pgconn.transaction_status != TransactionStatus.IDLE:
+        try:
+            if not driver.closed and driver.pgconn.transaction_status == TransactionStatus.IDLE:
+                driver.autocommit = False
+            else:
+                proxied.invalidate()
+        except psycopg.Error:  # it ended this very moment
             proxied.invalidate()
-        else:
-            driver.autocommit = False
-        proxied.close()
+        finally:
+            proxied.close()
 
 
 class _Text(Loader):
