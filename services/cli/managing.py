@@ -103,14 +103,14 @@ def acting_for_connector(connector: str, tenant: str | None) -> Iterator[tuple[S
     """A transaction for the tenant of one connector, with the connector's id; the caller commits. Raises NotFound."""
     with working("channels-cli") as session:
         connector_id = is_id(connector)
-        if connector_id is not None:
-            act_for_connector(session, connector_id)
-        elif tenant is None:
-            raise InvalidInput("a connector's name says nothing without --tenant (or CHANNELS_TENANT); or give its id")
-        else:
+        if tenant is not None:
             tenant_id = tenant_id_of(session, tenant)
             act_for(session, tenant_id)
             connector_id = connector_named(session, tenant_id, connector).id
+        elif connector_id is not None:
+            act_for_connector(session, connector_id)
+        else:
+            raise InvalidInput("a connector's name says nothing without --tenant (or CHANNELS_TENANT); or give its id")
         yield session, connector_id
 
 

@@ -86,6 +86,8 @@ def told(installation: Installation) -> str:
         channels(home, "keys", "reseal", *tenant),
         channels(home, "apply", "-f", str(MANIFEST), "--dry-run", environment=SECRETS),
         channels(home, "apply", "-f", str(MANIFEST), "--json", environment=SECRETS),
+        channels(home, "export", "--all"),
+        channels(home, "export", *tenant, "--json"),
         channels(home, "status"),
         channels(home, "topics", "verify"),
     ]
