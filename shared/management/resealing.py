@@ -64,7 +64,7 @@ def reseal_tenant(
     Each token that is opened for it leaves its row in the audit log. Raises NotFound, KeyRefused, Unavailable.
     """
     with _work(engine) as session:
-        _make_keys(session, vault, tenant_id, actor=actor)
+        old = _make_keys(session, vault, tenant_id, actor=actor)
         session.commit()
         waiting = _connectors_of(session, tenant_id)
     done = Resealed(of_connectors=len(waiting))
@@ -76,7 +76,7 @@ def reseal_tenant(
         yield done
     _reseal_digests(engine, vault, tenant_id)
     with _work(engine) as session:
-        done = _finish(session, vault, tenant_id, frozenset(waiting), done, actor=actor)
+        done = _finish(session, vault, tenant_id, frozenset(waiting), old, done, actor=actor)
         session.commit()
     yield done
 
@@ -87,8 +87,11 @@ def _work(engine: Engine) -> Iterator[Session]:
         yield session
 
 
-def _make_keys(session: Session, vault: Vault, tenant_id: str, *, actor: str) -> None:
-    """One new key for each purpose, unless an earlier run has made it and was broken off. The tenant is locked for a moment."""
+def _make_keys(session: Session, vault: Vault, tenant_id: str, *, actor: str) -> frozenset[str]:
+    """One new key for each purpose, unless an earlier run has made it and was broken off. The tenant is locked for a moment.
+
+    Returns the ids of the keys that this run makes needless.
+    """
     find(session, Tenant, tenant_id)
     for purpose in KeyPurpose:
         if _in_force(session, tenant_id, purpose):
@@ -97,6 +100,7 @@ def _make_keys(session: Session, vault: Vault, tenant_id: str, *, actor: str) ->
     for purpose in KeyPurpose:
         if len(_in_force(session, tenant_id, purpose)) == 1:
             add_key(session, vault, tenant_id, purpose, actor=actor)
+    return frozenset(key.key_id for purpose in KeyPurpose for key in _in_force(session, tenant_id, purpose)[1:])
 
 
 def _in_force(session: Session, tenant_id: str, purpose: KeyPurpose) -> Sequence[DataKey]:
@@ -195,15 +199,17 @@ def _lock_tenant(session: Session, tenant_id: str) -> None:
     session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update())
 
 
-def _finish(session: Session, vault: Vault, tenant_id: str, known: frozenset[str], done: Resealed, *, actor: str) -> Resealed:
-    """What came meanwhile, and the end of the old keys."""
+def _finish(
+    session: Session, vault: Vault, tenant_id: str, known: frozenset[str], old: frozenset[str], done: Resealed, *, actor: str
+) -> Resealed:
+    """What came meanwhile, and the end of the old keys; one that a later run is replacing may still be needed, and is that run's."""
     _lock_tenant(session, tenant_id)
     new = [connector for connector in _connectors_of(session, tenant_id) if connector not in known]
     if new:
         done = _reseal(session, vault, tenant_id, new, done, actor=actor)
     _reseal_some_digests(session, vault, tenant_id, limit=None)
     now = session.scalars(select(func.now())).one()
-    retired = [key for purpose in KeyPurpose for key in _in_force(session, tenant_id, purpose)[1:]]
+    retired = [key for purpose in KeyPurpose for key in _in_force(session, tenant_id, purpose) if key.key_id in old]
     for key in retired:
         with audited(session, key, "data_key.retired", tenant_id=tenant_id, actor=actor):
             key.retired_at = now + _HANDED_OUT_FOR[KeyPurpose(key.purpose)]

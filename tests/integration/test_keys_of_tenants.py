@@ -406,6 +406,21 @@ def test_keys_erased_while_resealing_are_not_used_again(scene: Scene) -> None:
         scene.read_token(scene.vault())
 
 
+def test_a_resealing_does_not_retire_the_key_that_a_later_one_has_only_begun_to_replace(scene: Scene) -> None:
+    token = scene.management.token(scene.management.connector())
+
+    def run() -> Iterator[Resealed]:
+        return reseal_tenant(scene.owner, scene.vault(), scene.tenant, actor=ACTOR, connectors_at_once=1)
+
+    slow = run()
+    assert [next(slow).connectors, next(slow).connectors] == [1, 2]
+    list(run())  # goes on with the key of the slow one, and is done
+    next(run())  # makes a key of its own, and is killed before it comes to the second connector
+    list(slow)
+    scene.operate(lambda session: session.execute(text("UPDATE data_key SET retired_at = now() WHERE retired_at IS NOT NULL")))
+    assert scene.read_token(scene.vault(), token) == TOKEN_VALUE
+
+
 @pytest.mark.req(78)
 def test_after_an_erasure_nothing_of_the_tenant_opens_and_others_are_untouched(scene: Scene) -> None:
     management = scene.management
