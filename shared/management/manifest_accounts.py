@@ -73,6 +73,8 @@ def settle_account(current: Pass, place: Place, connector: ChannelConnector, acc
         if current.sound(place[:4]):
             current.report.notes.append(f"account {account.identidade} stays {account.status}: its connector is not active")
         return
+    if account.status is status:
+        return  # its connector is locked: nobody else turns it meanwhile
     with current.at(place):
         change_account_status(current.session, account.id, status, actor=current.applier.actor)
 
@@ -88,6 +90,9 @@ def _reference(
 ) -> str | None:
     if given is None:
         return None
+    known = current.references.get((table.__tablename__, tenant_id, given))
+    if known is not None:
+        return known
     try:
         wanted = table.id == str(UUID(given))
     except ValueError:
@@ -95,4 +100,7 @@ def _reference(
     found = current.session.scalars(select(table.id).where(table.tenant_id == tenant_id, wanted)).all()
     if not found:
         raise InvalidInput("the tenant has none of this name or id", reason="reference_unknown", pointer=pointer)
-    return one_of(found)
+    reference = one_of(found)
+    if reference is not None:
+        current.references[table.__tablename__, tenant_id, given] = reference
+    return reference

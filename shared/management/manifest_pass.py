@@ -89,6 +89,7 @@ class Pass:
     checked: Checked
     report: Report = field(default_factory=Report)
     seen: set[tuple[str, str]] = field(default_factory=set)  # table and id of what the file speaks of
+    references: dict[tuple[str, str, str], str] = field(default_factory=dict)  # table, tenant, name or id -> id
 
     def saw(self, row: Base) -> None:
         """Note a row that the file speaks of."""
