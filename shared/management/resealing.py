@@ -202,7 +202,7 @@ def _lock_tenant(session: Session, tenant_id: str) -> None:
 def _finish(
     session: Session, vault: Vault, tenant_id: str, known: frozenset[str], old: frozenset[str], done: Resealed, *, actor: str
 ) -> Resealed:
-    """What came meanwhile, and the end of the old keys; one that a later run is replacing may still be needed, and is that run's."""
+    """What came meanwhile, and the end of the old keys; one that a later run is only replacing now is that run's."""
     _lock_tenant(session, tenant_id)
     new = [connector for connector in _connectors_of(session, tenant_id) if connector not in known]
     if new:
