@@ -248,6 +248,25 @@ def test_an_expired_secret_that_nobody_has_is_left_out(setup: Setup, elsewhere: 
     assert "SIGNING_SECRET_2" not in elsewhere.exported()
 
 
+def test_tenants_with_the_same_names_stay_apart(setup: Setup, elsewhere: Setup) -> None:
+    document = yaml.safe_load(EXAMPLE.read_text())
+    document["tenants"].append({**document["tenants"][0], "name": "Ácme"})
+    setup.apply(document)
+    text = setup.exported()
+    sources = {source.env: f"supplied {source.env}" for source in setup.export().sources.sources}
+    assert len(sources) == 6  # ACME_… twice: the accent goes, and the number keeps them apart
+    report = setup.apply(text, secrets={})
+    assert (report.changes, len(report.connectors)) == ((), 2)
+    elsewhere.apply(text, secrets=sources)
+    sql = (
+        "SELECT c.tenant_id = coalesce(u.tenant_id, f.tenant_id)"
+        " FROM channel_account a JOIN channel_connector c ON c.id = connector_id"
+        " LEFT JOIN org_unit u ON u.id = org_unit_id LEFT JOIN automation_flow f ON f.id = intake_flow_id"
+    )
+    assert elsewhere.rows(sql) == setup.rows(sql) == [(True,)] * 4
+    assert same_but_ids_of_secrets(elsewhere.exported()) == same_but_ids_of_secrets(text)
+
+
 def test_two_defaults_are_refused(setup: Setup) -> None:
     document = yaml.safe_load(EXAMPLE.read_text())
     for account in document["tenants"][0]["connectors"][0]["accounts"]:
