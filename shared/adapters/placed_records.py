@@ -25,6 +25,7 @@ _DELIVERY_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 _AT_ONCE = 500
 _WORTH_A_SEEK = 200  # a gap of so many records is cheaper to leap over than to read
+_SOON = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)  # a broker has just come back
 _MOVED_ON = (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET)
 
 
@@ -83,16 +84,23 @@ class PlacedRecords:
 
     def bounds(self) -> dict[int, tuple[int, int]]:
         """Partition -> (first offset that retention has left, offset after the last one)."""
-        try:
-            metadata = self._consumer.list_topics(self.topic, timeout=_ANSWER_SECONDS).topics[self.topic]
-            if metadata.error is not None or not metadata.partitions:
-                raise NotFound(f"topic {self.topic} is not on this cluster; `channels topics apply` creates it")
-            return {
-                number: self._consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=_ANSWER_SECONDS)
-                for number in sorted(metadata.partitions)
-            }
-        except KafkaException as error:
-            raise self._away(error.args[0].str()) from error
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while True:
+            try:
+                return self._bounds()
+            except KafkaException as error:
+                if error.args[0].code() not in _SOON or time.monotonic() >= deadline:
+                    raise self._away(error.args[0].str()) from error
+            time.sleep(_POLL_SECONDS)
+
+    def _bounds(self) -> dict[int, tuple[int, int]]:
+        metadata = self._consumer.list_topics(self.topic, timeout=_ANSWER_SECONDS).topics[self.topic]
+        if metadata.error is not None or not metadata.partitions:
+            raise NotFound(f"topic {self.topic} is not on this cluster; `channels topics apply` creates it")
+        return {
+            number: self._consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=_ANSWER_SECONDS)
+            for number in sorted(metadata.partitions)
+        }
 
     def read_at(self, places: Iterable[Place]) -> dict[Place, PlacedRecord]:
         """What lies at these places, in ranges; a place that holds nothing (any more) is absent."""
