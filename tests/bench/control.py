@@ -130,7 +130,8 @@ class Api:
         if mode == "mixed":
             values[P99_WRITES] = kinds["writes"]["p99_ms"]
         values[RATE] = sum(kinds[kind]["count"] for kind in kinds if kind not in ("reads", "writes")) / found["seconds"]
-        return values | {CPU: used[0] / found["calls"] * 1e3, DATABASE_CPU: used[1] / found["calls"] * 1e3}
+        costs = {CPU: used[0], DATABASE_CPU: used[1]}
+        return values | {name: seconds / found["calls"] * 1e3 for name, seconds in costs.items() if seconds}
 
 
 def run(site: Site, sizes: Sizes, say: Callable[[str], None]) -> Part:
@@ -199,6 +200,6 @@ def _table(kinds: dict[str, list[dict[str, float]]]) -> list[str]:
 def _database_cpu_seconds(site: Site) -> float:
     postmaster = next(site.home.glob("postgres/**/postmaster.pid"), None)
     if postmaster is None:
-        return 0.0  # a stack of somebody else
+        return 0.0  # a stack of somebody else: that measure is left out
     process = psutil.Process(int(postmaster.read_text().split()[0]))
     return sum(sum(member.cpu_times()[:2]) for member in [process, *process.children(recursive=True)])

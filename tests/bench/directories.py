@@ -100,7 +100,7 @@ def _start_readers(part: Part, site: Site, pipeline: Pipeline, sizes: Sizes, say
         rounds[f"{service}, empty"] = lambda service=service: _start(site, empty, service)
     part.series += interleave(rounds, sizes.starts, _UNITS, say)
     for service in _SERVICES:
-        longer = part.median(service, READY) - part.median(f"{service}, empty", READY)
+        longer = max(0.01, part.median(service, READY) - part.median(f"{service}, empty", READY))
         part.comparisons.append(_wanted("bootstrap", "s", f"{service}, longer than empty", longer, _MOST_START_SECONDS))
     for service in _SERVICES:
         part.compare(MEMORY, service, f"{service}, empty")
