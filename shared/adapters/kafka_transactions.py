@@ -61,9 +61,15 @@ class TransactionalWorker:
         return self._joined
 
     def take_new(self) -> frozenset[int]:
-        """Partitions assigned since the last call; check their progress before working on them."""
+        """Partitions assigned since the last call; check their progress before working on them.
+
+        The client keeps a pause beyond the loss of a partition: one that was paused, went elsewhere and came back would
+        never be fetched again, without any error.
+        """
         new = frozenset(self._new & self._assigned)
         self._new.clear()
+        if new:
+            self._need_consumer().resume([TopicPartition(self._topic, partition) for partition in sorted(new)])
         return new
 
     def start(self) -> None:

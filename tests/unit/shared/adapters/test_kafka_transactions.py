@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 
 from shared.adapters import kafka_transactions
 from shared.adapters.kafka_transactions import TransactionalWorker, WorkerIdentity
@@ -46,6 +46,13 @@ class Member:
     def __init__(self) -> None:
         self.laid: list[list[Message]] = []
         self.closed = False
+        self.paused: set[int] = set()
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused |= {one.partition for one in partitions}
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.paused -= {one.partition for one in partitions}
 
     def subscribe(self, *_: object, **__: object) -> None:
         pass
@@ -156,6 +163,23 @@ def test_fenced_without_a_recent_outage_it_goes(
     with pytest.raises(Fenced):
         consume(worker)
     assert len(members) == 1
+
+
+def test_a_partition_that_went_elsewhere_while_it_was_paused_is_fetched_again_when_it_comes_back(
+    worker: TransactionalWorker, members: list[Member]
+) -> None:
+    """The client keeps the pause (librdkafka 2.16.1, seen with two members of one group)."""
+    both = [TopicPartition("t", 0), TopicPartition("t", 1)]
+    worker._on_assign(members[0], both)  # type: ignore[arg-type]
+    assert worker.take_new() == {0, 1}
+    worker.pause()
+    assert members[0].paused == {0, 1}
+    worker._on_revoke(members[0], both[:1])  # type: ignore[arg-type]
+    worker.resume()
+    assert members[0].paused == {0}
+    worker._on_assign(members[0], both[:1])  # type: ignore[arg-type]
+    assert worker.take_new() == {0}
+    assert members[0].paused == set()
 
 
 def test_a_lost_offset_is_no_reason_to_rejoin(worker: TransactionalWorker, members: list[Member]) -> None:
