@@ -117,7 +117,7 @@ class Daemon:
             return 0
         try:
             process = psutil.Process(identity.pid)
-            return sum(_share_of_memory(member) for member in (process, *process.children(recursive=True)))
+            return _share_of_memory(process) + sum(map(_share_of_memory, process.children(recursive=True)))
         except psutil.Error:
             return 0
 
@@ -167,6 +167,8 @@ def _share_of_memory(process: psutil.Process) -> int:
         return int(getattr(full, "pss", full.rss))
     except psutil.AccessDenied:
         return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:  # children come and go
+        return 0
 
 
 def _with_source(path: str | None) -> str:

@@ -119,9 +119,13 @@ def _begun_for(connection: Connection, tenant: str) -> bool:
     try:
         # A canonical UUID (`act_for`) needs no quoting; the driver sees by the connection's state that it has begun.
         result = driver.pgconn.exec_(f"BEGIN; SELECT set_config('channels.tenant', '{tenant}', true)".encode())
+        if result.status == ExecStatus.TUPLES_OK:
+            return True
+        if driver.pgconn.transaction_status == TransactionStatus.INERROR:  # begun, and then cancelled: it takes nothing more
+            driver.pgconn.exec_(b"ROLLBACK")
     except psycopg.Error:
-        return False
-    return result.status == ExecStatus.TUPLES_OK
+        pass
+    return False
 
 
 def _note_return(_driver: object, record: ConnectionPoolEntry) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from shared.adapters.clock import new_uuid7
-from shared.adapters.database import act_for, create_engine_for, unit_of_work
+from shared.adapters.database import _begun_for, act_for, create_engine_for, unit_of_work
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.rows import Rows, connect
 
@@ -302,6 +302,13 @@ def test_the_pool_hands_on_nobodys_connection(engine: Engine, two: TwoTenants, e
 
 def names(session: Any) -> list[str]:
     return [str(found) for found in session.execute(text("SELECT id FROM tenant")).scalars()]
+
+
+def test_a_transaction_whose_beginning_was_cancelled_is_begun_anew(engine: Engine, two: TwoTenants) -> None:
+    with engine.connect() as connection:
+        assert not _begun_for(connection, "' || 1 / 0 || '")  # fails after BEGIN, as a cancelled statement does
+        act = text("SELECT set_config('channels.tenant', :tenant, true), (SELECT count(*) FROM channel_connector)")
+        assert connection.execute(act, {"tenant": two.ours}).one()[0] == two.ours
 
 
 def test_a_switch_inside_a_savepoint_goes_with_it(engine: Engine, two: TwoTenants) -> None:
