@@ -141,6 +141,8 @@ def test_no_list_of_the_commands_reads_a_whole_table(
                 for one in (*must, *some):
                     arguments += _argument(one, ids, estate.units[which])
                 done = CliRunner().invoke(cli, arguments)
+                if done.exit_code == 2 and "Error: give --" in done.output:
+                    continue  # a list that is never asked for without a filter
                 assert done.exit_code == 0, (arguments, done.output, done.exception)
                 asked += 1
     assert asked > 60
@@ -228,6 +230,8 @@ CLI_VALUES = {
     "first_day": "2026-01-01",
     "last_day": "2026-01-02",
     "subject_id": ID,
+    "chave_externa": "phone:5511900000001",
+    "entidade_id": ID,
     "who": "x",
     "action": "x",
 }
