@@ -118,10 +118,7 @@ def test_a_connection_that_died_is_replaced(
 
     ask()
     _end_sessions(database)
-    with pytest.raises(DBAPIError) as caught:  # in use a moment ago, so nobody asked whether it lives
-        ask()
-    assert classify(caught.value) is DatabaseFault.RETRY
-    ask()
+    ask()  # in use a moment ago, so nobody asked whether it lives; its end was seen all the same
     monkeypatch.setattr("shared.adapters.database._FRESH_SECONDS", 0.0)
     _end_sessions(database)
     ask()

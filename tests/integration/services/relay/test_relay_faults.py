@@ -239,4 +239,5 @@ def test_postgresql_and_kafka_may_go_away_and_come_back(tmp_path: Path, codec: C
     finally:
         if relay is not None:
             relay.process.kill()
+            relay.process.wait(10)
         stack.stop()
