@@ -130,6 +130,8 @@ def _account_snapshot(row: AccountRow, provider_of: ProviderOf) -> AccountSnapsh
         org_unit_id=row.org_unit_id,
         intake_flow_id=row.intake_flow_id,
         intake_flow_usable=row.flow_published is True and row.flow_category == INTAKE,
+        intake_deadline_seconds=row.config.get("intake_deadline_seconds"),
+        pause_cause=row.pause_cause,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection, func, or_, select
 
 from shared.adapters.tables import (
+    AccountState,
     AutomationFlow,
     ChannelAccount,
     ChannelConnector,
@@ -110,11 +111,14 @@ def _accounts(connection: Connection, ids: Collection[str]) -> dict[str, Account
             AutomationFlow.category,
             AutomationFlow.published,
             OrgUnit.deleted_at.label("org_unit_deleted_at"),
+            AccountState.route,
+            AccountState.route_cause,
             SnapshotVersion.version,
         )
         .join(ChannelConnector, ChannelConnector.id == ChannelAccount.connector_id)
         .outerjoin(AutomationFlow, AutomationFlow.id == ChannelAccount.intake_flow_id)
         .outerjoin(OrgUnit, OrgUnit.id == ChannelAccount.org_unit_id)
+        .outerjoin(AccountState, AccountState.account_id == ChannelAccount.id)
         .outerjoin(SnapshotVersion, SnapshotVersion.subject_id == ChannelAccount.id)
         .where(ChannelAccount.id.in_(ids))
     )
@@ -132,6 +136,7 @@ def _accounts(connection: Connection, ids: Collection[str]) -> dict[str, Account
             intake_flow_id=row.intake_flow_id,
             flow_category=row.category,
             flow_published=row.published,
+            pause_cause=(row.route_cause or "") if row.route == "paused" else None,
         )
         for row in found
     }

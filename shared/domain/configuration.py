@@ -56,6 +56,7 @@ class AccountRow:
     intake_flow_id: str | None
     flow_category: str | None
     flow_published: bool | None
+    pause_cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

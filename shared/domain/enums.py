@@ -231,6 +231,34 @@ class ItemOutcome(StrEnum):
     HELD = "held"
 
 
+class IntakeOutcome(StrEnum):
+    """What a flow may answer to an intake request."""
+
+    ROUTE = "route"  # the message goes to `org_unit_id`
+    HANDLED = "handled"  # the flow has dealt with it: no conversation
+    DROP = "drop"  # not wanted, for the short code in `reason`
+    EXTEND = "extend"  # it needs `extend_seconds` more, from now on
+
+
+class HoldReason(StrEnum):
+    """Why an item waits (design section 6, Held). The first four keep the conversation's later items behind them."""
+
+    INTAKE = "intake"  # its flow has been asked
+    FLOW_UNUSABLE = "flow_unusable"  # its flow is not published any more, and there is no unit
+    PAUSED = "paused"  # its account's route is paused, and there is no unit
+    QUEUED = "queued"  # an earlier item of its conversation waits
+    TARGET_UNKNOWN = "target_unknown"  # the message that it is about has not come yet
+    BEHIND_TARGET = "behind_target"  # an earlier item about the same message waits
+
+
+class HeldState(StrEnum):
+    """`held_record.state`: waiting -> sent -> (waiting | done)."""
+
+    WAITING = "waiting"
+    SENT = "sent"  # a copy is on its way through the raw topic
+    DONE = "done"
+
+
 class KeyPurpose(StrEnum):
     """What a data key may open: `ingest` receiving secrets and raw bodies, `credential` tokens."""
 

@@ -14,6 +14,7 @@ from shared.domain.enums import (
     DeliveryStatus,
     Direction,
     ErrorClass,
+    IntakeOutcome,
     ItemOutcome,
     MessageKind,
     RecordSource,
@@ -80,13 +81,14 @@ class WebhookReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Why a message went where it went; stays with the message for ever."""
+    """Why a message went where it went; stays with the message for ever. `labels`: short codes that the flow gave."""
 
     rule: str  # org_unit | intake_flow | unrouted
     reason: str  # account_default | flow_configured | flow_unusable | …
     org_unit_id: str | None
     intake_flow_id: str | None
     account_snapshot_version: int
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,7 @@ class Message:
     forwarded_from: str | None = None
     group_name: str | None = None
     chat_scope: str | None = None  # raw chat id where the provider's message ids are unique per chat only
+    orphan_reason: str | None = None  # an edit, revocation or reaction whose message never came: why it comes alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,42 @@ class IntakeRequested:
     intake_flow_id: str
     message: Message
     decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeCompleted:
+    """`automation.intake.completed`, keyed by conversation: what a flow says to one request.
+
+    `org_unit_id` with `route`, `extend_seconds` with `extend`; `reason` and `labels`: short codes (a-z, 0-9, `_.-`, at most 64).
+    """
+
+    request_id: str
+    outcome: IntakeOutcome
+    org_unit_id: str | None = None
+    reason: str | None = None
+    extend_seconds: int | None = None
+    labels: tuple[str, ...] = ()
+    completed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactUpdated:
+    """`contact.updated`, keyed by contact: a person known before has other aliases now.
+
+    `cause`: alias_added (a message named one more), person_changed (the provider said so), collision (the aliases stand for two
+    contacts: `contact_id` is the older one, nothing was merged).
+    """
+
+    update_id: str
+    tenant_id: str
+    connector_id: str
+    contact_id: str
+    cause: str
+    added: tuple[Alias, ...]
+    retired: tuple[Alias, ...]
+    provider_time_ms: int | None
+    received_at_ms: int
+    raw: RawPosition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +322,11 @@ class ConnectorSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSnapshot:
-    """`channel.account.snapshot`, compacted by account id. `account_refs` are what payloads call this account."""
+    """`channel.account.snapshot`, compacted by account id. `account_refs` are what payloads call this account.
+
+    `intake_deadline_seconds`: how long a message waits for its flow (None: the router's own). `pause_cause`: why the route to
+    the flow is paused, None while it is open.
+    """
 
     version: int
     account_id: str
@@ -295,6 +338,8 @@ class AccountSnapshot:
     org_unit_id: str | None
     intake_flow_id: str | None
     intake_flow_usable: bool  # published and of category `intake` when the snapshot was built
+    intake_deadline_seconds: int | None = None
+    pause_cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

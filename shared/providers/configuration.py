@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.domain.errors import InvalidInput
 from shared.providers.cleaning import phone_digits
@@ -30,6 +30,12 @@ class SettingsModel(BaseModel):
     """Base of every model: unknown fields are refused, numbers may stand for text, nothing is told of a wrong value."""
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, frozen=True, hide_input_in_errors=True)
+
+
+class AccountSettings(SettingsModel):
+    """What every provider's accounts may set. `intake_deadline_seconds`: how long a message waits for its flow's answer."""
+
+    intake_deadline_seconds: Annotated[int, Field(ge=5, le=86_400)] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

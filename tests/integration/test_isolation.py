@@ -30,7 +30,7 @@ _API_TABLES = (
 )
 # What the role may not touch at all holds no tenant's configuration: the router's memory, what operators did with dead letters,
 # and which schema this is.
-_WITHOUT_RIGHTS = {"claim", "delivery_state", "router_progress", "dead_letter_mark", "alembic_version"}
+_WITHOUT_RIGHTS = {"claim", "held_record", "delivery_state", "router_progress", "dead_letter_mark", "alembic_version"}
 _OF_NOBODY = {"consumer_offset"}  # how far a consumer of a topic came: the topic has all tenants in it
 
 

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, LargeBinary, Text, Uuid, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.adapters.tables.base import Base, Json, UnlimitedText, UuidPk
@@ -64,7 +77,10 @@ class ConnectorDefaultFallback(Base):
 
 
 class AccountState(Base):
-    """State beside an account's row. `cause` is set while the account is pending only because its connector left active."""
+    """State beside an account's row. `cause` is set while the account is pending only because its connector left active.
+
+    `route` paused: its flow is not asked, for the short code in `route_cause`, since `route_since`.
+    """
 
     __tablename__ = "account_state"
     __table_args__ = (CheckConstraint("route IN ('open', 'paused')", name="route"),)
@@ -74,6 +90,63 @@ class AccountState(Base):
     fallback: Mapped[UnlimitedText | None]
     cause: Mapped[UnlimitedText | None]
     since: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    route_cause: Mapped[UnlimitedText | None]
+    route_since: Mapped[dt.datetime | None]
+
+
+class HeldRecord(Base):
+    """One inbound item that must happen later (design section 6, Held). Its raw position moves with each record that holds it.
+
+    `blocks`: later items of the conversation wait behind it; otherwise it waits for the message `target` (an external key), and
+    only what is about the same one waits behind it. `seq` is the order of arrival. `request_id`: the id of the message a flow was
+    asked about. `decision`: ids and short codes only, `request` (what the flow was asked), `answer` (what it said), `outcome`.
+    """
+
+    __tablename__ = "held_record"
+    __table_args__ = (
+        UniqueConstraint("epoch", "raw_partition", "raw_offset", "item"),
+        CheckConstraint("state IN ('waiting', 'sent', 'done')", name="state"),
+        CheckConstraint(
+            "reason IN ('intake', 'flow_unusable', 'paused', 'queued', 'target_unknown', 'behind_target')", name="reason"
+        ),
+        CheckConstraint("CASE WHEN blocks THEN conversation_id IS NOT NULL ELSE target IS NOT NULL END", name="line"),
+        Index("ix_held_record_due", "due_at", postgresql_where=text("state = 'waiting'")),
+        Index("ix_held_record_conversation", "conversation_id", "seq", postgresql_where=text("blocks AND state <> 'done'")),
+        Index(
+            "ix_held_record_target",
+            "connector_id",
+            "target",
+            "seq",
+            postgresql_where=text("NOT blocks AND state <> 'done'"),
+        ),
+        Index("ix_held_record_sent", "raw_partition", "copy_offset", postgresql_where=text("state = 'sent'")),
+        Index("ix_held_record_request", "request_id", postgresql_where=text("request_id IS NOT NULL AND state <> 'done'")),
+        Index("ix_held_record_account", "account_id", postgresql_where=text("state <> 'done'")),
+        Index("ix_held_record_done", "done_at", postgresql_where=text("state = 'done'")),
+    )
+
+    id: Mapped[UuidPk]
+    seq: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    connector_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    account_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    conversation_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    target: Mapped[UnlimitedText | None]
+    request_id: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
+    epoch: Mapped[str] = mapped_column(Uuid(as_uuid=False))
+    raw_partition: Mapped[int]
+    raw_offset: Mapped[int] = mapped_column(BigInteger)
+    item: Mapped[UnlimitedText]
+    reason: Mapped[UnlimitedText]
+    blocks: Mapped[bool]
+    attempt: Mapped[int] = mapped_column(server_default="1")
+    decision: Mapped[Json | None]
+    state: Mapped[UnlimitedText] = mapped_column(server_default="waiting")
+    due_at: Mapped[dt.datetime]
+    expires_at: Mapped[dt.datetime]
+    first_arrival_at: Mapped[dt.datetime]
+    sent_at: Mapped[dt.datetime | None]
+    copy_offset: Mapped[int | None] = mapped_column(BigInteger)
+    done_at: Mapped[dt.datetime | None]
 
 
 class Claim(Base):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from shared.domain.errors import InvalidInput
-from shared.providers.configuration import Settings, SettingsModel, checked
+from shared.providers.configuration import AccountSettings, Settings, SettingsModel, checked
 from shared.providers.email.decoding import normal_address
 from shared.providers.email.provider_events import ANY_ACCOUNT
 from shared.providers.email.receiving import SCHEMES
@@ -57,7 +57,7 @@ class ConnectorConfig(Mailbox):
         return self
 
 
-class AccountConfig(Mailbox):
+class AccountConfig(Mailbox, AccountSettings):
     """One address. `whole_domain`: it takes every address of its domain; `takes_rest`: what names no account of the connector."""
 
     whole_domain: bool | None = None

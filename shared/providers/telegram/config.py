@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from shared.domain.errors import InvalidInput
-from shared.providers.configuration import Settings, SettingsModel, checked
+from shared.providers.configuration import AccountSettings, Settings, SettingsModel, checked
 from shared.providers.telegram.updates import BOT_REF, BUSINESS_REF
 
 DEFAULT_API_URL = "https://api.telegram.org"
@@ -35,7 +35,7 @@ class ConnectorConfig(SettingsModel):
     max_connections: Annotated[int, Field(ge=1, le=100)] | None = None
 
 
-class AccountConfig(SettingsModel):
+class AccountConfig(AccountSettings):
     """The bot itself; or, with a business connection, the business account that the bot answers for."""
 
     business_connection_id: BusinessConnectionId | None = None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from shared.domain.errors import InvalidInput
-from shared.providers.configuration import Settings, SettingsModel, checked
+from shared.providers.configuration import AccountSettings, Settings, SettingsModel, checked
 
 WidgetId = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_-]{4,128}$")]
 # As browsers send it: lower case, no path, no default port. Without TLS only on the developer's own machine.
@@ -42,7 +42,7 @@ class ConnectorConfig(SettingsModel):
     delivery_url: DeliveryUrl | None = None
 
 
-class AccountConfig(SettingsModel):
+class AccountConfig(AccountSettings):
     """A widget; its id is the account's identity."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
-from shared.providers.configuration import Settings, SettingsModel, checked
+from shared.providers.configuration import AccountSettings, Settings, SettingsModel, checked
 
 MetaId = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9]{5,32}$")]
 GraphVersion = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^v[0-9]{1,3}\.[0-9]$")]
@@ -33,7 +33,7 @@ class ConnectorConfig(SettingsModel):
     owns_app: bool | None = None
 
 
-class AccountConfig(SettingsModel):
+class AccountConfig(AccountSettings):
     """One number of the business account, by Meta's id of it."""
 
     phone_number_id: MetaId

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import StringConstraints, field_validator, model_validator
 
-from shared.providers.configuration import Settings, SettingsModel, checked
+from shared.providers.configuration import AccountSettings, Settings, SettingsModel, checked
 from shared.providers.whatsapp_unofficial.jids import account_refs as refs_of
 
 Dialect = Literal["evolution", "waha", "zapi"]
@@ -90,7 +90,7 @@ def _is_private(host: str) -> bool:
         return "." not in name or name.endswith(_LOCAL_NAMES) or name.replace(".", "").isdigit()
 
 
-class AccountConfig(SettingsModel):
+class AccountConfig(AccountSettings):
     """One number, by what the server calls it: Evolution's instance, WAHA's session, Z-API's instance id."""
 
     instance: InstanceName
