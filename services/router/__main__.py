@@ -19,9 +19,11 @@ from shared.adapters.kafka_transactions import TransactionalWorker, WorkerIdenti
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.router_store import DatabaseBroken, RouterStore
 from shared.adapters.snapshots import SnapshotReader
+from shared.adapters.topic_declarations import declarations
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import ConfigError, Fenced
+from shared.domain.holding import DAY_MS, HoldLimits
 from shared.domain.topics import Topic
 from shared.providers import PROVIDERS
 from shared.runtime.keys import open_vault
@@ -85,6 +87,15 @@ def _calm_interpreter() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
 
 
+def hold_limits(settings: RouterSettings) -> HoldLimits:
+    """How long things wait; the raw topic's retention is what its declaration says."""
+    return HoldLimits(
+        intake_ms=settings.router_intake_deadline_seconds * 1000,
+        target_ms=settings.router_target_wait_seconds * 1000,
+        retention_ms=(declarations()[Topic.WEBHOOK_RECEIVED].retention_days or 0) * DAY_MS,
+    )
+
+
 def _build(
     settings: RouterSettings,
     codec: Codec,
@@ -113,6 +124,7 @@ def _build(
             topic_prefix=settings.topic_prefix,
             batch_items=settings.router_batch_items,
             batch_bytes=settings.router_batch_bytes,
+            limits=hold_limits(settings),
         )
     )
 

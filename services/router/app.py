@@ -16,6 +16,7 @@ from services.router.debounce import Debounce
 from services.router.decide import Context, decide
 from services.router.facts import Candidate, Owner, ranges_of, taken_from
 from services.router.fragments import fragment_at
+from services.router.gate import gate
 from services.router.gathering import Gathering
 from services.router.opening import Opener, all_poison, fragment_aad
 from services.router.own_faults import OWN_EXCEPTION, OwnFaults, TooManyOwnFaults
@@ -23,6 +24,7 @@ from services.router.progress import check_progress
 from services.router.secret_use import SecretUses
 from services.router.sorting import collapse, sort_out
 from services.router.writing import written
+from shared.adapters import held_rows
 from shared.adapters import router_store as store
 from shared.adapters.avro import Codec
 from shared.adapters.clock import Clock, new_uuid7
@@ -30,7 +32,9 @@ from shared.adapters.kafka import full_name
 from shared.adapters.kafka_transactions import Aborted, TransactionalWorker
 from shared.adapters.snapshots import Directory
 from shared.domain.errors import ChannelsError, ConfigError, Fenced, Unavailable
+from shared.domain.holding import HoldLimits
 from shared.domain.items import PoisonItem
+from shared.domain.routing import UNROUTED
 from shared.domain.topics import Topic
 from shared.providers.documents import MAX_FRAGMENT_BYTES
 from shared.runtime.lifecycle import StopRequest
@@ -59,6 +63,7 @@ class RouterParts:
     topic_prefix: str
     batch_items: int
     batch_bytes: int
+    limits: HoldLimits
 
 
 class Router:
@@ -168,7 +173,7 @@ class Router:
             self._settle(Batch([all_poison(record, reason)], None))
 
     def _settle(self, batch: Batch) -> None:
-        parts, started = self._parts, time.perf_counter()
+        parts, started, now_ms = self._parts, time.perf_counter(), self._parts.clock.now_ms()
         ranges = ranges_of(batch.records)
         candidates = sort_out(batch.records, parts.directory) if batch.candidates is None else batch.candidates
         winners = collapse(candidates)
@@ -177,9 +182,16 @@ class Router:
             store.assert_progress(cursor, self._topic, self._epoch, bounds)
             owners = self._claim(cursor, winners)
             mine = [one for one in winners if one.claim_key and owners[one.claim_key] == self._owner(one)]
-            facts = Gathering(cursor, self._epoch, new_uuid7, self._collision).gather(mine, owners)
+            gathering = Gathering(cursor, self._epoch, new_uuid7, self._collision)
+            facts = gathering.gather(mine, owners)
+            gathering.held(candidates, mine, facts, ranges)
+            gated = gate(candidates, facts, self._epoch, parts.limits, now_ms)
+            gathering.receipts(mine, facts)
+            held_rows.insert_holds(cursor, gated.holds)
+            held_rows.settle_held(cursor, gated.settlements)
+            held_rows.wake_heads(cursor, gated.conversations, gated.targets)
         parts.metrics.batch_seconds.labels("database").observe(time.perf_counter() - started)
-        now_ms = parts.clock.now_ms()
+        self._tell_breaches(gated.breaches)
         self._own_faults.note(
             {one.opened.connector_id for one in candidates if one.ending is not None and one.ending.reason == OWN_EXCEPTION},
             now_ms,
@@ -230,14 +242,23 @@ class Router:
         self._parts.metrics.alias_collisions.inc()
         _log.warning("alias_collision", connector_id=connector_id, contacts=contacts)
 
+    def _tell_breaches(self, breaches: Iterable[Candidate]) -> None:
+        for candidate in breaches:
+            self._parts.metrics.held_breaches.inc()
+            opened = candidate.opened
+            _log.error(
+                "held_copy_lost_its_claim", connector_id=opened.connector_id, partition=opened.partition, offset=opened.offset
+            )
+
     def _count(self, candidates: Iterable[Candidate]) -> None:
         metrics = self._parts.metrics
         metrics.batches.labels("committed").inc()
         endings = Counter((one.ending.outcome, one.ending.reason) for one in candidates if one.ending is not None)
         for (outcome, reason), count in endings.items():
             metrics.items.labels(outcome.value, reason).inc(count)
-            if reason == "unrouted":
-                metrics.unrouted.inc(count)
+        for one in candidates:
+            if one.decision is not None and one.decision.rule == UNROUTED and one.ending is not None:
+                metrics.unrouted.inc()
 
     def _recover(self, error: Exception, stop: StopRequest) -> None:
         """Drop what is in hand, go back to the committed offsets, and wait (polling) for what is away."""

@@ -1,7 +1,8 @@
 """The books: what became of every item of a batch, per raw partition. Pure.
 
-A redriven item is booked twice: once backwards as the dead letter that it was, once as what became of it now. So the sum over all
-lines is the number of original items, however often one of them was tried.
+A redriven item is booked twice: once backwards as the dead letter that it was, once as what became of it now; in the same way
+the copy of a held item takes it off the line of what is held. So the sum over all lines is the number of original items, however
+often one of them was tried. A copy that changes nothing is not booked.
 """
 
 from __future__ import annotations
@@ -33,9 +34,15 @@ def audit(candidates: Iterable[Candidate], ranges: Mapping[int, tuple[int, int]]
                 counters[opened.partition][_dead_letter(opened.connector_id, opened.record.redrive)] -= 1
         if ending is None:
             raise TypeError("every item of a decided batch has an ending")
+        if candidate.unbooked:
+            continue
+        hour, row = _hour(opened.received_at_ms), candidate.row
+        if row is not None and opened.held_copy_of is not None:
+            if ending.outcome is ItemOutcome.HELD:
+                continue  # it stands on that line already
+            counters[opened.partition][opened.connector_id, row.account_id, hour, ItemOutcome.HELD, ""] -= 1
         account = candidate.account.account_id if candidate.account is not None else None
-        key = (opened.connector_id, account, _hour(opened.received_at_ms), ending.outcome, ending.reason)
-        counters[opened.partition][key] += 1
+        counters[opened.partition][opened.connector_id, account, hour, ending.outcome, ending.reason] += 1
     return [_event(partition, ranges[partition], counts, epoch, now_ms) for partition, counts in sorted(counters.items())]
 
 

@@ -125,7 +125,7 @@ class Batches:
         began = time.perf_counter()
         while self._waiting and not self._unwanted:
             opened = self._open(self._waiting[0], records)
-            if opened is None:
+            if opened is None or _repeats(opened, records):
                 break
             items, size = items + len(opened.items), size + opened.size_bytes
             if records and (items > self._max_items or size > self._max_bytes):
@@ -152,3 +152,14 @@ class Batches:
             return Batch(records, sort_out(records, self._accounts))
         except Exception:  # a fault of ours: it is told, and its record found, when the batch is settled
             return Batch(records, None)
+
+
+def _repeats(opened: Opened, records: Sequence[Opened]) -> bool:
+    """Whether this is a copy whose original, or an earlier copy of it, is in the batch: that one must be settled first."""
+    of = opened.record.redelivery_of if opened.record is not None else None
+    if of is None:
+        return False
+    return any(
+        (one.partition, one.offset) == (of.partition, of.offset) or (one.record is not None and one.record.redelivery_of == of)
+        for one in records
+    )

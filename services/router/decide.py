@@ -22,12 +22,11 @@ from shared.domain.records import (
     MessageReceived,
     SyncRequired,
 )
-from shared.domain.routing import INTAKE_FLOW, UNROUTED, decide_route
 from shared.domain.topics import Topic
 
 DUPLICATE = Ending(outcome=ItemOutcome.DUPLICATE, reason="claimed_before")
 SUPERSEDED = Ending(outcome=ItemOutcome.SUPERSEDED, reason="older_state")
-ORPHAN_REASON = "unknown_message"
+ORPHAN_REASON = "target_unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +58,8 @@ def decide(candidates: Sequence[Candidate], facts: Facts, context: Context) -> D
         if not isinstance(candidate.item, MessageItem)
     }
     for candidate in candidates:
+        if candidate.asks is not None:
+            decided.publishes.append(_request(candidate, candidate.asks, facts, context))
         if candidate.ending is None:
             candidate.ending = _settle(candidate, facts, context, places, decided.publishes)
         elif candidate.ending.outcome is ItemOutcome.DEAD_LETTERED:
@@ -80,36 +81,36 @@ def _settle(candidate: Candidate, facts: Facts, context: Context, places: Places
 
 
 def _message(candidate: Candidate, item: MessageItem, facts: Facts, context: Context, publishes: list[Publish]) -> Ending:
-    account, opened = candidate.account, candidate.opened
-    if account is None or opened.connector is None:
-        raise TypeError("a claimed item has an account and a connector")
-    decision = decide_route(account)
+    decision = candidate.decision
+    if decision is None:
+        raise TypeError("the gate decides where a message goes that it lets pass")
     message = _normalised(candidate, item, facts, context)
-    event: MessageReceived | IntakeRequested
-    if decision.rule == INTAKE_FLOW and decision.intake_flow_id is not None:
-        topic = Topic.INTAKE_REQUESTED
-        event = IntakeRequested(
-            request_id=message.message_id, intake_flow_id=decision.intake_flow_id, message=message, decision=decision
-        )
-    else:
-        topic, event = Topic.MESSAGE_RECEIVED, MessageReceived(message=message, decision=decision)
-    publishes.append(
-        Publish(
-            topic=topic,
-            key=message.conversation_id,
-            event_id=message.message_id,
-            subject=message.conversation_id,
-            time_ms=opened.received_at_ms,
-            event=event,
-            connector_id=opened.connector_id,
-            traceparent=opened.traceparent,
-        )
+    publishes.append(_about(message, Topic.MESSAGE_RECEIVED, MessageReceived(message=message, decision=decision), candidate))
+    if candidate.orphan_reason is not None:
+        return Ending(outcome=ItemOutcome.ORPHANED, reason=candidate.orphan_reason)
+    return Ending(outcome=ItemOutcome.EMITTED, reason=decision.rule)
+
+
+def _request(candidate: Candidate, asks: Decision, facts: Facts, context: Context) -> Publish:
+    if not isinstance(candidate.item, MessageItem) or asks.intake_flow_id is None:
+        raise TypeError("a flow is asked about messages")
+    message = _normalised(candidate, candidate.item, facts, context)
+    event = IntakeRequested(request_id=message.message_id, intake_flow_id=asks.intake_flow_id, message=message, decision=asks)
+    return _about(message, Topic.INTAKE_REQUESTED, event, candidate)
+
+
+def _about(message: Message, topic: Topic, event: MessageReceived | IntakeRequested, candidate: Candidate) -> Publish:
+    opened = candidate.opened
+    return Publish(
+        topic=topic,
+        key=message.conversation_id,
+        event_id=message.message_id,
+        subject=message.conversation_id,
+        time_ms=opened.received_at_ms,
+        event=event,
+        connector_id=opened.connector_id,
+        traceparent=opened.traceparent,
     )
-    return Ending(outcome=ItemOutcome.EMITTED, reason=_emitted_reason(decision))
-
-
-def _emitted_reason(decision: Decision) -> str:
-    return UNROUTED if decision.rule == UNROUTED else decision.rule
 
 
 def _normalised(candidate: Candidate, item: MessageItem, facts: Facts, context: Context) -> Message:
@@ -151,6 +152,7 @@ def _normalised(candidate: Candidate, item: MessageItem, facts: Facts, context: 
         forwarded_from=item.forwarded_from,
         group_name=item.group_name,
         chat_scope=item.chat_scope,
+        orphan_reason=candidate.orphan_reason,
     )
 
 
@@ -165,7 +167,7 @@ def _receipt(
     row = message_of_receipt(candidate, facts)
     if row is None:
         publishes.append(_delivery(candidate, item, None, None, context))
-        return Ending(outcome=ItemOutcome.ORPHANED, reason=ORPHAN_REASON)
+        return Ending(outcome=ItemOutcome.ORPHANED, reason=candidate.orphan_reason or ORPHAN_REASON)
     mine = owner_of(context.epoch, candidate)
     for known in facts.receipts[row.message_id, participant_of(item)]:
         if known.status is item.status:
@@ -208,7 +210,7 @@ def _delivery(
         provider_message_id=receipt.provider_message_id if receipt else next(iter(_provider_ids(item)), None),
         status=item.status,
         participant=participant_of(item),
-        orphan_reason=None if message_id is not None else ORPHAN_REASON,
+        orphan_reason=None if message_id is not None else candidate.orphan_reason or ORPHAN_REASON,
         error_class=item.error_class,
         error_code=item.error_code,
         error_detail=receipt.error_detail if receipt else None,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shared.domain.enums import DeliveryStatus
+from shared.domain.holding import HeldRow, Position
 from shared.domain.items import AnyItem
 from shared.domain.outcomes import Ending
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot, RawPosition, WebhookReceived
+from shared.domain.records import AccountSnapshot, ConnectorSnapshot, Decision, RawPosition, WebhookReceived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,12 @@ class Opened:
     body: bytes
     size_bytes: int
     traceparent: str | None = None
+
+    @property
+    def held_copy_of(self) -> RawPosition | None:
+        """The held item that this record is the copy of, as the relay writes them; None for anything else."""
+        record = self.record
+        return None if record is None or record.redrive is not None else record.redelivery_of
 
     @property
     def received_at_ms(self) -> int:
@@ -44,6 +51,12 @@ class Candidate:
     ending: Ending | None = None
     contact_id: str | None = None  # set once the people of the batch are known
     conversation_key: str | None = None  # external key of its conversation; None for a receipt
+    # Set by the gate:
+    row: HeldRow | None = None  # the row whose copy (or whose own record, tried again) this is
+    decision: Decision | None = None  # where a message goes that goes on
+    asks: Decision | None = None  # the flow to be asked about a message that waits
+    orphan_reason: str | None = None  # why it goes on although the message that it is about is not known
+    unbooked: bool = False  # a copy that changes nothing
 
     @property
     def order(self) -> tuple[int, int, int]:
@@ -86,11 +99,19 @@ class Facts:
     messages: dict[tuple[str, str], MessageRow]  # (connector, message key)
     known_message_ids: dict[tuple[str, str], MessageRow]  # (connector, message id), for callback data
     receipts: dict[tuple[str, str], list[ReceiptRow]]  # (message id, participant)
+    brought: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)  # new messages: which item made them known
+    held: dict[Position, HeldRow] = field(default_factory=dict)
 
 
 def owner_of(epoch: str, candidate: Candidate) -> Owner:
     """The position in hand as an owner."""
     return Owner(epoch, candidate.opened.partition, candidate.opened.offset, candidate.item.path)
+
+
+def held_position(epoch: str, candidate: Candidate) -> Owner:
+    """Where a held row would name this item: a copy stands for the item that it names, even where that was not found in it."""
+    copy_of, opened = candidate.opened.held_copy_of, candidate.opened
+    return Owner(epoch, opened.partition, opened.offset, candidate.item.path if copy_of is None else copy_of.item)
 
 
 def raw_position(epoch: str, candidate: Candidate) -> RawPosition:

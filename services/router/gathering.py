@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from services.router.facts import Candidate, Facts, MessageRow, Owner, ReceiptRow
-from services.router.keys import message_key
 from services.router.lookups import (
     callback_id,
     contact_of,
     conversation_of,
     message_of_receipt,
+    messages_brought_by,
     participant_of,
     people_of,
+    target_of,
     targets_of,
 )
 from services.router.people import choose, unite
+from shared.adapters import held_rows
 from shared.adapters import mapping_rows as mappings
 from shared.adapters import router_store as store
 from shared.domain.enums import DeliveryStatus
-from shared.domain.items import MessageItem, ReceiptItem, SendResultItem
+from shared.domain.items import ReceiptItem, SendResultItem
 
 NewId = Callable[[], str]
+Ranges = Mapping[int, tuple[int, int]]
 
 
 class Gathering:
@@ -35,7 +38,7 @@ class Gathering:
         self._on_collision = on_collision
 
     def gather(self, mine: Sequence[Candidate], owners: dict[bytes, Owner]) -> Facts:
-        """All facts for the decision; rows that are missing are written on the way."""
+        """Facts for the gate; rows that are missing are written on the way."""
         facts = Facts(owners=owners, contacts={}, conversations={}, messages={}, known_message_ids={}, receipts={})
         self._contacts(mine, facts)
         for candidate in mine:
@@ -43,8 +46,24 @@ class Gathering:
             candidate.conversation_key = conversation_of(candidate)
         self._conversations(mine, facts)
         self._messages(mine, facts)
-        self._receipts(mine, facts)
         return facts
+
+    def held(self, candidates: Sequence[Candidate], mine: Sequence[Candidate], facts: Facts, ranges: Ranges) -> None:
+        """What waits of the batch's records, conversations and messages. `ranges`: partition -> (first offset, end)."""
+        copies = {
+            (copy.epoch, copy.partition, copy.offset, copy.item)
+            for copy in (candidate.opened.held_copy_of for candidate in candidates)
+            if copy is not None
+        }
+        lines: set[tuple[str, str]] = set()
+        for candidate in mine:
+            connector, target = candidate.opened.connector_id, target_of(candidate)
+            if target is not None:
+                lines.add((connector, target))
+            lines.update((connector, key) for key, _ in messages_brought_by(candidate))
+        conversations = set(facts.conversations.values())
+        rows = held_rows.read_held(self._cursor, self._epoch, ranges, copies, conversations, lines)
+        facts.held = {row.position: row for row in rows}
 
     def _contacts(self, mine: Sequence[Candidate], facts: Facts) -> None:
         alias_sets: dict[str, list[tuple[str, ...]]] = {}
@@ -110,18 +129,21 @@ class Gathering:
 
     def _messages(self, mine: Sequence[Candidate], facts: Facts) -> None:
         rows: dict[tuple[str, str], mappings.MappingInsert] = {}
+        orders: dict[tuple[str, str], tuple[int, int, int]] = {}
         targets: set[tuple[str, str]] = set()
         callbacks: set[tuple[str, str]] = set()
         for candidate in mine:
             connector = candidate.opened.connector_id
-            for key, message_id in _brought_messages(candidate, self._new_id):
-                row = self._message_row(candidate, key, message_id, facts)
-                rows.setdefault((connector, key), row)
+            for key, message_id in messages_brought_by(candidate):
+                if (connector, key) not in rows:
+                    rows[connector, key] = self._message_row(candidate, key, message_id or self._new_id(), facts)
+                    orders[connector, key] = candidate.order
             targets.update((connector, key) for key in targets_of(candidate))
             callback = callback_id(candidate)
             if callback is not None:
                 callbacks.add((connector, callback))
         standing = mappings.insert_mappings(self._cursor, "message", list(rows.values()))
+        facts.brought = {key: order for key, order in orders.items() if standing[key][0] == rows[key].entity_id}
         standing |= mappings.find_mappings(self._cursor, "message", targets - standing.keys())
         facts.messages = {key: MessageRow(*row) for key, row in standing.items()}
         by_id = mappings.find_messages_by_id(self._cursor, callbacks)
@@ -133,11 +155,12 @@ class Gathering:
         account = candidate.account.account_id if candidate.account is not None else None
         return mappings.MappingInsert(connector, account, key, message_id, conversation)
 
-    def _receipts(self, mine: Sequence[Candidate], facts: Facts) -> None:
+    def receipts(self, mine: Sequence[Candidate], facts: Facts) -> None:
+        """Write down the receipts that the gate let pass, and read what is known of their messages."""
         inserts: dict[tuple[str, str, str], store.ReceiptInsert] = {}
         for candidate in mine:
             row = message_of_receipt(candidate, facts)
-            if row is None or not isinstance(candidate.item, ReceiptItem | SendResultItem):
+            if row is None or candidate.ending is not None or not isinstance(candidate.item, ReceiptItem | SendResultItem):
                 continue
             participant = participant_of(candidate.item)
             key = (row.message_id, participant, candidate.item.status.value)
@@ -152,15 +175,3 @@ class Gathering:
 
 def _contact_row(connector: str, alias: str, contact: str) -> mappings.MappingInsert:
     return mappings.MappingInsert(connector, None, alias, contact, kind=alias.partition(":")[0])
-
-
-def _brought_messages(candidate: Candidate, new_id: NewId) -> list[tuple[str, str]]:
-    """(external key, message id) of the messages that this item makes known."""
-    item, account = candidate.item, candidate.account
-    if account is None:
-        return []
-    if isinstance(item, MessageItem):
-        return [(message_key(account.account_id, item.chat_scope, item.provider_message_id), new_id())]
-    if isinstance(item, SendResultItem):
-        return [(message_key(account.account_id, item.chat_scope, one), item.message_id) for one in item.provider_message_ids]
-    return []

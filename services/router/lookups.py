@@ -41,6 +41,42 @@ def participant_of(item: ReceiptItem | SendResultItem) -> str:
     return item.participant if isinstance(item, ReceiptItem) else ""
 
 
+def message_key_of(candidate: Candidate, item: MessageItem) -> str:
+    """External key of a message itself."""
+    if candidate.account is None:
+        raise TypeError("a claimed item has an account")
+    return message_key(candidate.account.account_id, item.chat_scope, item.provider_message_id)
+
+
+def messages_brought_by(candidate: Candidate) -> list[tuple[str, str | None]]:
+    """(external key, message id) of the messages that this item makes known; None: a message that has no id yet."""
+    item, account = candidate.item, candidate.account
+    if account is None:
+        return []
+    if isinstance(item, MessageItem):
+        return [(message_key_of(candidate, item), None)]
+    if isinstance(item, SendResultItem):
+        return [(message_key(account.account_id, item.chat_scope, one), item.message_id) for one in item.provider_message_ids]
+    return []
+
+
+def target_of(candidate: Candidate) -> str | None:
+    """External key of the message that an item is about and makes no sense without: of a receipt, an edit, a reaction."""
+    item, account = candidate.item, candidate.account
+    if account is None or not isinstance(item, MessageItem | ReceiptItem):
+        return None
+    if isinstance(item, ReceiptItem):
+        return message_key(account.account_id, item.chat_scope, item.provider_message_id)
+    about = item.content.edit or item.content.revoke or item.content.reaction
+    return None if about is None else message_key(account.account_id, item.chat_scope, about.target_provider_message_id)
+
+
+def known_by_callback(candidate: Candidate, facts: Facts) -> bool:
+    """Whether a receipt carries the id of a message of ours."""
+    callback = callback_id(candidate)
+    return callback is not None and (candidate.opened.connector_id, callback) in facts.known_message_ids
+
+
 def targets_of(candidate: Candidate) -> list[str]:
     """External keys of other messages that this item names."""
     item, account = candidate.item, candidate.account
@@ -50,9 +86,8 @@ def targets_of(candidate: Candidate) -> list[str]:
     if isinstance(item, ReceiptItem):
         names = [item.provider_message_id]
     elif isinstance(item, MessageItem):
-        names = [item.reply_to_provider_message_id]
-        if item.content.reaction is not None:
-            names.append(item.content.reaction.target_provider_message_id)
+        about = item.content.edit or item.content.revoke or item.content.reaction
+        names = [item.reply_to_provider_message_id, about.target_provider_message_id if about is not None else None]
     scope = item.chat_scope if isinstance(item, MessageItem | ReceiptItem) else None
     return [message_key(account.account_id, scope, name) for name in names if name]
 

@@ -18,3 +18,7 @@ class RouterSettings(KafkaSettings, DatabaseSettings, VaultSettings, ObjectStore
     router_session_timeout_ms: int = Field(default=10_000, ge=6_000, le=60_000)
     router_transaction_timeout_ms: int = Field(default=10_000, ge=1_000, le=60_000)
     router_drain_seconds: float = 20.0
+    # How long a message waits for its flow where its account says nothing; and how long a receipt, an edit or a reaction waits
+    # for the message that it is about.
+    router_intake_deadline_seconds: int = Field(default=120, ge=5, le=86_400)
+    router_target_wait_seconds: int = Field(default=600, ge=0, le=86_400)

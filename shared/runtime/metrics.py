@@ -53,6 +53,10 @@ class RouterMetrics:
         self.alias_collisions = Counter(
             "channels_router_alias_collisions", "People whose aliases name two contacts.", registry=registry
         )
+        # Alert above 0: a copy of a held item came back, its row still waits, and another item holds its claim.
+        self.held_breaches = Counter(
+            "channels_router_held_breaches", "Copies of held items that lost their claim.", registry=registry
+        )
         self.unrouted = Counter("channels_router_unrouted", "Messages with neither unit nor flow.", registry=registry)
 
 

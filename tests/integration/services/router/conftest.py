@@ -13,16 +13,22 @@ from shared.adapters.kafka import full_name
 from shared.adapters.kafka_transactions import TransactionalWorker, WorkerIdentity
 from shared.adapters.router_store import RouterStore
 from shared.adapters.snapshots import SnapshotReader
+from shared.domain.holding import DAY_MS, HoldLimits
 from shared.domain.topics import Topic
 from shared.runtime.lifecycle import StopRequest
 from shared.runtime.metrics import RouterMetrics
 from tests.pipeline import Pipeline
 
 
+LIMITS = HoldLimits(intake_ms=120_000, target_ms=600_000, retention_ms=8 * DAY_MS)
+
+
 class RunningRouter:
     """A router in a thread of the test's process."""
 
-    def __init__(self, pipeline: Pipeline, slot: int = 0, *, batch_items: int = 2_000) -> None:
+    def __init__(
+        self, pipeline: Pipeline, slot: int = 0, *, batch_items: int = 2_000, limits: HoldLimits = LIMITS
+    ) -> None:
         self.stop_request = StopRequest()
         self.failure: BaseException | None = None
         self.registry = CollectorRegistry()
@@ -42,6 +48,7 @@ class RunningRouter:
             topic_prefix=pipeline.prefix,
             batch_items=batch_items,
             batch_bytes=16 * 1024 * 1024,
+            limits=limits,
         )
         self.router = Router(self.parts)
         self.thread = threading.Thread(target=self._run, daemon=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from services.router.decide import Context, Decided, decide
 from services.router.facts import Candidate, Facts, Opened, Owner
+from services.router.gate import Gated, gate
 from services.router.keys import claim_key
 from services.router.sorting import Accounts
 from shared.domain.enums import (
@@ -17,6 +21,7 @@ from shared.domain.enums import (
     WebhookEvent,
     WebhookStatus,
 )
+from shared.domain.holding import DAY_MS, HoldLimits
 from shared.domain.items import Alias, AnyItem, Content, MessageItem, Peer, ReceiptItem
 from shared.domain.records import AccountSnapshot, ConnectorSnapshot, RawPosition, WebhookReceived, WebhookSnapshot
 
@@ -26,6 +31,7 @@ CONNECTOR = "00000000-0000-7000-8000-0000000000c1"
 UNIT = "00000000-0000-7000-8000-0000000000d1"
 FLOW = "00000000-0000-7000-8000-0000000000f1"
 ARRIVAL_MS = 1_700_000_000_123
+LIMITS = HoldLimits(intake_ms=120_000, target_ms=600_000, retention_ms=8 * DAY_MS)
 
 
 def account(number: int = 1, **changes: object) -> AccountSnapshot:
@@ -138,3 +144,13 @@ def own(facts: Facts, *candidates: Candidate) -> None:
     for one in candidates:
         assert one.claim_key is not None
         facts.owners[one.claim_key] = Owner(EPOCH, one.opened.partition, one.opened.offset, one.item.path)
+
+
+def gated(candidates: Sequence[Candidate], facts: Facts, now_ms: int = ARRIVAL_MS) -> Gated:
+    return gate(candidates, facts, EPOCH, LIMITS, now_ms)
+
+
+def settle(candidates: Sequence[Candidate], facts: Facts, context: Context) -> Decided:
+    """Gate and decision, as the router has them one after the other."""
+    gated(candidates, facts, context.now_ms)
+    return decide(candidates, facts, context)

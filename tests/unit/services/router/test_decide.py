@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.router.audit import audit
-from services.router.decide import Context, decide
+from services.router.decide import Context
 from services.router.facts import Candidate, Facts, MessageRow, Owner, ReceiptRow
 from services.router.keys import message_key
 from services.router.sorting import sort_out
@@ -15,6 +15,7 @@ from tests.unit.services.router.builders import (
     CONNECTOR,
     EPOCH,
     FLOW,
+    LIMITS,
     UNIT,
     KnownAccounts,
     account,
@@ -24,13 +25,14 @@ from tests.unit.services.router.builders import (
     opened,
     own,
     receipt,
+    settle,
 )
 
 S = DeliveryStatus
 
 
-def context(sync_due=lambda connector_id, refs: True) -> Context:
-    return Context(epoch=EPOCH, raw_topic="raw", now_ms=5, schema_version="1", seal=lambda one: b"sealed", sync_due=sync_due)
+def context(sync_due=lambda connector_id, refs: True, now_ms=ARRIVAL_MS) -> Context:
+    return Context(epoch=EPOCH, raw_topic="raw", now_ms=now_ms, schema_version="1", seal=lambda one: b"sealed", sync_due=sync_due)
 
 
 def facts_for(one: Candidate) -> Facts:
@@ -52,13 +54,18 @@ def facts_for(one: Candidate) -> Facts:
         ({}, Topic.MESSAGE_RECEIVED, "org_unit", "account_default"),
         ({"intake_flow_id": FLOW, "intake_flow_usable": True}, Topic.INTAKE_REQUESTED, "intake_flow", "flow_configured"),
         ({"intake_flow_id": FLOW}, Topic.MESSAGE_RECEIVED, "org_unit", "flow_unusable"),
+        (
+            {"intake_flow_id": FLOW, "intake_flow_usable": True, "pause_cause": "health"},
+            Topic.MESSAGE_RECEIVED,
+            "org_unit",
+            "route_paused",
+        ),
         ({"org_unit_id": None}, Topic.MESSAGE_RECEIVED, "unrouted", "no_route"),
-        ({"org_unit_id": None, "intake_flow_id": FLOW}, Topic.MESSAGE_RECEIVED, "unrouted", "flow_unusable"),
     ],
 )
 def test_a_message_names_one_target_and_says_why(changes, topic, rule, reason):
     one = candidate(opened(3, message()), who=account(**changes))
-    (publish,) = decide([one], facts_for(one), context()).publishes
+    (publish,) = settle([one], facts_for(one), context()).publishes
     event = publish.event
     assert isinstance(event, MessageReceived | IntakeRequested)
     assert publish.topic is topic
@@ -71,7 +78,7 @@ def test_a_message_names_one_target_and_says_why(changes, topic, rule, reason):
     assert targets == expected[rule]
     assert event.message.raw.offset == 3
     assert one.ending is not None
-    assert one.ending.outcome is ItemOutcome.EMITTED
+    assert one.ending.outcome is (ItemOutcome.HELD if topic is Topic.INTAKE_REQUESTED else ItemOutcome.EMITTED)
 
 
 def test_an_item_claimed_elsewhere_is_a_duplicate_and_emits_nothing():
@@ -79,7 +86,7 @@ def test_an_item_claimed_elsewhere_is_a_duplicate_and_emits_nothing():
     facts = facts_for(one)
     assert one.claim_key is not None
     facts.owners[one.claim_key] = Owner(EPOCH, 0, 2, "/m/0")
-    assert decide([one], facts, context()).publishes == []
+    assert settle([one], facts, context()).publishes == []
     assert one.ending is not None
     assert one.ending.outcome is ItemOutcome.DUPLICATE
 
@@ -87,7 +94,7 @@ def test_an_item_claimed_elsewhere_is_a_duplicate_and_emits_nothing():
 def test_a_replay_of_the_same_position_emits_the_same_event():
     def emitted():
         one = candidate(opened(3, message()))
-        return decide([one], facts_for(one), context()).publishes
+        return settle([one], facts_for(one), context()).publishes
 
     assert emitted() == emitted()
 
@@ -113,7 +120,7 @@ def test_receipts_only_move_forward(status, rows, outcome):
     one = candidate(opened(9, receipt(status)))
     facts = facts_for(one)
     facts.receipts["message-1", ""] = receipts_for(*rows)
-    publishes = decide([one], facts, context()).publishes
+    publishes = settle([one], facts, context()).publishes
     assert one.ending is not None
     assert one.ending.outcome.value == outcome
     assert len(publishes) == (1 if outcome == "emitted" else 0)
@@ -132,15 +139,15 @@ def test_two_receipts_in_one_record_are_ordered_by_their_place():
         ReceiptRow(S.READ, Owner(EPOCH, 0, 9, "/s/2")),
         ReceiptRow(S.DELIVERED, Owner(EPOCH, 0, 9, "/s/10")),
     ]
-    decide([first, second], facts, context())
+    settle([first, second], facts, context())
     assert [one.ending.outcome for one in (first, second) if one.ending] == [ItemOutcome.EMITTED, ItemOutcome.SUPERSEDED]
 
 
-def test_a_receipt_of_an_unknown_message_comes_out_as_an_orphan():
+def test_a_receipt_of_an_unknown_message_comes_out_as_an_orphan_at_its_deadline():
     one = candidate(opened(9, receipt(S.READ, target="wamid.unknown")))
-    (publish,) = decide([one], facts_for(one), context()).publishes
+    (publish,) = settle([one], facts_for(one), context(now_ms=ARRIVAL_MS + LIMITS.target_ms)).publishes
     assert isinstance(publish.event, DeliveryUpdated)
-    assert (publish.event.message_id, publish.event.orphan_reason) == (None, "unknown_message")
+    assert (publish.event.message_id, publish.event.orphan_reason) == (None, "target_unknown")
     assert one.ending is not None
     assert one.ending.outcome is ItemOutcome.ORPHANED
 
@@ -151,7 +158,7 @@ def test_callback_data_names_the_message_before_the_provider_id_does():
     facts = facts_for(one)
     facts.known_message_ids[CONNECTOR, known] = MessageRow(known, "conversation-2")
     facts.receipts[known, ""] = receipts_for((S.SENT, 9))
-    (publish,) = decide([one], facts, context()).publishes
+    (publish,) = settle([one], facts, context()).publishes
     assert isinstance(publish.event, DeliveryUpdated)
     assert (publish.event.message_id, publish.key) == (known, "conversation-2")
 
@@ -166,7 +173,7 @@ def test_an_unknown_account_is_dead_lettered_and_asks_once_for_a_sync():
 
     records = [opened(offset, message(f"x{offset}", number=9)) for offset in range(3)]
     candidates = sort_out(records, KnownAccounts())
-    publishes = decide(candidates, no_facts(), context(due)).publishes
+    publishes = settle(candidates, no_facts(), context(due)).publishes
     assert [publish.topic for publish in publishes].count(Topic.SYNC_REQUIRED) == 1
     letters = [publish.event for publish in publishes if isinstance(publish.event, DeadLetter)]
     assert [letter.origin.offset for letter in letters] == [0, 1, 2]
@@ -178,7 +185,7 @@ def test_the_books_hold_every_item_once():
     one = candidate(opened(3, message()))
     unknown = sort_out([opened(4, message("y", number=9))], KnownAccounts())
     facts = facts_for(one)
-    decide([one, *unknown], facts, context())
+    settle([one, *unknown], facts, context())
     (publish,) = audit([one, *unknown], {0: (3, 5)}, EPOCH, 1)
     assert isinstance(publish.event, AuditRecorded)
     assert (publish.event.first_offset, publish.event.end_offset) == (3, 5)

@@ -1,0 +1,253 @@
+"""Which items of a batch go on now and which wait (design section 6, Held): a fold in order of arrival. Pure.
+
+It stands between the facts and the receipts: a receipt that waits must not be written down yet. Afterwards each candidate that
+waits has the ending `held`, each message that goes on has its decision, and the rows to write are in the returned `Gated`.
+
+Three kinds of candidates meet here: items that arrived now; copies, which the relay wrote for a held row (named by
+`redelivery_of`); and replays of either after a crash, which find a row at their own position and obey it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.router.facts import Candidate, Facts, Owner, held_position, owner_of
+from services.router.lines import Lines, came_before
+from services.router.lookups import known_by_callback, message_key_of, messages_brought_by, target_of
+from shared.domain.enums import HoldReason, IntakeOutcome, ItemOutcome
+from shared.domain.holding import HeldRow, HoldLimits, NewHold, Settlement, Waiting, route_due, target_due
+from shared.domain.items import MessageItem
+from shared.domain.outcomes import Ending
+from shared.domain.records import AccountSnapshot, Decision
+from shared.domain.routing import INTAKE_FLOW, after_deadline, by_answer, decide_route
+
+HELD = Ending(outcome=ItemOutcome.HELD)
+SECOND_COPY = Ending(outcome=ItemOutcome.DUPLICATE, reason="second_copy")
+FOREIGN_COPY = Ending(outcome=ItemOutcome.DUPLICATE, reason="claim_lost")
+TARGET_UNKNOWN = "target_unknown"
+
+
+@dataclass(slots=True)
+class Gated:
+    """What is to be written: new rows in order of arrival, rows that their copies settled, lines whose head may go on.
+
+    `breaches`: copies whose row waits but whose claim another item holds, which cannot be.
+    """
+
+    holds: list[NewHold] = field(default_factory=list)
+    settlements: list[Settlement] = field(default_factory=list)
+    conversations: set[str] = field(default_factory=set)
+    targets: set[tuple[str, str]] = field(default_factory=set)
+    breaches: list[Candidate] = field(default_factory=list)
+
+
+def gate(candidates: Sequence[Candidate], facts: Facts, epoch: str, limits: HoldLimits, now_ms: int) -> Gated:
+    """Let each candidate pass or wait; candidates stand in order of arrival, their claims are in `facts.owners`."""
+    fold = _Fold(facts, epoch, limits, now_ms, Lines(facts.held.values(), candidates, epoch))
+    for candidate in candidates:
+        fold.take(candidate)
+    return fold.gated
+
+
+class _Fold:
+    def __init__(self, facts: Facts, epoch: str, limits: HoldLimits, now_ms: int, lines: Lines) -> None:
+        self._facts = facts
+        self._epoch = epoch
+        self._limits = limits
+        self._now_ms = now_ms
+        self._lines = lines
+        self.gated = Gated()
+
+    def take(self, candidate: Candidate) -> None:
+        copy_of = candidate.opened.held_copy_of
+        own = held_position(self._epoch, candidate)
+        row = self._facts.held.get(own)
+        if row is not None:
+            self._obey(candidate, row)
+        elif copy_of is None:
+            if candidate.ending is None and self._mine(candidate):
+                self._consider(candidate, None)
+        else:
+            self._copy(candidate, self._facts.held.get(Owner(copy_of.epoch, copy_of.partition, copy_of.offset, copy_of.item)))
+
+    def _obey(self, candidate: Candidate, row: HeldRow) -> None:
+        """The batch is tried again: what was decided about this record stands, whatever the configuration says by now."""
+        candidate.row = row
+        if row.unfinished:
+            candidate.ending = HELD
+            asked = (row.decision or {}).get("request")
+            if row.reason is HoldReason.INTAKE and asked is not None:
+                candidate.asks = Decision(**(asked | {"labels": ()}))
+            return
+        self._restore(candidate, row.decision or {})
+
+    def _copy(self, candidate: Candidate, row: HeldRow | None) -> None:
+        if row is None or not row.unfinished:
+            candidate.ending, candidate.unbooked = SECOND_COPY, True
+        elif candidate.ending is not None:
+            if candidate.ending.outcome is ItemOutcome.DUPLICATE:  # beaten by another copy of this batch
+                candidate.ending, candidate.unbooked = SECOND_COPY, True
+            else:
+                candidate.row = row
+                self._finish(candidate, row)
+        elif not self._mine(candidate):
+            self.gated.breaches.append(candidate)
+            candidate.ending, candidate.unbooked = FOREIGN_COPY, True
+        else:
+            candidate.row = row
+            self._consider(candidate, row)
+
+    def _consider(self, candidate: Candidate, row: HeldRow | None) -> None:
+        waiting = self._wants(candidate, row)
+        if waiting is not None:
+            self._hold(candidate, row, waiting)
+        elif row is not None:
+            self._finish(candidate, row)
+        for key, _ in messages_brought_by(candidate):
+            line = candidate.opened.connector_id, key
+            if self._lines.somebody_waits_for(line):
+                self.gated.targets.add(line)
+
+    def _wants(self, candidate: Candidate, row: HeldRow | None) -> Waiting | None:
+        """What it waits for, or None: then its decision, if it needs one, is made."""
+        if not isinstance(candidate.item, MessageItem):
+            return self._target_wants(candidate, row)
+        if candidate.account is None:
+            raise TypeError("a claimed item has an account")
+        if row is not None and row.reason is HoldReason.INTAKE:
+            self._answered(candidate, row, candidate.account)
+            return None
+        if self._now_ms >= self._expiry(candidate, row):
+            held = row.reason if row is not None else HoldReason.QUEUED
+            candidate.decision = after_deadline(candidate.account, held, expired=True)
+            return None
+        conversation = self._facts.conversations[candidate.opened.connector_id, candidate.conversation_key or ""]
+        if self._lines.conversation_blocked(conversation, candidate, row):
+            return Waiting(reason=HoldReason.QUEUED, due_ms=self._expiry(candidate, row), conversation_id=conversation)
+        return self._target_wants(candidate, row) or self._route_wants(candidate, row, conversation, candidate.account)
+
+    def _target_wants(self, candidate: Candidate, row: HeldRow | None) -> Waiting | None:
+        """Waits behind others that are about the same message, or for that message."""
+        target = target_of(candidate)
+        if target is None:
+            return None
+        line, expiry = (candidate.opened.connector_id, target), self._expiry(candidate, row)
+        if self._now_ms < expiry and self._lines.target_blocked(line, candidate, row):
+            return Waiting(reason=HoldReason.BEHIND_TARGET, due_ms=expiry, target=target)
+        if came_before(line, candidate, self._facts) or known_by_callback(candidate, self._facts):
+            return None
+        deadline = min(candidate.opened.received_at_ms + self._limits.target_ms, expiry)
+        if self._now_ms >= deadline:
+            candidate.orphan_reason = TARGET_UNKNOWN
+            return None
+        attempt = row.attempt + 1 if row is not None and row.reason is HoldReason.TARGET_UNKNOWN else 1
+        return Waiting(reason=HoldReason.TARGET_UNKNOWN, due_ms=target_due(attempt, self._now_ms, deadline), target=target)
+
+    def _route_wants(
+        self, candidate: Candidate, row: HeldRow | None, conversation: str, account: AccountSnapshot
+    ) -> Waiting | None:
+        item = candidate.item
+        if not isinstance(item, MessageItem):
+            raise TypeError("receipts have no route")
+        decided = decide_route(account, item.direction)
+        if isinstance(decided, HoldReason):
+            deadline = candidate.opened.received_at_ms + self._intake_ms(account)
+            if self._now_ms >= deadline:
+                candidate.decision = after_deadline(account, decided)
+                return None
+            return Waiting(reason=decided, due_ms=route_due(self._now_ms, deadline), conversation_id=conversation)
+        if decided.rule != INTAKE_FLOW or decided.reason == "echo":
+            candidate.decision = decided
+            return None
+        candidate.asks = decided
+        return Waiting(
+            reason=HoldReason.INTAKE,
+            due_ms=self._now_ms + self._intake_ms(account),
+            conversation_id=conversation,
+            request_id=self._facts.messages[candidate.opened.connector_id, message_key_of(candidate, item)].message_id,
+            decision={"request": _stored(decided)},
+        )
+
+    def _answered(self, candidate: Candidate, row: HeldRow, account: AccountSnapshot) -> None:
+        """The flow has answered, or its time is over."""
+        said = row.decision or {}
+        answer = said.get("answer")
+        if answer is None:
+            candidate.decision = after_deadline(account, HoldReason.INTAKE, expired=self._now_ms >= row.expires_ms)
+        elif answer["outcome"] == IntakeOutcome.ROUTE:
+            version = said.get("request", {}).get("account_snapshot_version", account.version)
+            candidate.decision = by_answer(answer["org_unit_id"], answer.get("labels", ()), version)
+        else:
+            reason = "handled" if answer["outcome"] == IntakeOutcome.HANDLED else "dropped"
+            candidate.ending = Ending(outcome=ItemOutcome.SETTLED_BY_FLOW, reason=reason)
+
+    def _hold(self, candidate: Candidate, row: HeldRow | None, waiting: Waiting) -> None:
+        candidate.ending = HELD
+        opened = candidate.opened
+        position = held_position(self._epoch, candidate)
+        if row is None:
+            if candidate.account is None:
+                raise TypeError("a claimed item has an account")
+            hold = NewHold(
+                position=position,
+                connector_id=opened.connector_id,
+                account_id=candidate.account.account_id,
+                first_arrival_ms=opened.received_at_ms,
+                expires_ms=self._limits.expiry(opened.received_at_ms),
+                waiting=waiting,
+            )
+            self.gated.holds.append(hold)
+        else:
+            self.gated.settlements.append(Settlement(row=row, position=position, waiting=waiting))
+            self._left(row, waiting)
+        self._lines.join(opened.connector_id, waiting, row)
+
+    def _finish(self, candidate: Candidate, row: HeldRow) -> None:
+        outcome = {
+            "decision": None if candidate.decision is None else _stored(candidate.decision),
+            "ending": None if candidate.ending is None else [candidate.ending.outcome.value, candidate.ending.reason],
+            "orphan_reason": candidate.orphan_reason,
+        }
+        position = held_position(self._epoch, candidate)
+        self.gated.settlements.append(Settlement(row=row, position=position, waiting=None, decision={"outcome": outcome}))
+        self._left(row, None)
+
+    def _left(self, row: HeldRow, waiting: Waiting | None) -> None:
+        """The row is done, or has changed its line: whoever stands behind it may be first now."""
+        self._lines.leave(row)
+        if row.blocks and row.conversation_id is not None and (waiting is None or waiting.target is not None):
+            self.gated.conversations.add(row.conversation_id)
+        elif not row.blocks and row.target is not None and (waiting is None or waiting.conversation_id is not None):
+            self.gated.targets.add((row.connector_id, row.target))
+
+    def _restore(self, candidate: Candidate, said: Mapping[str, Any]) -> None:
+        outcome = said.get("outcome", {})
+        if outcome.get("decision") is not None:
+            candidate.decision = Decision(**(outcome["decision"] | {"labels": tuple(outcome["decision"].get("labels", ()))}))
+        if outcome.get("ending") is not None:
+            candidate.ending = Ending(outcome=ItemOutcome(outcome["ending"][0]), reason=outcome["ending"][1])
+        candidate.orphan_reason = outcome.get("orphan_reason")
+
+    def _mine(self, candidate: Candidate) -> bool:
+        key = candidate.claim_key
+        return key is not None and self._facts.owners[key] == owner_of(self._epoch, candidate)
+
+    def _expiry(self, candidate: Candidate, row: HeldRow | None) -> int:
+        return row.expires_ms if row is not None else self._limits.expiry(candidate.opened.received_at_ms)
+
+    def _intake_ms(self, account: AccountSnapshot) -> int:
+        seconds = account.intake_deadline_seconds
+        return self._limits.intake_ms if seconds is None else seconds * 1000
+
+
+def _stored(decision: Decision) -> dict[str, Any]:
+    return {
+        "rule": decision.rule,
+        "reason": decision.reason,
+        "org_unit_id": decision.org_unit_id,
+        "intake_flow_id": decision.intake_flow_id,
+        "account_snapshot_version": decision.account_snapshot_version,
+        "labels": list(decision.labels),
+    }
