@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
+from dataclasses import replace
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from services.router.answers import AnswerParts, IntakeAnswers
 from services.router.app import Router, RouterParts
 from services.router.opening import Opener
 from services.router.own_faults import TooManyOwnFaults
@@ -112,10 +114,22 @@ def _build(
         transaction_timeout_ms=settings.router_transaction_timeout_ms,
     )
     objects = ObjectStore(settings.object_store_url)
+    database_url = require(settings.database_worker_url, "CHANNELS_DATABASE_WORKER_URL")
+    answers = AnswerParts(
+        worker=TransactionalWorker(
+            replace(identity, group=f"{settings.topic_prefix}channels-router-intake"),
+            full_name(settings.topic_prefix, Topic.INTAKE_COMPLETED),
+        ),
+        store=RouterStore(database_url),
+        codec=codec,
+        clock=clock,
+        metrics=metrics,
+        topic_prefix=settings.topic_prefix,
+    )
     return Router(
         RouterParts(
             worker=TransactionalWorker(identity, full_name(settings.topic_prefix, Topic.WEBHOOK_RECEIVED)),
-            store=RouterStore(require(settings.database_worker_url, "CHANNELS_DATABASE_WORKER_URL")),
+            store=RouterStore(database_url),
             opener=Opener(codec, vault, objects, snapshots.directory, clock.now_ms),
             directory=snapshots.directory,
             codec=codec,
@@ -125,6 +139,7 @@ def _build(
             batch_items=settings.router_batch_items,
             batch_bytes=settings.router_batch_bytes,
             limits=hold_limits(settings),
+            answers=IntakeAnswers(answers),
         )
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from services.router.answers import IntakeAnswers
 from services.router.audit import audit
 from services.router.batches import Batch, Batches
 from services.router.debounce import Debounce
@@ -64,6 +65,7 @@ class RouterParts:
     batch_items: int
     batch_bytes: int
     limits: HoldLimits
+    answers: IntakeAnswers
 
 
 class Router:
@@ -92,11 +94,13 @@ class Router:
     def run(self, stop: StopRequest) -> None:
         """Work until a stop is asked for; the batch in hand is finished first."""
         try:
+            self._parts.answers.start()
             self._start(stop)
             while not stop:
                 self._turn_or_recover(stop)
         finally:
             self._state = (False, "stopped")
+            self._parts.answers.stop()
             self._batches.close()
             self._parts.worker.close()
             self._parts.store.close()
@@ -126,6 +130,8 @@ class Router:
         """One round: fetch while less than two batches are in hand, then one batch; the next one is opened meanwhile."""
         worker, batches = self._parts.worker, self._batches
         self._turned_at = time.monotonic()
+        if self._parts.answers.failure is not None:
+            raise self._parts.answers.failure
         wanted = batches.wanted()
         if wanted:
             batches.add(worker.consume(wanted, self._parts.batch_bytes, 0.2 if batches.empty else 0))

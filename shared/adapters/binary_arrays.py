@@ -74,7 +74,7 @@ def byteas(values: Sequence[bytes]) -> Byteas:
     return Byteas(_array(Byteas, values, _sized))
 
 
-def ints(values: Sequence[int]) -> Ints:
+def ints(values: Sequence[int | None]) -> Ints:
     """Of 32-bit integers."""
     return Ints(_array(Ints, values, lambda value: _INT.pack(4, value)))
 

@@ -53,6 +53,8 @@ class RouterMetrics:
         self.alias_collisions = Counter(
             "channels_router_alias_collisions", "People whose aliases name two contacts.", registry=registry
         )
+        # outcome: taken, extended, repeated, late, unknown, unit_unknown, malformed
+        self.intake_answers = Counter("channels_router_intake_answers", "Answers of flows.", ["outcome"], registry=registry)
         # Alert above 0: a copy of a held item came back, its row still waits, and another item holds its claim.
         self.held_breaches = Counter(
             "channels_router_held_breaches", "Copies of held items that lost their claim.", registry=registry

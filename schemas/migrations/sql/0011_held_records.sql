@@ -35,7 +35,7 @@ CREATE INDEX ix_held_record_due ON held_record (due_at) WHERE state = 'waiting';
 CREATE INDEX ix_held_record_conversation ON held_record (conversation_id, seq) WHERE blocks AND state <> 'done';
 CREATE INDEX ix_held_record_target ON held_record (connector_id, target, seq) WHERE NOT blocks AND state <> 'done';
 CREATE INDEX ix_held_record_sent ON held_record (raw_partition, copy_offset) WHERE state = 'sent';
-CREATE INDEX ix_held_record_request ON held_record (request_id) WHERE request_id IS NOT NULL AND state <> 'done';
+CREATE INDEX ix_held_record_request ON held_record (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX ix_held_record_account ON held_record (account_id) WHERE state <> 'done';
 CREATE INDEX ix_held_record_done ON held_record (done_at) WHERE state = 'done';
 

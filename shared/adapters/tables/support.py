@@ -120,7 +120,7 @@ class HeldRecord(Base):
             postgresql_where=text("NOT blocks AND state <> 'done'"),
         ),
         Index("ix_held_record_sent", "raw_partition", "copy_offset", postgresql_where=text("state = 'sent'")),
-        Index("ix_held_record_request", "request_id", postgresql_where=text("request_id IS NOT NULL AND state <> 'done'")),
+        Index("ix_held_record_request", "request_id", postgresql_where=text("request_id IS NOT NULL")),
         Index("ix_held_record_account", "account_id", postgresql_where=text("state <> 'done'")),
         Index("ix_held_record_done", "done_at", postgresql_where=text("state = 'done'")),
     )

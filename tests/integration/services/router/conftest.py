@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from services.router.answers import AnswerParts, IntakeAnswers
 from services.router.app import Router, RouterParts
 from services.router.opening import Opener
 from shared.adapters.clock import SystemClock
@@ -19,23 +21,31 @@ from shared.runtime.lifecycle import StopRequest
 from shared.runtime.metrics import RouterMetrics
 from tests.pipeline import Pipeline
 
-
 LIMITS = HoldLimits(intake_ms=120_000, target_ms=600_000, retention_ms=8 * DAY_MS)
 
 
 class RunningRouter:
     """A router in a thread of the test's process."""
 
-    def __init__(
-        self, pipeline: Pipeline, slot: int = 0, *, batch_items: int = 2_000, limits: HoldLimits = LIMITS
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, slot: int = 0, *, batch_items: int = 2_000, limits: HoldLimits = LIMITS) -> None:
         self.stop_request = StopRequest()
         self.failure: BaseException | None = None
         self.registry = CollectorRegistry()
         self.snapshots = SnapshotReader(pipeline.bootstrap, pipeline.prefix, pipeline.codec)
-        clock = SystemClock()
+        clock, metrics = SystemClock(), RouterMetrics(self.registry)
         identity = WorkerIdentity(
             bootstrap=pipeline.bootstrap, group=f"{pipeline.prefix}channels-router", slot=slot, session_timeout_ms=6_000
+        )
+        answers = AnswerParts(
+            worker=TransactionalWorker(
+                replace(identity, group=f"{pipeline.prefix}channels-router-intake"),
+                full_name(pipeline.prefix, Topic.INTAKE_COMPLETED),
+            ),
+            store=RouterStore(pipeline.database.worker_url),
+            codec=pipeline.codec,
+            clock=clock,
+            metrics=metrics,
+            topic_prefix=pipeline.prefix,
         )
         self.parts = RouterParts(
             worker=TransactionalWorker(identity, full_name(pipeline.prefix, Topic.WEBHOOK_RECEIVED)),
@@ -44,11 +54,12 @@ class RunningRouter:
             directory=self.snapshots.directory,
             codec=pipeline.codec,
             clock=clock,
-            metrics=RouterMetrics(self.registry),
+            metrics=metrics,
             topic_prefix=pipeline.prefix,
             batch_items=batch_items,
             batch_bytes=16 * 1024 * 1024,
             limits=limits,
+            answers=IntakeAnswers(answers),
         )
         self.router = Router(self.parts)
         self.thread = threading.Thread(target=self._run, daemon=True)
