@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
+from confluent_kafka import Producer
 from psycopg import sql
 
 from shared.adapters.avro import Codec
-from shared.adapters.kafka import full_name
+from shared.adapters.kafka import KAFKA_LOGGER, client_config, full_name
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.raw_body import open_body
 from shared.adapters.topic_reader import TopicReader
 from shared.adapters.vault import LocalKeyFiles, Vault
-from shared.domain.enums import KeyPurpose
-from shared.domain.records import AuditRecorded, ConnectorSnapshot, WebhookReceived
+from shared.domain.enums import IntakeOutcome, KeyPurpose
+from shared.domain.records import AuditRecorded, ConnectorSnapshot, IntakeCompleted, WebhookReceived
 from shared.domain.topics import Topic
 
 
@@ -52,10 +54,28 @@ class World:
         with TopicReader(self._bootstrap, full_name(self._prefix, topic)) as reader:
             return [self._codec.decode(topic, record.value) for record in reader.read_all() if record.value is not None]
 
+    def answer(self, request_id: str, conversation_id: str, org_unit_id: str, labels: tuple[str, ...]) -> None:
+        """What the automation module says to a request: the message is for this unit."""
+        said = IntakeCompleted(
+            request_id=request_id,
+            outcome=IntakeOutcome.ROUTE,
+            org_unit_id=org_unit_id,
+            labels=labels,
+            completed_at_ms=time.time_ns() // 1_000_000,
+        )
+        producer = Producer(client_config(self._bootstrap, "demo"), logger=KAFKA_LOGGER)
+        topic = full_name(self._prefix, Topic.INTAKE_COMPLETED)
+        producer.produce(topic, self._codec.encode(Topic.INTAKE_COMPLETED, said), conversation_id)
+        producer.flush(10)
+
     def count_raw_items(self) -> int:
-        """Elements of all raw bodies, counted here by plain JSON: neither the normaliser nor the router has a say."""
+        """Elements of all raw bodies, counted here by plain JSON: neither the normaliser nor the router has a say.
+
+        Copies are left out: they stand for what came in before.
+        """
         connectors: dict[str, ConnectorSnapshot] = {one.connector_id: one for one in self.events(Topic.CONNECTOR_SNAPSHOT)}
-        return sum(self._elements(record, connectors[record.connector_id]) for record in self.events(Topic.WEBHOOK_RECEIVED))
+        originals = [record for record in self.events(Topic.WEBHOOK_RECEIVED) if record.redelivery_of is None]
+        return sum(self._elements(record, connectors[record.connector_id]) for record in originals)
 
     def count_raw_records(self) -> int:
         """Records in the raw topic."""
