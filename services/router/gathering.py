@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from services.router.contacts import Contacts
 from services.router.facts import Candidate, Facts, MessageRow, Owner, ReceiptRow
 from services.router.lookups import (
     callback_id,
@@ -13,11 +14,9 @@ from services.router.lookups import (
     message_of_receipt,
     messages_brought_by,
     participant_of,
-    people_of,
     target_of,
     targets_of,
 )
-from services.router.people import choose, unite
 from shared.adapters import held_rows
 from shared.adapters import mapping_rows as mappings
 from shared.adapters import router_store as store
@@ -35,12 +34,12 @@ class Gathering:
         self._cursor = cursor
         self._epoch = epoch
         self._new_id = new_id
-        self._on_collision = on_collision
+        self._contacts = Contacts(cursor, new_id, on_collision)
 
     def gather(self, mine: Sequence[Candidate], owners: dict[bytes, Owner]) -> Facts:
         """Facts for the gate; rows that are missing are written on the way."""
         facts = Facts(owners=owners, contacts={}, conversations={}, messages={}, known_message_ids={}, receipts={})
-        self._contacts(mine, facts)
+        self._contacts.resolve(mine, facts)
         for candidate in mine:
             candidate.contact_id = contact_of(candidate, facts)
             candidate.conversation_key = conversation_of(candidate)
@@ -64,53 +63,6 @@ class Gathering:
         conversations = set(facts.conversations.values())
         rows = held_rows.read_held(self._cursor, self._epoch, ranges, copies, conversations, lines)
         facts.held = {row.position: row for row in rows}
-
-    def _contacts(self, mine: Sequence[Candidate], facts: Facts) -> None:
-        alias_sets: dict[str, list[tuple[str, ...]]] = {}
-        for candidate in mine:
-            aliases = people_of(candidate)
-            if aliases:
-                alias_sets.setdefault(candidate.opened.connector_id, []).append(tuple(alias.key for alias in aliases))
-        wanted = {(connector, key) for connector, sets in alias_sets.items() for keys in sets for key in keys}
-        found = {key: row[0] for key, row in mappings.find_mappings(self._cursor, "contact", wanted).items()}
-        inserts: list[mappings.MappingInsert] = []
-        people = [(connector, person) for connector, sets in alias_sets.items() for person in unite(sets)]
-        given: dict[tuple[str, str], str] = {}
-        for connector, person in people:
-            known = {alias: found[connector, alias] for alias in person if (connector, alias) in found}
-            contact, collides = choose(person, known)
-            if collides:
-                self._on_collision(connector, len(set(known.values())))
-            contact = contact or self._new_id()
-            for alias in person:
-                if alias not in known:
-                    given[connector, alias] = contact
-                    inserts.append(_contact_row(connector, alias, contact))
-        standing = {key: row[0] for key, row in mappings.insert_mappings(self._cursor, "contact", inserts).items()}
-        found.update(self._repointed(people, found, given, standing))
-        facts.contacts = found
-
-    def _repointed(
-        self,
-        people: list[tuple[str, frozenset[str]]],
-        found: dict[tuple[str, str], str],
-        given: dict[tuple[str, str], str],
-        standing: dict[tuple[str, str], str],
-    ) -> dict[tuple[str, str], str]:
-        """Where another writer was first with one alias, the rows we just added follow its contact."""
-        if standing == given:
-            return standing
-        moved: list[tuple[str, str, str]] = []
-        for connector, person in people:
-            ours = [alias for alias in person if standing.get((connector, alias)) == given.get((connector, alias), "")]
-            theirs = {**found, **standing}
-            older = {alias: theirs[connector, alias] for alias in person if alias not in ours and (connector, alias) in theirs}
-            winner, _ = choose(person, older)
-            if winner is None:
-                continue
-            moved += [(connector, alias, winner) for alias in ours if standing[connector, alias] != winner]
-        mappings.repoint_contacts(self._cursor, moved)
-        return standing | {(connector, alias): contact for connector, alias, contact in moved}
 
     def _conversations(self, mine: Sequence[Candidate], facts: Facts) -> None:
         accounts: dict[tuple[str, str], str] = {}
@@ -171,7 +123,3 @@ class Gathering:
         for row_found in store.record_receipts(self._cursor, self._epoch, inserts.values()):
             rows = facts.receipts.setdefault(row_found[:2], [])
             rows.append(ReceiptRow(DeliveryStatus(row_found[2]), Owner(*row_found[3:])))
-
-
-def _contact_row(connector: str, alias: str, contact: str) -> mappings.MappingInsert:
-    return mappings.MappingInsert(connector, None, alias, contact, kind=alias.partition(":")[0])
