@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from services.router.contact_events import contact_events
 from services.router.facts import Candidate, Facts, Owner, owner_of, raw_position
 from services.router.keys import message_key, position_id, stable_id
 from services.router.lookups import message_of_receipt, participant_of
 from services.router.sorting import UNKNOWN_ACCOUNT
 from shared.domain.delivery import rank
 from shared.domain.enums import ItemOutcome
-from shared.domain.items import MessageItem, PoisonItem, ReceiptItem, SendResultItem
+from shared.domain.items import ConnectorEventItem, MessageItem, PoisonItem, ReceiptItem, SendResultItem
 from shared.domain.outcomes import Ending, Publish
 from shared.domain.records import (
     DeadLetter,
@@ -27,6 +28,8 @@ from shared.domain.topics import Topic
 DUPLICATE = Ending(outcome=ItemOutcome.DUPLICATE, reason="claimed_before")
 SUPERSEDED = Ending(outcome=ItemOutcome.SUPERSEDED, reason="older_state")
 ORPHAN_REASON = "target_unknown"
+CONTACT_UPDATED = Ending(outcome=ItemOutcome.EMITTED, reason="contact")
+CONTACT_UNCHANGED = Ending(outcome=ItemOutcome.IGNORED, reason="contact_unchanged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +61,7 @@ def decide(candidates: Sequence[Candidate], facts: Facts, context: Context) -> D
         if not isinstance(candidate.item, MessageItem)
     }
     for candidate in candidates:
+        decided.publishes.extend(contact_events(candidate, facts, context.epoch))
         if candidate.asks is not None:
             decided.publishes.append(_request(candidate, candidate.asks, facts, context))
         if candidate.ending is None:
@@ -77,6 +81,9 @@ def _settle(candidate: Candidate, facts: Facts, context: Context, places: Places
         return _message(candidate, candidate.item, facts, context, publishes)
     if isinstance(candidate.item, ReceiptItem | SendResultItem):
         return _receipt(candidate, candidate.item, facts, context, places, publishes)
+    if isinstance(candidate.item, ConnectorEventItem):
+        told = candidate.order in facts.news
+        return CONTACT_UPDATED if told else CONTACT_UNCHANGED
     raise TypeError(type(candidate.item).__name__)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from services.router.people import News
 from shared.domain.enums import DeliveryStatus
 from shared.domain.holding import HeldRow, Position
 from shared.domain.items import AnyItem
@@ -101,6 +102,7 @@ class Facts:
     receipts: dict[tuple[str, str], list[ReceiptRow]]  # (message id, participant)
     brought: dict[tuple[str, str], tuple[int, int, int]] = field(default_factory=dict)  # new messages: which item made them known
     held: dict[Position, HeldRow] = field(default_factory=dict)
+    news: dict[tuple[int, int, int], News] = field(default_factory=dict)  # order of arrival -> what the item tells of a contact
 
 
 def owner_of(epoch: str, candidate: Candidate) -> Owner:

@@ -34,7 +34,7 @@ class Gathering:
         self._cursor = cursor
         self._epoch = epoch
         self._new_id = new_id
-        self._contacts = Contacts(cursor, new_id, on_collision)
+        self._contacts = Contacts(cursor, epoch, new_id, on_collision)
 
     def gather(self, mine: Sequence[Candidate], owners: dict[bytes, Owner]) -> Facts:
         """Facts for the gate; rows that are missing are written on the way."""

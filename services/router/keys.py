@@ -7,7 +7,7 @@ import uuid
 from functools import lru_cache
 from typing import Any
 
-from shared.domain.items import AnyItem, MessageItem, ReceiptItem, SendResultItem
+from shared.domain.items import AnyItem, ConnectorEventItem, MessageItem, ReceiptItem, SendResultItem
 
 
 def claim_key(connector_id: str, account_id: str, item: AnyItem) -> bytes:
@@ -37,6 +37,8 @@ def _claim_kind(item: AnyItem) -> str:
         return "receipt"
     if isinstance(item, SendResultItem):
         return "result"
+    if isinstance(item, ConnectorEventItem):
+        return "event"
     raise TypeError(type(item).__name__)
 
 

@@ -7,16 +7,36 @@ import uuid
 from services.router.facts import Candidate, Facts, MessageRow
 from services.router.keys import conversation_key, message_key
 from services.router.people import choose
-from shared.domain.items import Alias, MessageItem, ReceiptItem, SendResultItem
+from shared.domain.enums import AliasKind, ConnectorEventName
+from shared.domain.items import Alias, AnyItem, ConnectorEventItem, MessageItem, PeopleChange, ReceiptItem, SendResultItem
 
 
 def people_of(candidate: Candidate) -> tuple[Alias, ...]:
-    """Aliases of the person at the other end, as the item itself names them."""
-    if isinstance(candidate.item, MessageItem):
-        return candidate.item.peer.aliases
-    if isinstance(candidate.item, SendResultItem):
-        return candidate.item.recipient
-    return ()
+    """Aliases of the person whom the item is about, as the item itself names them."""
+    item = candidate.item
+    if isinstance(item, MessageItem):
+        return _persons(item.peer.aliases)
+    if isinstance(item, SendResultItem):
+        return _persons(item.recipient)
+    change = change_of(item)
+    return tuple(dict.fromkeys(change.old + change.new)) if change is not None else ()
+
+
+def change_of(item: AnyItem) -> PeopleChange | None:
+    """The change of a person's aliases that an event tells; None where it tells of none, or of a group's."""
+    if not isinstance(item, ConnectorEventItem) or item.name is not ConnectorEventName.PERSON_CHANGED or item.people is None:
+        return None
+    change = PeopleChange(old=_no_groups(item.people.old), new=_no_groups(item.people.new))
+    return change if change.old and change.new else None
+
+
+def _persons(aliases: tuple[Alias, ...]) -> tuple[Alias, ...]:
+    """A group's own alias stands for people only where no person is named: it never joins them."""
+    return aliases if len(aliases) == 1 else _no_groups(aliases) or aliases[:1]
+
+
+def _no_groups(aliases: tuple[Alias, ...]) -> tuple[Alias, ...]:
+    return tuple(alias for alias in aliases if alias.kind is not AliasKind.GROUP)
 
 
 def contact_of(candidate: Candidate, facts: Facts) -> str | None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from services.router.facts import Candidate, Opened
 from services.router.keys import claim_key
+from services.router.lookups import change_of
 from shared.domain.enums import AccountStatus, ItemOutcome, WebhookStatus
 from shared.domain.items import AnyItem, ConnectorEventItem, PoisonItem
 from shared.domain.outcomes import Ending
@@ -50,7 +51,7 @@ def _sort_item(opened: Opened, index: int, item: AnyItem, accounts: Accounts) ->
         candidate.ending = Ending(outcome=ItemOutcome.DEAD_LETTERED, reason=item.reason)
         return candidate
     candidate.account = _account_of(opened.connector_id, item, accounts)
-    if isinstance(item, ConnectorEventItem):
+    if isinstance(item, ConnectorEventItem) and not _changes_a_person(item, candidate.account):
         candidate.ending = Ending(outcome=ItemOutcome.IGNORED, reason="connector_event")
     elif opened.connector is not None and _disabled(opened.connector, item):
         candidate.ending = Ending(outcome=ItemOutcome.REJECTED, reason="webhook_disabled")
@@ -61,6 +62,10 @@ def _sort_item(opened: Opened, index: int, item: AnyItem, accounts: Accounts) ->
     else:
         candidate.claim_key = claim_key(opened.connector_id, candidate.account.account_id, item)
     return candidate
+
+
+def _changes_a_person(item: ConnectorEventItem, account: AccountSnapshot | None) -> bool:
+    return account is not None and account.status is not AccountStatus.INACTIVE and change_of(item) is not None
 
 
 def _account_of(connector_id: str, item: AnyItem, accounts: Accounts) -> AccountSnapshot | None:

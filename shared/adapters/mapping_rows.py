@@ -1,4 +1,5 @@
-"""The router's statements on `channel_mapping`: external keys and the entities (contact, conversation, message) they name.
+"""The router's statements on `channel_mapping`: external keys and the entities (conversation, message) they name
+(`alias_rows` has the contacts).
 
 All work inside the transaction of a batch (`router_store`), on rows sorted by key.
 """
@@ -21,14 +22,13 @@ MappingKey = tuple[str, str]  # connector, external key
 
 @dataclass(slots=True)
 class MappingInsert:
-    """One row of `channel_mapping` to add unless it stands already. `conversation_id` is a message's, `kind` a contact's."""
+    """One row of `channel_mapping` to add unless it stands already. `conversation_id` is a message's."""
 
     connector_id: str
     account_id: str | None
     key: str
     entity_id: str
     conversation_id: str | None = None
-    kind: str | None = None
 
 
 _FIND = (
@@ -36,7 +36,7 @@ _FIND = (
     " FROM unnest(%b::uuid[], %b::text[]) WITH ORDINALITY AS u(connector_id, chave, n)"
     " JOIN channel_mapping AS m ON m.connector_id = u.connector_id AND m.chave_externa = u.chave AND m.entidade_type = '{type}'"
 )
-_INSERT = (
+INSERT = (  # also for the rows of aliases (`alias_rows`)
     "INSERT INTO channel_mapping AS m (id, connector_id, account_id, chave_externa, entidade_type, entidade_id, metadata)"
     " SELECT u.id, u.connector_id, u.account_id, u.chave, '{type}', u.entidade_id, u.metadata::jsonb"
     " FROM unnest(%b::uuid[], %b::uuid[], %b::uuid[], %b::text[], %b::uuid[], %b::text[])"
@@ -79,7 +79,7 @@ def insert_mappings(
         return {}
     ordered = sorted(rows, key=attrgetter("connector_id", "key"))
     cursor.execute(
-        _INSERT.format(type=entity_type),
+        INSERT.format(type=entity_type),
         (
             uuids([new_uuid7() for _ in ordered]),
             uuids([row.connector_id for row in ordered]),
@@ -97,20 +97,8 @@ def insert_mappings(
     return standing
 
 
-def repoint_contacts(cursor: psycopg.Cursor[Any], rows: Iterable[tuple[str, str, str]]) -> None:
-    """Point contact rows of this transaction at the contact that won: (connector, alias key, contact id)."""
-    ordered = sorted(rows)
-    if ordered:
-        cursor.execute(
-            "UPDATE channel_mapping AS m SET entidade_id = u.entidade_id"
-            " FROM unnest(%b::uuid[], %b::text[], %b::uuid[]) AS u(connector_id, chave, entidade_id)"
-            " WHERE m.connector_id = u.connector_id AND m.chave_externa = u.chave AND m.entidade_type = 'contact'",
-            (uuids([row[0] for row in ordered]), texts([row[1] for row in ordered]), uuids([row[2] for row in ordered])),
-        )
-
-
 def _metadata(entity_type: str, row: MappingInsert) -> str:
-    """JSON of one short code or id of our own (nothing to escape), without an encoder built for each row."""
+    """JSON of one id of our own (nothing to escape), without an encoder built for each row."""
     if entity_type == "message":
         return f'{{"conversation_id":"{row.conversation_id}"}}' if row.conversation_id is not None else '{"conversation_id":null}'
-    return f'{{"kind":"{row.kind}"}}' if row.kind is not None else "{}"
+    return "{}"

@@ -162,7 +162,7 @@ class ContactUpdated:
     """`contact.updated`, keyed by contact: a person known before has other aliases now.
 
     `cause`: alias_added (a message named one more), person_changed (the provider said so), collision (the aliases stand for two
-    contacts: `contact_id` is the older one, nothing was merged).
+    contacts: `contact_id` is the older one, `other_contact_id` the younger, nothing was merged).
     """
 
     update_id: str
@@ -175,6 +175,7 @@ class ContactUpdated:
     provider_time_ms: int | None
     received_at_ms: int
     raw: RawPosition
+    other_contact_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
