@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from shared.adapters import mapping_rows
+from shared.adapters import alias_rows, mapping_rows
 from shared.adapters.mapping_rows import FoundMapping, MappingInsert
 from tests.chaos.planted.start import start
 
@@ -19,6 +19,8 @@ def plant() -> None:
     def insert(_cursor: Any, _entity_type: str, rows: Sequence[MappingInsert]) -> dict[tuple[str, str], FoundMapping]:
         return {(row.connector_id, row.key): (row.entity_id, None) for row in rows}
 
+    alias_rows.find_aliases = lambda *_, **__: {}
+    alias_rows.insert_aliases = lambda *_: True
     mapping_rows.find_mappings = find
     mapping_rows.insert_mappings = insert
 

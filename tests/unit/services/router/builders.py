@@ -12,6 +12,7 @@ from services.router.sorting import Accounts
 from shared.domain.enums import (
     AccountStatus,
     AliasKind,
+    ConnectorEventName,
     ConnectorStatus,
     ConnectorType,
     DeliveryStatus,
@@ -22,7 +23,7 @@ from shared.domain.enums import (
     WebhookStatus,
 )
 from shared.domain.holding import DAY_MS, HoldLimits
-from shared.domain.items import Alias, AnyItem, Content, MessageItem, Peer, ReceiptItem
+from shared.domain.items import Alias, AnyItem, ConnectorEventItem, Content, MessageItem, Peer, PeopleChange, ReceiptItem
 from shared.domain.records import AccountSnapshot, ConnectorSnapshot, RawPosition, WebhookReceived, WebhookSnapshot
 
 EPOCH = "00000000-0000-7000-8000-00000000e0c4"
@@ -91,6 +92,20 @@ def receipt(status: DeliveryStatus, *, target: str = "wamid.1", path: str = "/s/
         "status": status,
     }
     return ReceiptItem(**(values | changes))  # type: ignore[arg-type]
+
+
+def person_changed(**changes: object) -> ConnectorEventItem:
+    old, new = (Alias(kind=AliasKind.PHONE, value=f"551190000000{number}") for number in (8, 9))
+    values: dict[str, object] = {
+        "path": "/x",
+        "evento": WebhookEvent.CONTACT_UPDATE,
+        "account_refs": ("phone_number_id:1",),
+        "dedup_key": "changed",
+        "name": ConnectorEventName.PERSON_CHANGED,
+        "provider_event": "messages",
+        "people": PeopleChange(old=(old,), new=(new,)),
+    }
+    return ConnectorEventItem(**(values | changes))  # type: ignore[arg-type]
 
 
 def opened(offset: int, *items: AnyItem, copy_of: RawPosition | None = None, **changes: object) -> Opened:

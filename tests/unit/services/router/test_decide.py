@@ -6,9 +6,11 @@ from services.router.audit import audit
 from services.router.decide import Context
 from services.router.facts import Candidate, Facts, MessageRow, Owner, ReceiptRow
 from services.router.keys import message_key
+from services.router.people import News
 from services.router.sorting import sort_out
-from shared.domain.enums import DeliveryStatus, ItemOutcome
-from shared.domain.records import AuditRecorded, DeadLetter, DeliveryUpdated, IntakeRequested, MessageReceived
+from shared.domain.enums import AliasKind, DeliveryStatus, ItemOutcome
+from shared.domain.items import Alias
+from shared.domain.records import AuditRecorded, ContactUpdated, DeadLetter, DeliveryUpdated, IntakeRequested, MessageReceived
 from shared.domain.topics import Topic
 from tests.unit.services.router.builders import (
     ARRIVAL_MS,
@@ -24,6 +26,7 @@ from tests.unit.services.router.builders import (
     no_facts,
     opened,
     own,
+    person_changed,
     receipt,
     settle,
 )
@@ -195,3 +198,42 @@ def test_the_books_hold_every_item_once():
         (ItemOutcome.DEAD_LETTERED, "unknown_account"): 1,
     }
     assert {count.hour_ms for count in counts.values()} == {ARRIVAL_MS - ARRIVAL_MS % 3_600_000}
+
+
+@pytest.mark.req(48)
+def test_what_is_new_of_a_contact_is_told_before_the_message_and_has_an_id_of_its_own():
+    one = candidate(opened(3, message()))
+    facts = facts_for(one)
+    phone = Alias(kind=AliasKind.PHONE, value="5511900000009")
+    facts.news[one.order] = News(contact_id="contact-1", added=(phone,), collided=("contact-2", "contact-3"))
+    added, collision, other, received = decide([one], facts, context()).publishes
+    assert [(event.topic, event.key, event.subject, event.time_ms) for event in (added, collision, other)] == [
+        (Topic.CONTACT_UPDATED, "contact-1", "contact-1", ARRIVAL_MS)
+    ] * 3
+    assert received.topic is Topic.MESSAGE_RECEIVED
+    events = [event.event for event in (added, collision, other)]
+    assert all(isinstance(event, ContactUpdated) for event in events)
+    assert [(event.cause, event.added, event.other_contact_id) for event in events] == [
+        ("alias_added", (phone,), None),
+        ("collision", (), "contact-2"),
+        ("collision", (), "contact-3"),
+    ]
+    assert len({event.event_id for event in (added, collision, other)}) == 3
+    again = decide([one], facts, context()).publishes
+    assert [event.event_id for event in again] == [added.event_id, collision.event_id, other.event_id]  # ending is set
+
+
+@pytest.mark.req(48)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_change_ends_by_whether_it_told_anything(known):
+    one = candidate(opened(3, person_changed()))
+    facts = no_facts()
+    own(facts, one)
+    if known:
+        facts.news[one.order] = News(contact_id="contact-1", retired=(Alias(kind=AliasKind.PHONE, value="5511900000009"),))
+    published = [publish.event.cause for publish in decide([one], facts, context()).publishes]
+    assert published == (["person_changed"] if known else [])
+    assert one.ending is not None
+    assert (one.ending.outcome.value, one.ending.reason) == (
+        ("emitted", "contact") if known else ("ignored", "contact_unchanged")
+    )

@@ -47,9 +47,7 @@ class World:
         people = People(rows, lambda: f"{next(self.ids):06d}")  # type: ignore[call-overload]
         for one in batch:
             people.see(one)
-        found = {
-            (key[0], older, row.contact_id): by for key, row in self.rows.items() for older, by in row.collides.items()
-        }
+        found = {(key[0], older, row.contact_id): by for key, row in self.rows.items() for older, by in row.collides.items()}
         list(people.remember(found))
         for key, row in people.rows.items():
             self.rows[key] = self._copy(row)
@@ -233,10 +231,11 @@ def run(world: World, items: list[Mention], tries: list[tuple[int, bool]]) -> No
 def test_whatever_the_batches_and_crashes_each_new_fact_is_told_exactly_once(story, tries):
     world, items = World(), played(story)
     run(world, items, tries)
-    assert not {row.contact_id for key, row in world.rows.items() if key[0] == "x"} & {
-        row.contact_id for key, row in world.rows.items() if key[0] == "y"
-    }
-    told = Counter((offset, a.key, what) for offset, news in world.published for what in ("added", "retired") for a in getattr(news, what))
+    connectors = [{row.contact_id for key, row in world.rows.items() if key[0] == one} for one in "xy"]
+    assert not connectors[0] & connectors[1]
+    told = Counter(
+        (offset, a.key, what) for offset, news in world.published for what in ("added", "retired") for a in getattr(news, what)
+    )
     assert set(told.values()) <= {1}
     collided = Counter((news.contact_id, one) for _, news in world.published for one in news.collided)
     assert set(collided.values()) <= {1}
@@ -269,22 +268,17 @@ def test_one_item_at_a_time_it_does_what_a_plain_book_of_names_says(story, tries
     for offset, (connector, word, change) in enumerate(story):
         known = sorted({book[connector, name] for name in word if (connector, name) in book})
         contact = known[0] if known else max(book.values(), default=0) + 1
-        new = [name for name in word if book.setdefault((connector, name), contact) == contact and (connector, name) not in retired]
-        new = [name for name in word if (connector, name) not in seen_before(story, offset)]
-        away, back = "", ""
+        new = {name for name in word if (connector, name) not in book}
+        book |= {(connector, name): contact for name in new}
+        away, back = "", set()
         if change and len(known) < 2:
-            succeeded = word[0] not in word[1:]
-            away = word[0] if succeeded and (connector, word[0]) not in retired else ""
-            back = "".join(name for name in word[1:] if (connector, name) in retired)
+            away = word[0] if (connector, word[0]) not in retired else ""
+            back = {name for name in word[1:] if (connector, name) in retired}
             retired |= {(connector, name) for name in away}
             retired -= {(connector, name) for name in back}
         younger = [one for one in known[1:] if (known[0], one) not in pairs]
         pairs |= {(known[0], one) for one in younger}
-        added = "".join(name for name in word if (name in new or name in back) and name not in away)
+        added = "".join(name for name in word if name in new | back and name not in away)
         if known and (added or away or younger):
             expected.append((offset, added, away, ",".join(f"{one:06d}" for one in younger)))
     assert world.told() == expected
-
-
-def seen_before(story: list[tuple[str, str, bool]], offset: int) -> set[tuple[str, str]]:
-    return {(connector, name) for connector, word, _ in story[:offset] for name in word}

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from services.router.lookups import people_of
 from services.router.sorting import collapse, sort_out
-from shared.domain.enums import AccountStatus, ConnectorEventName, DeliveryStatus, ItemOutcome, WebhookEvent
-from shared.domain.items import ConnectorEventItem, PoisonItem
+from shared.domain.enums import AccountStatus, AliasKind, ConnectorEventName, DeliveryStatus, ItemOutcome, WebhookEvent
+from shared.domain.items import Alias, ConnectorEventItem, Peer, PeopleChange, PoisonItem
 from shared.domain.records import RawPosition
 from shared.domain.send_result import encode_send_result, parse_send_result
 from tests.unit.services.router.builders import (
     EPOCH,
     KnownAccounts,
     account,
+    candidate,
     connector,
     message,
     opened,
+    person_changed,
     receipt,
 )
 
@@ -55,6 +60,33 @@ def test_poison_and_connector_events_end_at_once():
         (ItemOutcome.DEAD_LETTERED, "no_id"),
         (ItemOutcome.IGNORED, "connector_event"),
     ]
+
+
+@pytest.mark.req(48)
+def test_a_change_of_a_person_is_claimed_and_everything_else_that_a_provider_tells_is_not():
+    group = Alias(kind=AliasKind.GROUP, value="-1")
+    plain = person_changed().people
+    assert plain is not None
+    for event, claimed in (
+        (person_changed(), True),
+        (person_changed(people=PeopleChange(old=(), new=plain.new)), False),  # the same names as before
+        (person_changed(people=None), False),
+        (person_changed(name=ConnectorEventName.GROUP_CHANGED), False),
+        (person_changed(people=PeopleChange(old=(group,), new=plain.new)), False),  # a group is no person
+        (person_changed(account_refs=("phone_number_id:9",)), False),
+    ):
+        (one,) = sort_out([opened(0, event)], KnownAccounts(account()))
+        assert (one.claim_key is not None) is claimed
+        assert (one.ending is None) is claimed
+        if one.ending is not None:
+            assert (one.ending.outcome, one.ending.reason) == (ItemOutcome.IGNORED, "connector_event")
+
+
+@pytest.mark.req(48)
+def test_the_alias_of_a_group_joins_nobody():
+    group, phone = Alias(kind=AliasKind.GROUP, value="-1"), Alias(kind=AliasKind.PHONE, value="5511900000009")
+    for named, people in (((group, phone), (phone,)), ((phone, group), (phone,)), ((group,), (group,))):
+        assert people_of(candidate(opened(0, replace(message(), peer=Peer(aliases=named))))) == people
 
 
 def test_a_result_speaks_only_for_accounts_of_its_own_connector():
