@@ -141,6 +141,7 @@ def test_a_change_back_is_told_and_a_replay_of_both_says_both_again():
     world.settle(there)
     world.settle(back)
     assert world.told() == [(1, "b", "a", ""), (2, "a", "b", "")]
+    assert [len(world.rows["c", f"phone:{name}"].moves) for name in "ab"] == [2, 1]  # written once each
     assert [world.rows["c", f"phone:{name}"].retired for name in "ab"] == [False, True]
 
 
