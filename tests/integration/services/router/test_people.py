@@ -25,7 +25,7 @@ from shared.domain.records import RawPosition, Redrive, WebhookSnapshot
 from shared.domain.send_result import encode_send_result
 from shared.domain.topics import Topic
 from tests.integration.services.router.conftest import RunningRouter
-from tests.pipeline import UNIT_NUMBER, Pipeline, Read, messages_value, meta_body, text_item
+from tests.pipeline import FLOW_NUMBER, UNIT_NUMBER, Pipeline, Read, messages_value, meta_body, text_item
 from tests.unit.services.router import builders
 
 pytestmark = pytest.mark.req(48)
@@ -183,6 +183,16 @@ def test_two_known_contacts_collide_are_told_once_and_stay_apart(pipeline: Pipel
     assert {contact for contact, _ in rows(pipeline).values()} == {older, younger}
     assert router.registry.get_sample_value("channels_router_alias_collisions_total") == 1
     assert pipeline.books(10, 8) == {("emitted", "org_unit"): 7, ("ignored", "contact_unchanged"): 1}
+
+
+@pytest.mark.req(67)
+def test_what_a_held_message_says_of_a_person_is_told_at_once(pipeline: Pipeline, router: Any) -> None:
+    """Its copy comes from another position, so it has nothing to tell."""
+    for number, user_id in enumerate((None, OLD_ID)):
+        pipeline.post(text(f"wamid.{number}", FIRST, user_id).replace(UNIT_NUMBER.encode(), FLOW_NUMBER.encode()))
+    assert told(pipeline.read(Topic.CONTACT_UPDATED, 1)) == [("alias_added", f"bsuid:{OLD_ID}", "")]
+    assert pipeline.books(10, 2) == {("held", ""): 2}
+    assert pipeline.read(Topic.MESSAGE_RECEIVED, 1, 0.5) == []
 
 
 def test_a_send_result_may_name_the_alias_first(pipeline: Pipeline, router: Any) -> None:

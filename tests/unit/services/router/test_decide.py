@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from services.router.audit import audit
-from services.router.decide import Context
+from services.router.decide import Context, decide
 from services.router.facts import Candidate, Facts, MessageRow, Owner, ReceiptRow
 from services.router.keys import message_key
 from services.router.people import News
@@ -206,7 +206,7 @@ def test_what_is_new_of_a_contact_is_told_before_the_message_and_has_an_id_of_it
     facts = facts_for(one)
     phone = Alias(kind=AliasKind.PHONE, value="5511900000009")
     facts.news[one.order] = News(contact_id="contact-1", added=(phone,), collided=("contact-2", "contact-3"))
-    added, collision, other, received = decide([one], facts, context()).publishes
+    added, collision, other, received = settle([one], facts, context()).publishes
     assert [(event.topic, event.key, event.subject, event.time_ms) for event in (added, collision, other)] == [
         (Topic.CONTACT_UPDATED, "contact-1", "contact-1", ARRIVAL_MS)
     ] * 3
@@ -231,7 +231,7 @@ def test_a_change_ends_by_whether_it_told_anything(known):
     own(facts, one)
     if known:
         facts.news[one.order] = News(contact_id="contact-1", retired=(Alias(kind=AliasKind.PHONE, value="5511900000009"),))
-    published = [publish.event.cause for publish in decide([one], facts, context()).publishes]
+    published = [publish.event.cause for publish in settle([one], facts, context()).publishes]
     assert published == (["person_changed"] if known else [])
     assert one.ending is not None
     assert (one.ending.outcome.value, one.ending.reason) == (
