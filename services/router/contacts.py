@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from services.router.facts import Candidate, Facts, owner_of
+from services.router.facts import Candidate, Facts
 from services.router.lookups import change_of, people_of
 from services.router.own_faults import OWN_EXCEPTION
 from services.router.people import AliasKey, AliasRow, Mention, Move, Pair, People
@@ -61,9 +61,9 @@ class Contacts:
                 del rows[key]  # we have just added it: not a row of somebody else
         people = People(rows, self._new_id, given)
         for candidate, aliases, change in seen:
-            if len(aliases) == 1 and change is None and (candidate.opened.connector_id, aliases[0].key) in rows:
-                continue  # the usual message: somebody known, and nothing to learn
-            people.see(self._mention(candidate, aliases, change))
+            mine = self._positions(candidate)
+            if change is not None or people.may_learn(candidate.opened.connector_id, aliases, mine):
+                people.see(_mention(candidate, aliases, change, mine))
         return people
 
     def _fold_again(self, seen: Iterable[Seen], wanted: set[AliasKey], given: dict[AliasKey, AliasRow]) -> People:
@@ -79,32 +79,34 @@ class Contacts:
         for connector, _, _ in people.remember(found):
             self._on_collision(connector, 2)
 
-    def _mention(self, candidate: Candidate, aliases: tuple[Alias, ...], change: PeopleChange | None) -> Mention:
-        retiring: frozenset[str] = frozenset()
-        current: frozenset[str] = frozenset()
-        if change is not None:
-            kinds = {alias.kind for alias in change.new}
-            current = frozenset(alias.key for alias in change.new)
-            # a number is not given up because the person's id is another one: only what has a successor is retired
-            retiring = frozenset(alias.key for alias in change.old if alias.kind in kinds) - current
-        return Mention(
-            place=candidate.order,
-            connector_id=candidate.opened.connector_id,
-            aliases=aliases,
-            mine=self._positions(candidate),
-            at_ms=candidate.opened.received_at_ms,
-            retiring=retiring,
-            current=current,
-        )
-
     def _positions(self, candidate: Candidate) -> tuple[str, ...]:
-        own = "/".join(map(str, owner_of(self._epoch, candidate)))
-        redrive = candidate.opened.record.redrive if candidate.opened.record is not None else None
+        opened, item = candidate.opened, candidate.item
+        own = f"{self._epoch}/{opened.partition}/{opened.offset}/{item.path}"
+        redrive = opened.record.redrive if opened.record is not None else None
         if redrive is None or redrive.reason != OWN_EXCEPTION:
             return (own,)
         # its first tries may have written the rows, and then could not write the events
         at = redrive.origin
-        return (own, *(f"{at.epoch}/{at.partition}/{offset}/{candidate.item.path}" for offset in redrive.tries))
+        return (own, *(f"{at.epoch}/{at.partition}/{offset}/{item.path}" for offset in redrive.tries))
+
+
+def _mention(candidate: Candidate, aliases: tuple[Alias, ...], change: PeopleChange | None, mine: tuple[str, ...]) -> Mention:
+    retiring: frozenset[str] = frozenset()
+    current: frozenset[str] = frozenset()
+    if change is not None:
+        kinds = {alias.kind for alias in change.new}
+        current = frozenset(alias.key for alias in change.new)
+        # a number is not given up because the person's id is another one: only what has a successor is retired
+        retiring = frozenset(alias.key for alias in change.old if alias.kind in kinds) - current
+    return Mention(
+        place=candidate.order,
+        connector_id=candidate.opened.connector_id,
+        aliases=aliases,
+        mine=mine,
+        at_ms=candidate.opened.received_at_ms,
+        retiring=retiring,
+        current=current,
+    )
 
 
 def _row(contact_id: str, by: str | None, memory: str | None) -> AliasRow:

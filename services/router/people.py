@@ -107,16 +107,22 @@ class People:
         self._born: dict[str, _Born] = {}
         self._mentions: list[Mention] = []
 
+    def may_learn(self, connector: str, aliases: Iterable[Alias], mine: tuple[str, ...]) -> bool:
+        """Whether there is anything to see: mostly all aliases lead to one contact already, and not since this item."""
+        contact = None
+        for alias in aliases:
+            row = self.rows.get((connector, alias.key))
+            if row is None or row.by in mine or (contact is not None and row.contact_id != contact):
+                return True
+            contact = row.contact_id
+        return False
+
     def see(self, mention: Mention) -> None:
         """Take in the next item. Its unknown aliases join its contact; contacts born in this batch that it names become one."""
         rows, connector = self.rows, mention.connector_id
         keys = [(connector, alias.key) for alias in mention.aliases]
         standing = [row for key in keys if (row := rows.get(key)) is not None]
         ids = {row.contact_id for row in standing}
-        if len(ids) == 1 and len(standing) == len(keys) and not mention.current:
-            if len(keys) > 1 and any(row.by in mention.mine for row in standing):
-                self._mentions.append(mention)  # a replay
-            return
         older = sorted(ids - self._born.keys())
         target = older[0] if older else self._youth(ids, keys[0])
         joined = {key for one in ids & self._born.keys() if one != target for key in self._join(one, target)}

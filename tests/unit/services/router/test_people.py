@@ -46,7 +46,8 @@ class World:
         rows = {key: self._copy(row) for key, row in self.rows.items() if key in wanted}
         people = People(rows, lambda: f"{next(self.ids):06d}")  # type: ignore[call-overload]
         for one in batch:
-            people.see(one)
+            if one.current or people.may_learn(one.connector_id, one.aliases, one.mine):
+                people.see(one)
         found = {(key[0], older, row.contact_id): by for key, row in self.rows.items() for older, by in row.collides.items()}
         list(people.remember(found))
         for key, row in people.rows.items():
