@@ -110,9 +110,12 @@ class ProviderResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportFault:
-    """No answer came. `may_have_left`: the request, or a part of it, may have reached the provider."""
+    """No usable answer came. `may_have_left`: the request, or a part of it, may have reached the provider.
 
-    kind: Literal["connect", "tls", "timeout", "lost"]
+    `refused`: we do not call that address (the guard), or follow that redirect; `unreadable`: too large, or no HTTP.
+    """
+
+    kind: Literal["connect", "tls", "timeout", "lost", "refused", "unreadable"]
     may_have_left: bool
     detail: str = ""
 

@@ -114,6 +114,32 @@ class MailboxMetrics:
         self.mailboxes = Gauge("channels_mailbox_mailboxes", "Mailboxes configured, by state.", ["state"], registry=registry)
 
 
+class HttpMetrics:
+    """What the HTTP client counts (it is its `Watch`)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # outcome: answered_2xx … answered_5xx, rate_limited, or the code of a fault (call_timed_out, egress_refused, …);
+        # provider: a connector type, or other
+        self._calls = Counter("channels_http_calls", "Calls to others, by outcome.", ["provider", "outcome"], registry=registry)
+        self._seconds = Histogram(
+            "channels_http_call_seconds",
+            "Time per call, with its repetitions.",
+            ["provider"],
+            buckets=(*_SECONDS, 20, 60),
+            registry=registry,
+        )
+        self._repeated = Counter("channels_http_repeats", "Attempts beyond the first.", ["provider"], registry=registry)
+
+    def ended(self, provider: str, outcome: str, seconds: float) -> None:
+        """A call came to its end."""
+        self._calls.labels(provider, outcome).inc()
+        self._seconds.labels(provider).observe(seconds)
+
+    def repeated(self, provider: str) -> None:
+        """A call is about to be made again."""
+        self._repeated.labels(provider).inc()
+
+
 class VaultMetrics:
     """What every process that opens keys counts."""
 

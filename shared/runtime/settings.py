@@ -122,6 +122,23 @@ class IdentitySettings(Section):
     control_leeway_seconds: float = Field(default=30.0, ge=0, le=300)  # how far clocks may differ
 
 
+class HttpSettings(Section):
+    """How we call others over HTTP, and where such calls may go (docs/EGRESS.md). Lists have commas between."""
+
+    http_connect_seconds: float = Field(default=5.0, gt=0, le=60)  # a name's look-up; then a connection with TLS
+    http_max_answer_bytes: int = Field(default=2_097_152, ge=1_024, le=268_435_456)
+    http_connections: int = Field(default=512, ge=1, le=65_536)  # in all, for providers' hosts and for tenants' each
+    http_connections_per_host: int = Field(default=32, ge=1, le=4_096)
+    http_keepalive_seconds: float = Field(default=15.0, gt=0, le=300)
+    http_ca_bundle: Path | None = None  # PEM file of authorities to trust beside the system's
+    http_ports: str = "443,8443"  # that URLs of tenants may name
+    # hosts, networks and origins (https://host:port) that URLs of tenants may name although they are not public
+    http_allow: str = ""
+    http_allow_fixed: str = ""  # networks where the providers' own hosts may be found: private endpoints
+    # development only: a provider's host → where it is played, such as graph.facebook.com=http://127.0.0.1:9000/meta
+    http_stand_ins: str = ""
+
+
 class LogSettings(Section):
     """How to log: JSON lines, or columns for a person."""
 
