@@ -144,6 +144,6 @@ def read_allow_list(entries: Iterable[str], setting: str) -> AllowList:
 
 def _host_alone(entry: str) -> str:
     target = read_target(f"https://{entry}")
-    if target.tail != "/" or target.port != 443 or target.address is not None:
+    if target.tail != "/" or ":" in entry or target.address is not None:
         raise _refused("host_form", "a network needs zero host bits, a port a scheme")
     return target.host
