@@ -294,11 +294,18 @@ def test_the_kinds_agree_with_the_standard_library(address):
     kind = address_kind(address)
     if kind is None:
         assert address.is_global
-        assert not (address.is_multicast or address.is_private or address.is_loopback or address.is_link_local)
-        assert not (address.is_reserved or address.is_unspecified)
-        assert getattr(address, "ipv4_mapped", None) is None
-        assert getattr(address, "sixtofour", None) is None
-        assert getattr(address, "teredo", None) is None
+        for fact in (
+            "is_multicast",
+            "is_private",
+            "is_loopback",
+            "is_link_local",
+            "is_reserved",
+            "is_unspecified",
+            "is_site_local",
+        ):
+            assert not getattr(address, fact, False)
+        for inner in ("ipv4_mapped", "sixtofour", "teredo"):
+            assert getattr(address, inner, None) is None
     elif address.is_global:
         assert kind in STRICTER
 
