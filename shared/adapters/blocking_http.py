@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as WaitedTooLong
 from typing import Any, Self
 
 from shared.adapters.bounded_call import Overdue
 from shared.adapters.http_client import Exchange, HttpClient, HttpParts
 from shared.adapters.http_retries import ONCE, Effort
+from shared.domain.errors import Unavailable
 from shared.providers.calling import PlacedCall
 
 _SLACK_SECONDS = 10.0  # the client keeps its own deadlines; this is for a loop that hangs
@@ -46,10 +48,15 @@ class BlockingHttpClient:
         await self._loop.shutdown_asyncgens()
 
     def call(self, placed: PlacedCall, *, effort: Effort = ONCE, **more: Any) -> Exchange:
-        """As HttpClient.call; blocks for `effort.seconds` at most, raises Overdue if the loop itself hangs."""
+        """As HttpClient.call; blocks for `effort.seconds` at most.
+
+        Raises Unavailable where the client is closed meanwhile, Overdue if its loop hangs: nobody knows what has left.
+        """
         running = asyncio.run_coroutine_threadsafe(self._client.call(placed, effort=effort, **more), self._loop)
         try:
             return running.result(effort.seconds + _SLACK_SECONDS)
+        except CancelledError:
+            raise Unavailable("the HTTP client was closed") from None
         except WaitedTooLong:
             running.cancel()
             raise Overdue("the HTTP client does not come back") from None
