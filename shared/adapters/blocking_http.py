@@ -48,13 +48,14 @@ class BlockingHttpClient:
         await self._loop.shutdown_asyncgens()
 
     def call(self, placed: PlacedCall, *, effort: Effort = ONCE, **more: Any) -> Exchange:
-        """As HttpClient.call; blocks for `effort.seconds` at most.
+        """As HttpClient.call; blocks for the call's `timeout_seconds`, with repetitions for `effort.seconds` at most.
 
         Raises Unavailable where the client is closed meanwhile, Overdue if its loop hangs: nobody knows what has left.
         """
+        longest = effort.seconds if effort.attempts > 1 else placed.call.timeout_seconds
         running = asyncio.run_coroutine_threadsafe(self._client.call(placed, effort=effort, **more), self._loop)
         try:
-            return running.result(effort.seconds + _SLACK_SECONDS)
+            return running.result(longest + _SLACK_SECONDS)
         except CancelledError:
             raise Unavailable("the HTTP client was closed") from None
         except WaitedTooLong:

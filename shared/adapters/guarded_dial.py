@@ -29,14 +29,21 @@ calling: ContextVar[Target | None] = ContextVar("calling", default=None)
 
 
 class SystemLookup:
-    """Asks the system, in threads of its own: names that do not answer hold up nobody who asks elsewhere."""
+    """Asks the system, in threads of its own. A name is asked for once at a time: one that is never answered keeps one thread."""
 
     def __init__(self, threads: int) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="name-lookup")
+        self._under_way: dict[str, asyncio.Future[list[Any]]] = {}
 
     async def __call__(self, name: str) -> Sequence[str]:
         """Addresses of the name, best first; raises OSError."""
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, _ask_system, name)
+        asking = self._under_way.get(name)
+        if asking is None:
+            asking = asyncio.get_running_loop().run_in_executor(self._threads, _ask_system, name)
+            self._under_way[name] = asking
+            asking.add_done_callback(lambda _: self._under_way.pop(name, None))
+        # who gives up does not end it for the others; the thread would not stop anyway
+        found = await asyncio.shield(asking)
         return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
     def close(self) -> None:

@@ -95,7 +95,7 @@ class HttpParts:
 class HttpClient:
     """Use as `async with`, inside one event loop; any number of tasks may call at once."""
 
-    _LOOKUP_THREADS = 8
+    _LOOKUP_THREADS = 16
 
     def __init__(self, parts: HttpParts) -> None:
         self._parts = parts
@@ -164,7 +164,11 @@ class HttpClient:
         deadline = loop.time() + seconds
         for left in range(redirects, -1, -1):
             pool, place = self._aimed(target)
-            answer = await pool.attempt(place, request, max_bytes=max_bytes, seconds=deadline - loop.time())
+            try:
+                answer = await pool.attempt(place, request, max_bytes=max_bytes, seconds=deadline - loop.time())
+            except CallFault as fault:
+                fault.may_have_left |= left < redirects  # the first host has had it
+                raise
             following = next_target(target, request, answer.status, answer.headers.get("location")) if redirects else None
             if following is None:
                 headers = {name: value for name, value in answer.headers.items() if name not in _UNPACKED}

@@ -126,7 +126,7 @@ class HttpPool:
                 headers = self._headers(response)
                 content = await read_body(headers, response.content.iter_any(), max_bytes)
             except BaseException:
-                response.close()  # what is left of it must not be read as the answer to the next request
+                response.close()  # at once: nobody reads what is left of it
                 raise
             return WireAnswer(status=response.status, headers=headers, body=content)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,12 +39,19 @@ class LoopTimer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How much a call is worth. `seconds` bounds everything: all attempts and the pauses between them."""
+    """How much a call is worth. `seconds` bounds everything: all attempts and the pauses between them.
+
+    A single attempt is bounded by the call's own time-out; with more there must be a bound.
+    """
 
     attempts: int = 1
-    seconds: float = 60.0
+    seconds: float = math.inf
     first_pause_seconds: float = 0.5
     longest_pause_seconds: float = 15.0
+
+    def __post_init__(self) -> None:
+        if self.attempts > 1 and math.isinf(self.seconds):
+            raise ValueError("repetitions need a bound in time")
 
 
 ONCE = Effort()

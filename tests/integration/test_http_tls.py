@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from prometheus_client import CollectorRegistry
 
+import shared.providers
 from shared.adapters.blocking_http import BlockingHttpClient
+from shared.adapters.egress import Egress
+from shared.adapters.egress_target import read_target
 from shared.adapters.http_client import Exchange, HttpClient
 from shared.adapters.http_retries import Effort
 from shared.domain.errors import ConfigError, InvalidInput, Unavailable
-from shared.runtime.http import http_parts, tls_context
+from shared.runtime.http import FIXED_HOSTS, http_parts, tls_context
 from shared.runtime.settings import HttpSettings
 from tests.certificate_authority import Authority, pem_of
 from tests.http_peer import HOST, Asked, Peer, call, client_of, parts_of, peer, reply, saying
@@ -158,7 +162,7 @@ class TestBlocking:
 
     def test_faults_and_wrong_calls_come_through(self):
         with BlockingHttpClient(parts_of()) as client:
-            assert client.call(call("https://127.0.0.1/"), effort=Effort(attempts=5)).outcome == "egress_refused"
+            assert client.call(call("https://127.0.0.1/"), effort=Effort(attempts=5, seconds=30)).outcome == "egress_refused"
             with pytest.raises(InvalidInput):
                 client.call(call("https://public.example/", headers=(("host", "x"),)))
 
@@ -175,6 +179,19 @@ class TestBlocking:
                 assert arrived.wait(10)
             with pytest.raises(Unavailable):
                 hanging.result(10)
+
+
+def test_hosts_in_the_providers_code_are_fixed():
+    providers = Path(shared.providers.__file__).parent
+    constant = re.compile(r'^[A-Z_]+_URL(?:: \w+)? = "(https://[^"]+)"', re.MULTILINE)
+    found = {
+        read_target(url.replace("{tenant}", "t")).host
+        for file in providers.rglob("*.py")
+        for url in constant.findall(file.read_text())
+    }
+    rules = Egress(only_hosts=FIXED_HOSTS)
+    assert {host for host in found if not rules.is_fixed(host)} == set()
+    assert {"graph.facebook.com", "api.telegram.org", "oauth2.googleapis.com", "login.microsoftonline.com"} <= found
 
 
 class TestSettings:

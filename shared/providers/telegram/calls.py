@@ -64,9 +64,12 @@ def result_of(answer: ProviderAnswer) -> Any:
 
 
 def fault_of(answer: ProviderAnswer) -> Fault:
-    """Why a call did not work; for an answer that is none, class `retryable`."""
+    """Why a call did not work; for an answer that is none, class `retryable` (an address that is not called: a person's work)."""
     if not isinstance(answer, ProviderResponse):
         told = _TOKEN_TOLD.sub("***", answer.detail)
+        if answer.kind == "refused" and not answer.may_have_left:  # an `api_url` where nobody will ever be called
+            blocked = ErrorClass.ACCOUNT_BLOCKED
+            return Fault(error_class=blocked, code="refused", detail=told or None, scope="connector", action="fix_config")
         return Fault(error_class=ErrorClass.RETRYABLE, code=answer.kind, detail=told or None)
     document = json_object(answer.body)
     description = document.get("description")

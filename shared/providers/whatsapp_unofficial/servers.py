@@ -151,6 +151,14 @@ def in_base64(media: OutboundMedia) -> str:
 def fault_of(answer: ProviderAnswer) -> Fault | None:
     """Why a call failed, by its status alone; None if it worked. What a dialect knows better it says itself."""
     if isinstance(answer, TransportFault):
+        if answer.kind == "refused" and not answer.may_have_left:  # nobody will ever be called there
+            return Fault(
+                error_class=ErrorClass.ACCOUNT_BLOCKED,
+                code="refused",
+                detail=answer.detail,
+                scope="connector",
+                action="fix_config",
+            )
         error_class = ErrorClass.UNKNOWN_OUTCOME if answer.may_have_left else ErrorClass.RETRYABLE
         return Fault(error_class=error_class, code=answer.kind, scope="connector")
     if 200 <= answer.status < 300:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import gzip
+import math
 import re
 import zlib
 
@@ -28,7 +29,7 @@ from shared.adapters.http_faults import (
 )
 from shared.adapters.http_redirects import next_target
 from shared.adapters.http_request import WireRequest, wire_request
-from shared.adapters.http_retries import Effort, pause_before_next
+from shared.adapters.http_retries import ONCE, Effort, pause_before_next
 from shared.domain.errors import InvalidInput
 from shared.providers.calling import Mail, Part, PlacedCall, Placement, ProviderCall, ProviderResponse, placed
 
@@ -266,6 +267,11 @@ class TestRepetitions:
 
     def test_retry_after_is_spread_only_upwards(self):
         assert pause(answer(503, retry_after="10"), repeatable=True, chance=1.0) == 11.0
+
+    def test_repetitions_need_a_bound_in_time(self):
+        assert ONCE.seconds == math.inf  # an upload has its own two minutes
+        with pytest.raises(ValueError, match="bound"):
+            Effort(attempts=2)
 
     def test_the_count_is_bounded(self):
         assert pause(answer(503), made=3, repeatable=True) is not None

@@ -228,6 +228,13 @@ class TestAnswers:
         assert isinstance(SENDING.read(made, ProviderResponse(status=502, body=b"<html>")), UnknownOutcome)
         assert isinstance(SENDING.read(made, ProviderResponse(status=200, body=b"<html>")), UnknownOutcome)
 
+    def test_an_address_that_is_not_called_is_for_a_person_to_mend(self) -> None:
+        made = build(OutboundKind.TEXT, content={"text": "x"})
+        refused = TransportFault(kind="refused", may_have_left=False, detail="egress_refused: x is at an address of kind private")
+        outcome = SENDING.read(made, refused)
+        assert isinstance(outcome, Rejected)
+        assert (outcome.fault.error_class, outcome.fault.action) == (ErrorClass.ACCOUNT_BLOCKED, "fix_config")
+
     @pytest.mark.parametrize("colon", [":", "%3A", "%3a"])
     def test_what_is_told_of_a_lost_call_does_not_tell_the_token(self, colon: str) -> None:
         made = build(OutboundKind.TEXT, content={"text": "x"})

@@ -278,6 +278,13 @@ class TestRead:
         assert outcome.fault.error_class is ErrorClass.RETRYABLE
 
     @pytest.mark.parametrize("dialect", BASES)
+    def test_an_address_that_is_not_called_is_for_a_person_to_mend(self, dialect: str) -> None:
+        refused = TransportFault(kind="refused", may_have_left=False, detail="egress_refused: x is at an address of kind private")
+        outcome = SENDING.read(call_of(dialect, OutboundKind.TEXT), refused)
+        assert isinstance(outcome, Rejected)
+        assert (outcome.fault.error_class, outcome.fault.action) == (ErrorClass.ACCOUNT_BLOCKED, "fix_config")
+
+    @pytest.mark.parametrize("dialect", BASES)
     @pytest.mark.parametrize("kind", [OutboundKind.READ, OutboundKind.REVOKE, OutboundKind.EDIT])
     def test_a_mark_can_always_be_tried_again(self, dialect: str, kind: OutboundKind) -> None:
         call = call_of(dialect, kind)
