@@ -39,25 +39,28 @@ _ROW = (
     "h.id::text, h.connector_id::text, h.epoch::text, h.raw_partition, h.raw_offset, h.item, h.sent_at,"
     " (extract(epoch FROM h.first_arrival_at) * 1000)::bigint AS first_arrival_at_ms, h.expires_at <= now() AS expired"
 )
+# Each change is made in two parts: rows are chosen by their state and locked, and with the locks held they are changed by their
+# ids alone. Were the state named there too, a planner that believes there are few such rows would look at all of them for each
+# id (`state || ''`, and the subquery with a limit, keep it from that where the ids come from outside).
 # ruff: noqa: S608  the statements are put together from the constants above, no input is in them
 TAKE = text(
     f"WITH due AS MATERIALIZED (SELECT h.id FROM held_record h WHERE {_IS_DUE}"
     "  ORDER BY h.due_at LIMIT :rows FOR UPDATE OF h SKIP LOCKED)"
-    " UPDATE held_record h SET state = 'sent', copy_offset = NULL FROM due WHERE h.id = due.id AND h.state = 'waiting'"
+    " UPDATE held_record h SET state = 'sent', copy_offset = NULL FROM due WHERE h.id = due.id"
     f" RETURNING {_ROW}"
 )
-_NOTE = text(
-    "WITH noted AS MATERIALIZED (SELECT h.id, u.copied FROM held_record h"
-    "  JOIN unnest(CAST(:ids AS uuid[]), CAST(:epochs AS uuid[]), CAST(:partitions AS int[]), CAST(:offsets AS bigint[]),"
-    "   CAST(:copies AS bigint[])) AS u(id, epoch, partition, raw_offset, copied) ON h.id = u.id"
-    "  WHERE h.state = 'sent' AND h.sent_at = :sent_at AND h.epoch = u.epoch AND h.raw_partition = u.partition"
-    "   AND h.raw_offset = u.raw_offset FOR UPDATE OF h SKIP LOCKED)"
-    " UPDATE held_record h SET copy_offset = noted.copied FROM noted"
-    " WHERE h.id = noted.id AND h.state = 'sent' AND h.sent_at = :sent_at"
+NOTE = text(
+    "WITH noted AS MATERIALIZED (SELECT mine.id, u.copied"
+    "  FROM unnest(CAST(:ids AS uuid[]), CAST(:epochs AS uuid[]), CAST(:partitions AS int[]), CAST(:offsets AS bigint[]),"
+    "   CAST(:copies AS bigint[])) AS u(id, epoch, partition, raw_offset, copied)"
+    "  CROSS JOIN LATERAL (SELECT h.id FROM held_record h WHERE h.id = u.id AND h.state || '' = 'sent' AND h.sent_at = :sent_at"
+    "   AND h.epoch = u.epoch AND h.raw_partition = u.partition AND h.raw_offset = u.raw_offset"
+    "   LIMIT 1 FOR UPDATE SKIP LOCKED) AS mine)"
+    " UPDATE held_record h SET copy_offset = noted.copied FROM noted WHERE h.id = noted.id"
 )
 _LONG_SENT = f"h.state = 'sent' AND h.sent_at <= now() - interval '{RESEND_SECONDS} seconds'"
 _ANY_LONG_SENT = text(f"SELECT EXISTS (SELECT FROM held_record h WHERE {_LONG_SENT})")
-_TAKE_AGAIN = text(
+TAKE_AGAIN = text(
     "WITH stuck AS MATERIALIZED (SELECT h.id FROM held_record h"
     "  LEFT JOIN unnest(CAST(:partitions AS int[]), CAST(:passed AS bigint[]), CAST(:ends AS bigint[]))"
     "   AS u(partition, passed, log_end)"
@@ -65,22 +68,22 @@ _TAKE_AGAIN = text(
     f" WHERE {_LONG_SENT} AND (h.copy_offset IS NULL OR u.partition IS NULL OR h.copy_offset < u.passed"
     "   OR h.copy_offset >= u.log_end) ORDER BY h.sent_at LIMIT :rows FOR UPDATE OF h SKIP LOCKED)"
     " UPDATE held_record h SET sent_at = now() FROM stuck"
-    f" WHERE h.id = stuck.id AND {_LONG_SENT} RETURNING {_ROW}"
+    f" WHERE h.id = stuck.id RETURNING {_ROW}"
 )
 _SWEEP = text(
     "WITH forgotten AS MATERIALIZED (SELECT h.id FROM held_record h WHERE h.state = 'waiting' AND h.due_at > now()"
     f"  AND (h.reason IN ('queued', 'behind_target') OR h.expires_at <= now()) AND {_IS_HEAD}"
     "  LIMIT :rows FOR UPDATE OF h SKIP LOCKED)"
-    " UPDATE held_record h SET due_at = now() FROM forgotten WHERE h.id = forgotten.id AND h.state = 'waiting'"
+    " UPDATE held_record h SET due_at = now() FROM forgotten WHERE h.id = forgotten.id"
 )
 _WAKE = text(
     "WITH woken AS MATERIALIZED (SELECT h.id FROM held_record h WHERE h.account_id = ANY(CAST(:accounts AS uuid[]))"
     "  AND h.state = 'waiting' AND h.reason IN ('paused', 'flow_unusable')"
     "  AND h.due_at > now() + :delay LIMIT :rows FOR UPDATE OF h SKIP LOCKED)"
-    " UPDATE held_record h SET due_at = now() + :delay FROM woken WHERE h.id = woken.id AND h.state = 'waiting'"
+    " UPDATE held_record h SET due_at = now() + :delay FROM woken WHERE h.id = woken.id"
 )
 _PRUNE_DONE = text(
-    "DELETE FROM held_record h WHERE h.state = 'done' AND h.id IN (SELECT d.id FROM held_record d"
+    "DELETE FROM held_record h WHERE h.id IN (SELECT d.id FROM held_record d"
     "  WHERE d.state = 'done' AND d.done_at < now() - :age ORDER BY d.done_at LIMIT :rows FOR UPDATE SKIP LOCKED)"
 )
 _CLAIM_BLOCKS = text("SELECT pg_relation_size('claim') / current_setting('block_size')::int")
@@ -133,7 +136,7 @@ class RedeliveryRows:
 
     def __init__(self, url: str) -> None:
         self._engine = create_engine_for(url, pool_size=1, application_name="channels-relay-held")
-        event.listen(self._engine, "connect", _prepare_session)
+        event.listen(self._engine, "connect", prepare_session)
 
     def take(self, rows: int) -> Sending:
         """Mark so many rows sent that are due and head of their line, the longest due first."""
@@ -151,7 +154,7 @@ class RedeliveryRows:
             "sent_at": sending.sent_at,
         }
         with translated(), self._engine.begin() as connection:
-            connection.execute(_NOTE, values)
+            connection.execute(NOTE, values)
 
     def any_long_sent(self) -> bool:
         """Whether a row was sent more than RESEND_SECONDS ago and is not finished."""
@@ -169,7 +172,7 @@ class RedeliveryRows:
             "ends": [reach.end for reach in reaches],
             "rows": rows,
         }
-        return self._sending(_TAKE_AGAIN, values)
+        return self._sending(TAKE_AGAIN, values)
 
     def sweep(self, rows: int) -> int:
         """Make rows due that wait although nothing stands before them, or although they have expired; how many."""
@@ -232,11 +235,16 @@ def _held_row(row: Row[Any]) -> HeldRow:
     )
 
 
-def _prepare_session(driver: psycopg.Connection[Any], _record: object) -> None:
-    """A frozen relay's session, and the rows it holds, end as its lease does. A plan made for an empty table is not kept."""
+def prepare_session(driver: psycopg.Connection[Any], _record: object) -> None:
+    """A frozen relay's session, and the rows it holds, end as its lease does; plans are for a few rows of a table of any size.
+
+    A plan made for an empty table is not kept, and a batch is never joined by reading the whole table.
+    """
     with driver.cursor() as cursor:
         for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
             cursor.execute(f"SET {setting} = '{SESSION_SECONDS}s'")
         cursor.execute(f"SET statement_timeout = '{_STATEMENT_SECONDS}s'")
         cursor.execute("SET plan_cache_mode = force_custom_plan")
+        for join in ("enable_hashjoin", "enable_mergejoin"):
+            cursor.execute(f"SET {join} = off")
     driver.commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -33,6 +34,7 @@ def connection(database: DatabaseUnderTest, request: pytest.FixtureRequest) -> I
         if request.param == "analysed":
             owner.execute("ANALYZE held_record")
     with psycopg.connect(database.worker_url.replace("+psycopg", "")) as worker:
+        statements.prepare_session(worker, None)
         yield worker
 
 
@@ -73,12 +75,38 @@ def test_what_is_due_is_found_by_indexes_beside_a_long_line(connection: psycopg.
     assert found == (1_000, 1_000)
 
 
+def test_what_is_noted_or_sent_again_is_found_by_indexes(connection: psycopg.Connection[Any]) -> None:
+    connection.execute("UPDATE held_record SET state = 'sent' WHERE id IN (SELECT id FROM held_record ORDER BY seq LIMIT 1000)")
+    connection.execute("UPDATE held_record SET sent_at = now() - interval '1 hour' WHERE state = 'sent'")
+    rows = connection.execute(
+        "SELECT array_agg(id), array_agg(epoch), array_agg(raw_partition), array_agg(raw_offset), max(sent_at)"
+        " FROM held_record WHERE state = 'sent'"
+    ).fetchone()
+    assert rows is not None
+    ids, epochs, partitions, offsets, sent_at = rows
+    nodes = plan(
+        connection,
+        statements.NOTE,
+        ids=ids,
+        epochs=epochs,
+        partitions=partitions,
+        offsets=offsets,
+        copies=offsets,
+        sent_at=sent_at,
+    )
+    assert {"pk_held_record"} <= indexes(nodes)
+    assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
+    nodes = plan(connection, statements.TAKE_AGAIN, partitions=[0], passed=[100_000], ends=[200_000], rows=1_000)
+    assert {"ix_held_record_sent"} <= indexes(nodes)
+    assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
+
+
 def test_claims_are_deleted_page_by_page(connection: psycopg.Connection[Any]) -> None:
     connection.execute(
         "INSERT INTO claim (key, raw_partition, raw_offset, item, epoch, claimed_at)"
         " SELECT decode(md5(n::text), 'hex'), 0, n, '/0', md5('e')::uuid, now() - interval '20 days'"
         " FROM generate_series(1, 50000) AS n"
     )
-    nodes = plan(connection, statements.PRUNE_CLAIMS, first="(128,0)", last="(256,0)", age="10 days")
+    nodes = plan(connection, statements.PRUNE_CLAIMS, first="(128,0)", last="(256,0)", age=dt.timedelta(days=10))
     assert [node["Node Type"] for node in nodes] == ["ModifyTable", "Tid Range Scan"]
     assert nodes[1]["Shared Hit Blocks"] + nodes[1]["Shared Read Blocks"] == 128
