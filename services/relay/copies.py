@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from shared.adapters.placed_records import Bounds
-from shared.adapters.redelivery_rows import HeldRow, PartitionReach
+from shared.adapters.redelivery_rows import DueRow, PartitionReach
 from shared.domain.enums import RecordSource
 from shared.domain.records import RawPosition, WebhookReceived
 
@@ -66,12 +66,12 @@ class Agenda:
 class Sorted:
     """The rows of one partition by what can be done: read their record, say that it is gone, or wait until it is seen."""
 
-    readable: list[HeldRow]
-    gone: list[HeldRow]
-    unseen: list[HeldRow]
+    readable: list[DueRow]
+    gone: list[DueRow]
+    unseen: list[DueRow]
 
 
-def sort_rows(rows: Sequence[HeldRow], epoch: str, bounds: Bounds | None) -> Sorted:
+def sort_rows(rows: Sequence[DueRow], epoch: str, bounds: Bounds | None) -> Sorted:
     """`bounds`: of the rows' partition in the present topic, whose id is `epoch`; None where it has no such partition.
 
     A place beyond the end is no proof that the record is lost: a new leader learns of its end late. Only an expired row is not
@@ -88,12 +88,12 @@ def sort_rows(rows: Sequence[HeldRow], epoch: str, bounds: Bounds | None) -> Sor
     return found
 
 
-def copy_of(row: HeldRow, record: WebhookReceived) -> WebhookReceived:
+def copy_of(row: DueRow, record: WebhookReceived) -> WebhookReceived:
     """The record again, standing for this one item."""
     return replace(record, redelivery_of=_position(row), only_item=row.item, redrive=None)
 
 
-def without_body(row: HeldRow, tenant_id: str | None) -> WebhookReceived:
+def without_body(row: DueRow, tenant_id: str | None) -> WebhookReceived:
     """What stands for an item whose record cannot be copied. `tenant_id`: None if the connector is gone, too."""
     return WebhookReceived(
         record_id=row.id,
@@ -110,7 +110,7 @@ def without_body(row: HeldRow, tenant_id: str | None) -> WebhookReceived:
     )
 
 
-def target_partition(row: HeldRow, count: int) -> int:
+def target_partition(row: DueRow, count: int) -> int:
     """Where the copy goes: where the record lies; a topic created anew with fewer partitions may have no such one."""
     return row.partition if row.partition < count else row.partition % count
 
@@ -124,5 +124,5 @@ def reaches(committed: Mapping[int, int], bounds: Mapping[int, Bounds | None]) -
     return found
 
 
-def _position(row: HeldRow) -> RawPosition:
+def _position(row: DueRow) -> RawPosition:
     return RawPosition(epoch=row.epoch, partition=row.partition, offset=row.offset, item=row.item)

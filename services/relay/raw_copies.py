@@ -25,7 +25,7 @@ from services.relay.copies import (
 from shared.adapters.avro import Codec
 from shared.adapters.group_offsets import committed_offsets
 from shared.adapters.placed_records import Bounds, Copy, Headers, PlacedRecord, PlacedRecords, Refused
-from shared.adapters.redelivery_rows import HeldRow, PartitionReach
+from shared.adapters.redelivery_rows import DueRow, PartitionReach
 from shared.domain.errors import ConfigError, CorruptData, NotFound, Unavailable
 from shared.domain.topics import Topic
 
@@ -41,8 +41,8 @@ class Copied:
     """What became of a batch: an outcome per row, and where the copies lie of those that have one."""
 
     outcomes: list[CopyOutcome] = field(default_factory=list)
-    offsets: dict[HeldRow, int] = field(default_factory=dict)
-    too_large: list[HeldRow] = field(default_factory=list)  # refused together with others, perhaps for their sake
+    offsets: dict[DueRow, int] = field(default_factory=dict)
+    too_large: list[DueRow] = field(default_factory=list)  # refused together with others, perhaps for their sake
 
 
 class RawCopies:
@@ -81,11 +81,11 @@ class RawCopies:
             raise Unavailable(f"Kafka: {error.args[0].name()}") from error
         return reaches(committed, {partition: self._bounds(raw, partition) for partition in partitions})
 
-    def copy(self, rows: Sequence[HeldRow], tenants: Tenants) -> Copied:
+    def copy(self, rows: Sequence[DueRow], tenants: Tenants) -> Copied:
         """Write a copy of each row's item. Raises Unavailable before anything is written, if Kafka as a whole does not answer."""
         attempt = _Attempt(self._raw(), self._codec, tenants)
         copied = Copied()
-        by_partition: dict[int, list[HeldRow]] = {}
+        by_partition: dict[int, list[DueRow]] = {}
         for row in rows:
             by_partition.setdefault(row.partition, []).append(row)
         self._write(attempt, attempt.copies(by_partition, self._bounds, self._leave_alone), copied)
@@ -106,7 +106,7 @@ class RawCopies:
                 copied.offsets[row] = place[1]
         attempt.told.clear()
 
-    def _write_alone(self, attempt: _Attempt, row: HeldRow, copied: Copied) -> None:
+    def _write_alone(self, attempt: _Attempt, row: DueRow, copied: Copied) -> None:
         """A copy that was refused together with others: by itself, and if it is still too large, without its body."""
         for copies in (attempt.whole(row, self._bounds(attempt.raw, row.partition)), attempt.empty([row], CopyOutcome.UNFIT)):
             alone = Copied()
@@ -140,7 +140,7 @@ class _Attempt:
 
     def __init__(self, raw: PlacedRecords, codec: Codec, tenants: Tenants) -> None:
         self.raw = raw
-        self.told: list[tuple[HeldRow, CopyOutcome]] = []
+        self.told: list[tuple[DueRow, CopyOutcome]] = []
         self._codec = codec
         self._tenants = tenants
         self._partitions = raw.partitions()
@@ -148,7 +148,7 @@ class _Attempt:
 
     def copies(
         self,
-        by_partition: Mapping[int, list[HeldRow]],
+        by_partition: Mapping[int, list[DueRow]],
         bounds_of: Callable[[PlacedRecords, int], Bounds | None],
         leave_alone: Callable[[int], None],
     ) -> Iterator[Copy]:
@@ -164,11 +164,11 @@ class _Attempt:
             except Unavailable:
                 leave_alone(partition)
 
-    def whole(self, row: HeldRow, bounds: Bounds | None) -> Iterator[Copy]:
+    def whole(self, row: DueRow, bounds: Bounds | None) -> Iterator[Copy]:
         """The copy of one row."""
         return self._of_partition([row], bounds) if bounds is not None else iter(())
 
-    def empty(self, rows: Iterable[HeldRow], outcome: CopyOutcome) -> Iterator[Copy]:
+    def empty(self, rows: Iterable[DueRow], outcome: CopyOutcome) -> Iterator[Copy]:
         """Copies without body."""
         wanted = list(rows)
         tenants = self._tenants({row.connector_id for row in wanted}) if wanted else {}
@@ -177,10 +177,10 @@ class _Attempt:
             self.told.append((row, outcome))
             yield Copy(target_partition(row, len(self._partitions)), row.connector_id.encode(), value, ())
 
-    def _of_partition(self, rows: Sequence[HeldRow], bounds: Bounds | None) -> Iterator[Copy]:
+    def _of_partition(self, rows: Sequence[DueRow], bounds: Bounds | None) -> Iterator[Copy]:
         split = sort_rows(rows, self._epoch, bounds)
         yield from self.empty(split.gone, CopyOutcome.GONE)
-        waiting: dict[int, list[HeldRow]] = {}
+        waiting: dict[int, list[DueRow]] = {}
         for row in split.readable:
             waiting.setdefault(row.offset, []).append(row)
         if bounds is not None and waiting:
@@ -195,7 +195,7 @@ class _Attempt:
                         yield from self._of_record(waiting.pop(record.offset), record)
         yield from self.empty([row for left in waiting.values() for row in left], CopyOutcome.GONE)
 
-    def _of_record(self, rows: Sequence[HeldRow], record: PlacedRecord) -> Iterator[Copy]:
+    def _of_record(self, rows: Sequence[DueRow], record: PlacedRecord) -> Iterator[Copy]:
         try:
             event = self._codec.decode(Topic.WEBHOOK_RECEIVED, record.value)
         except CorruptData:

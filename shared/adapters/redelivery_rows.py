@@ -32,8 +32,8 @@ _FIRST_FOR_TARGET = (
     "(SELECT b.seq FROM held_record b WHERE NOT b.blocks AND b.state <> 'done' AND b.connector_id = h.connector_id"
     " AND b.target = h.target ORDER BY b.seq LIMIT 1)"
 )
-# Nothing unfinished stands before it in its conversation; nor, unless it blocks and so stands in that line alone, at its target.
-_IS_HEAD = f"h.seq <= coalesce({_FIRST_IN_CONVERSATION}, h.seq) AND (h.blocks OR h.seq <= coalesce({_FIRST_FOR_TARGET}, h.seq))"
+# Nothing unfinished stands before it in its line. A row stands in one line at a time: that of its conversation while it blocks.
+_IS_HEAD = f"h.seq <= coalesce(CASE WHEN h.blocks THEN {_FIRST_IN_CONVERSATION} ELSE {_FIRST_FOR_TARGET} END, h.seq)"
 _IS_DUE = f"h.state = 'waiting' AND h.due_at <= now() AND {_IS_HEAD}"
 _ROW = (
     "h.id::text, h.connector_id::text, h.epoch::text, h.raw_partition, h.raw_offset, h.item, h.sent_at,"
@@ -98,7 +98,7 @@ _TENANTS = text("SELECT id::text, tenant_id::text FROM channel_connector WHERE i
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldRow:
+class DueRow:
     """One item to be sent again, and where it lies. `expired`: its deadline has passed, whatever it waited for."""
 
     id: str
@@ -115,7 +115,7 @@ class HeldRow:
 class Sending:
     """Rows that were marked sent in one transaction, by order of place. `sent_at` is None when there are none."""
 
-    rows: Sequence[HeldRow]
+    rows: Sequence[DueRow]
     sent_at: dt.datetime | None
 
 
@@ -142,7 +142,7 @@ class RedeliveryRows:
         """Mark so many rows sent that are due and head of their line, the longest due first."""
         return self._sending(TAKE, {"rows": rows})
 
-    def note_copies(self, sending: Sending, copies: Mapping[HeldRow, int]) -> None:
+    def note_copies(self, sending: Sending, copies: Mapping[DueRow, int]) -> None:
         """Row -> offset of its copy, in the row's own partition. A row that was settled or sent anew meanwhile is left alone."""
         rows = list(copies)
         values = {
@@ -214,7 +214,7 @@ class RedeliveryRows:
     def _sending(self, statement: Any, values: Mapping[str, Any]) -> Sending:
         with translated(), self._engine.begin() as connection:
             found = connection.execute(statement, values).all()
-        rows = sorted((_held_row(row) for row in found), key=lambda row: (row.partition, row.offset, row.item))
+        rows = sorted((_due_row(row) for row in found), key=lambda row: (row.partition, row.offset, row.item))
         return Sending(rows=rows, sent_at=found[0].sent_at if found else None)
 
     def _changed(self, statement: Any, values: Mapping[str, Any]) -> int:
@@ -222,8 +222,8 @@ class RedeliveryRows:
             return connection.execute(statement, values).rowcount
 
 
-def _held_row(row: Row[Any]) -> HeldRow:
-    return HeldRow(
+def _due_row(row: Row[Any]) -> DueRow:
+    return DueRow(
         id=row.id,
         connector_id=row.connector_id,
         epoch=row.epoch,

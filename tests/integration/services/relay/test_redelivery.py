@@ -78,34 +78,30 @@ def test_a_row_behind_an_unfinished_one_of_its_line_is_never_sent(holding: Holdi
     line = new_uuid7()
     blocking = holding.insert(*(Held(place=place, conversation=line) for place in places[:4]))
     targeted = holding.insert(*(Held(place=place, target="account:wamid.1", reason="target_unknown") for place in places[4:7]))
-    # the edit of a message in a conversation that is held comes after what came before it
-    behind = holding.insert(Held(place=places[7], conversation=line, target="account:wamid.2", reason="target_unknown"))
+    # a row stands in one line at a time: what waits for its target does not wait for the conversation as well
+    aside = holding.insert(Held(place=places[7], conversation=line, target="account:wamid.2", reason="target_unknown"))
     other = holding.insert(Held(place=places[8]))
     with leading(holding.redelivery(CollectorRegistry())):
-        first = {holding.place_of(copy): copy for copy in holding.copies(3)}
-        assert set(first) == {places[0], places[4], places[8]}
+        first = {holding.place_of(copy): copy for copy in holding.copies(4)}
+        assert set(first) == {places[0], places[4], places[7], places[8]}
+        eventually(lambda: holding.noted() == 4)
         # held again: it keeps its place in the line
-        eventually(lambda: holding.noted() == 3)
         holding.settle(blocking[0], first[places[0]], "waiting")
-        again = {holding.place_of(copy): copy for copy in holding.copies(4)}
+        again = {holding.place_of(copy): copy for copy in holding.copies(5)}
         [moved] = set(again) - set(first)
-        eventually(lambda: holding.noted() == 3)
-        assert holding.states() == {"sent": 3, "waiting": 6}
+        eventually(lambda: holding.noted() == 4)
+        assert holding.states() == {"sent": 4, "waiting": 5}
         holding.settle(blocking[0], again[moved])
         holding.settle(targeted[0], first[places[4]])
-        third = {holding.place_of(copy): copy for copy in holding.copies(6)}
-        assert set(third) - set(again) == {places[1], places[5]}
-        eventually(lambda: holding.noted() == 3)
-        holding.settle(blocking[1], third[places[1]])
-        for number in (2, 3):
-            copies = {holding.place_of(copy): copy for copy in holding.copies(5 + number)}
-            assert places[7] not in copies
-            eventually(lambda: holding.noted() == 3)
-            holding.settle(blocking[number], copies[places[number]])
-        assert places[7] in {holding.place_of(copy) for copy in holding.copies(9)}
-    copies_of_line = [holding.place_of(copy) for copy in holding.copies(9) if holding.place_of(copy) in places[:4]]
-    assert copies_of_line == places[:4]
-    assert holding.row(behind[0])["state"] == holding.row(other[0])["state"] == "sent"
+        found = {holding.place_of(copy): copy for copy in holding.copies(7)}
+        assert set(found) - set(again) == {places[1], places[5]}
+        for number in (1, 2, 3):
+            eventually(lambda: holding.noted() == 4)
+            holding.settle(blocking[number], found[places[number]])
+            found = {holding.place_of(copy): copy for copy in holding.copies(min(7 + number, 9))}
+    assert [place for place in map(holding.place_of, holding.copies(9)) if place in places[:4]] == places[:4]
+    assert places[6] not in found  # the one before it has not ended
+    assert holding.row(aside[0])["state"] == holding.row(other[0])["state"] == "sent"
 
 
 def test_two_that_work_at_once_send_each_row_once_and_keep_the_lines(holding: Holding) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from services.relay.copies import Agenda, Task, copy_of, reaches, sort_rows, target_partition, without_body
 from shared.adapters.avro import Codec
-from shared.adapters.redelivery_rows import HeldRow, PartitionReach
+from shared.adapters.redelivery_rows import DueRow, PartitionReach
 from shared.domain.enums import RecordSource
 from shared.domain.records import RawPosition, Redrive, WebhookReceived
 from shared.domain.topics import Topic
 
-ROW = HeldRow(
+ROW = DueRow(
     id="0190a000-0000-7000-8000-000000000001",
     connector_id="0190a000-0000-7000-8000-00000000000c",
     epoch="e1",
