@@ -36,8 +36,8 @@ _SETTLE = "UPDATE held_record SET state = 'done' WHERE state = 'sent'"
 class Sizes:
     """Rows per round for each candidate, and rounds."""
 
-    relay: int = 30_000
-    naive: int = 1_500
+    relay: int = 20_000
+    naive: int = 300
     rounds: int = 3
 
     @classmethod
