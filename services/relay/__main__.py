@@ -5,11 +5,14 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from services.relay.app import Relay, RelayParts
+from services.relay.raw_copies import RawCopies
+from services.relay.redelivery import Redelivery, RedeliveryParts
 from services.relay.settings import RelaySettings
 from shared.adapters.avro import Codec
 from shared.adapters.kafka import full_name
 from shared.adapters.numbered_publisher import NumberedPublisher, PublisherIdentity
 from shared.adapters.outbox import RelayLease
+from shared.adapters.redelivery_rows import RedeliveryRows
 from shared.domain.topics import Topic
 from shared.providers import PROVIDERS, provider_of
 from shared.runtime.lifecycle import StopRequest, on_signals, run
@@ -38,19 +41,33 @@ def main() -> None:
 
 
 def _build(settings: RelaySettings, metrics: RelayMetrics) -> Relay:
+    prefix = settings.topic_prefix
     identity = PublisherIdentity(
         bootstrap=settings.kafka_bootstrap,
-        name=f"{settings.topic_prefix}channels-relay",
-        number_topic=full_name(settings.topic_prefix, Topic.CONNECTOR_SNAPSHOT),
+        name=f"{prefix}channels-relay",
+        number_topic=full_name(prefix, Topic.CONNECTOR_SNAPSHOT),
+    )
+    codec = Codec(settings.schema_registry_url)
+    database_url = require(settings.database_worker_url, "CHANNELS_DATABASE_WORKER_URL")
+    raw_topic = full_name(prefix, Topic.WEBHOOK_RECEIVED)
+    redelivery = Redelivery(
+        RedeliveryParts(
+            rows=RedeliveryRows(database_url),
+            raw=RawCopies(settings.kafka_bootstrap, raw_topic, f"{prefix}channels-router", codec),
+            metrics=metrics,
+            poll_seconds=settings.relay_held_poll_seconds,
+            batch_rows=settings.relay_held_batch_rows,
+        )
     )
     return Relay(
         RelayParts(
-            lease=RelayLease(require(settings.database_worker_url, "CHANNELS_DATABASE_WORKER_URL")),
+            lease=RelayLease(database_url),
             publisher=NumberedPublisher(identity),
-            codec=Codec(settings.schema_registry_url),
+            redelivery=redelivery,
+            codec=codec,
             provider_of=provider_of,
             metrics=metrics,
-            topic_prefix=settings.topic_prefix,
+            topic_prefix=prefix,
             poll_seconds=settings.relay_poll_seconds,
             batch_rows=settings.relay_batch_rows,
         )

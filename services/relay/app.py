@@ -3,6 +3,7 @@
 Why each event comes exactly once: the rows are stamped with the number, and committed, before the Kafka transaction that
 carries the same number; only after it they are deleted. Whoever begins (a new relay, or the same after any doubt) fences the
 old producer, asks Kafka for the number, and compares: stamped up to it = published, delete; beyond it = not, take again.
+Held records are sent again by a thread beside it (`redelivery.py`) for as long as this relay has the lease.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import structlog
 
 from services.relay.decide import ProviderOf, Publication, SetAside, plan_batch
+from services.relay.redelivery import Redelivery
 from shared.adapters.avro import Codec
 from shared.adapters.kafka import event_headers, full_name
 from shared.adapters.numbered_publisher import NumberedPublisher, OutgoingRecord, PublishFailed
@@ -37,6 +39,7 @@ class RelayParts:
 
     lease: RelayLease
     publisher: NumberedPublisher
+    redelivery: Redelivery
     codec: Codec
     provider_of: ProviderOf
     metrics: RelayMetrics
@@ -60,12 +63,15 @@ class Relay:
     @property
     def readiness(self) -> tuple[bool, str]:
         """(can work, what it is doing), for `/readyz`; standing by is ready."""
-        return self._state
+        redelivers, fault = self._parts.redelivery.readiness
+        return self._state if redelivers or not self._state[0] else (False, fault)
 
     def run(self, stop: StopRequest) -> None:
         """Stand by, lead, and survive the loss of PostgreSQL and Kafka. Raises ConfigError when the schema is not the relay's."""
+        self._parts.redelivery.start()
         try:
             while not stop:
+                self._parts.redelivery.check()
                 try:
                     with self._parts.lease.acquired() as outbox:
                         if outbox is None:
@@ -76,14 +82,17 @@ class Relay:
                 except DatabaseAway as error:
                     self._fault("postgresql", error, stop)
                 finally:
+                    self._parts.redelivery.stand_by()
                     self._metrics.active.set(0)
                     self._parts.publisher.close()
         finally:
+            self._parts.redelivery.stop()
             self._parts.lease.close()
 
     def _lead(self, outbox: LeasedOutbox, stop: StopRequest) -> None:
         """Publish until the stop or the loss of the lease. After any fault of Kafka: a new producer, and compare."""
         outbox.retry_set_aside()
+        self._parts.redelivery.lead()
         while not stop:
             outbox.check()  # before fencing others: is it still ours?
             try:
@@ -98,6 +107,7 @@ class Relay:
 
     def _follow(self, outbox: LeasedOutbox, stop: StopRequest) -> None:
         while not stop:
+            self._parts.redelivery.check()
             taken = self._publish_next(outbox)
             self._pause_seconds = _FIRST_PAUSE_SECONDS
             self._measure(outbox)
@@ -120,6 +130,7 @@ class Relay:
         told = [publication for publication, _ in records]
         snapshots = {publication.key for publication in told if publication.topic is not Topic.CONNECTOR_STATUS_CHANGED}
         outbox.settle(number, snapshots)
+        self._parts.redelivery.wake({one.key for one in told if one.topic is Topic.ACCOUNT_SNAPSHOT})
         counts = Counter(publication.topic.value for publication in told)
         for topic, count in counts.items():
             self._metrics.published.labels(topic).inc(count)

@@ -53,10 +53,10 @@ class RelayLease:
     @contextmanager
     def acquired(self) -> Iterator[LeasedOutbox | None]:
         """Within the block: the outbox, or None if another relay works. Raises DatabaseAway, ConfigError."""
-        with _translated():
+        with translated():
             connection = self._engine.connect()
         try:
-            with _translated(), connection.begin():
+            with translated(), connection.begin():
                 for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
                     connection.execute(text(f"SET {setting} = '{SESSION_SECONDS}s'"))
                 mine = connection.execute(select(func.pg_try_advisory_lock(_LOCK))).scalar_one()
@@ -161,13 +161,14 @@ class LeasedOutbox:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _translated(), self._connection.begin():
+        with translated(), self._connection.begin():
             self._connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
             yield
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Errors of the database as DatabaseAway, or as ConfigError where no retry heals them."""
     try:
         yield
     except SQLAlchemyError as error:

@@ -1,23 +1,27 @@
 """Records of one topic by the place where they lie: read again, and copied to the end of a partition that the caller names.
 
-For what happens later to something that arrived once: redriven dead letters. The bytes and headers of a record are
-handed out as they are; what a copy says is the caller's business.
+For what happens later to something that arrived once: redriven dead letters, held records. The bytes and headers of a
+record are handed out as they are; what a copy says is the caller's business.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from shared.adapters.kafka import KAFKA_LOGGER, client_config
-from shared.adapters.transaction_parts import topic_incarnation
+from shared.adapters.transaction_parts import incarnation_of
 from shared.domain.errors import NotFound, Unavailable
 
+T = TypeVar("T")
 Place = tuple[int, int]  # partition, offset
+Bounds = tuple[int, int]  # first offset that retention has left, offset after the last one
 Headers = tuple[tuple[str, bytes | None], ...]
 
 _ANSWER_SECONDS = 10.0
@@ -40,6 +44,13 @@ class PlacedRecord:
     headers: Headers
 
 
+class Refused(StrEnum):
+    """Why a copy has no place."""
+
+    TOO_LARGE = "too_large"  # it, or one that Kafka was handed together with it
+    NOT_TAKEN = "not_taken"  # not in time, as far as is known: it may lie there all the same
+
+
 @dataclass(frozen=True, slots=True)
 class Copy:
     """One record to be appended to `partition`."""
@@ -56,10 +67,12 @@ class PlacedRecords:
     Raises Unavailable when Kafka does not answer in time, NotFound for a topic that is not there. Use it as a context manager.
     """
 
-    def __init__(self, bootstrap: str, topic: str) -> None:
+    def __init__(self, bootstrap: str, topic: str, *, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self.topic = topic
         self._bootstrap = bootstrap
+        self._answer_seconds = answer_seconds
         self._producer: Producer | None = None
+        self._admin: AdminClient | None = None
         config: dict[str, Any] = {
             **client_config(bootstrap, "channels-places"),
             "group.id": "channels-places",  # the client wants one; assign() never joins it
@@ -80,49 +93,73 @@ class PlacedRecords:
 
     def incarnation(self) -> str:
         """The topic's id: a topic that was created anew has another, and its offsets mean something else."""
-        return topic_incarnation(self._bootstrap, self.topic)
+        if self._admin is None:
+            self._admin = AdminClient(dict(client_config(self._bootstrap, "channels-places")), logger=KAFKA_LOGGER)
+        return incarnation_of(self._admin, self.topic)
 
-    def bounds(self) -> dict[int, tuple[int, int]]:
-        """Partition -> (first offset that retention has left, offset after the last one)."""
-        deadline = time.monotonic() + _ANSWER_SECONDS
-        while True:
-            try:
-                return self._bounds()
-            except KafkaException as error:
-                if error.args[0].code() not in _SOON or time.monotonic() >= deadline:
-                    raise self._away(error.args[0].str()) from error
-            time.sleep(_POLL_SECONDS)
+    def bounds(self) -> dict[int, Bounds]:
+        """Partition -> bounds, of every partition."""
+        return {partition: self.bounds_of(partition) for partition in self.partitions()}
 
-    def _bounds(self) -> dict[int, tuple[int, int]]:
-        metadata = self._consumer.list_topics(self.topic, timeout=_ANSWER_SECONDS).topics[self.topic]
-        if metadata.error is not None or not metadata.partitions:
-            raise NotFound(f"topic {self.topic} is not on this cluster; `channels topics apply` creates it")
-        return {
-            number: self._consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=_ANSWER_SECONDS)
-            for number in sorted(metadata.partitions)
-        }
+    def partitions(self) -> list[int]:
+        """The topic's partitions, sorted."""
+
+        def ask() -> list[int]:
+            metadata = self._consumer.list_topics(self.topic, timeout=self._answer_seconds).topics[self.topic]
+            if metadata.error is not None or not metadata.partitions:
+                raise NotFound(f"topic {self.topic} is not on this cluster; `channels topics apply` creates it")
+            return sorted(metadata.partitions)
+
+        return self._asked(ask)
+
+    def bounds_of(self, partition: int) -> Bounds:
+        """The bounds of one partition; Unavailable also while it has no leader."""
+        place = TopicPartition(self.topic, partition)
+
+        def ask() -> Bounds:
+            found: Bounds = self._consumer.get_watermark_offsets(place, timeout=self._answer_seconds)
+            return found
+
+        return self._asked(ask)
 
     def read_at(self, places: Iterable[Place]) -> dict[Place, PlacedRecord]:
         """What lies at these places, in ranges; a place that holds nothing (any more) is absent."""
         wanted = set(places)
         bounds = self.bounds() if wanted else {}
-        there = sorted(place for place in wanted if place[0] in bounds and _within(place[1], bounds[place[0]]))
-        found: dict[Place, PlacedRecord] = {}
-        for partition, first, last in _ranges(there):
-            for record in self._range(partition, first, last):
-                if (partition, record.offset) in wanted:
-                    found[partition, record.offset] = record
-        return found
+        return {(record.partition, record.offset): record for record in self.each(wanted, bounds)}
 
-    def append(self, copies: Sequence[Copy]) -> list[Place | None]:
+    def each(self, places: Iterable[Place], bounds: Mapping[int, Bounds]) -> Generator[PlacedRecord, None, None]:
+        """As `read_at`, one record after the other in order, so that few are in memory. Close it if you leave it early.
+
+        `bounds`: asked for just before.
+        """
+        wanted = set(places)
+        there = sorted(place for place in wanted if place[0] in bounds and _within(place[1], bounds[place[0]]))
+        try:
+            for partition, first, last in _ranges(there):
+                for record in self._range(partition, first, last):
+                    if (partition, record.offset) in wanted:
+                        yield record
+        finally:
+            if there:
+                self._consumer.unassign()  # or it would go on fetching what nobody reads
+
+    def append(self, copies: Iterable[Copy]) -> list[Place | None]:
         """Write all (acks=all, idempotent), in order; where each lies now, None for one that Kafka did not take in time."""
-        places: list[Place | None] = [None] * len(copies)
+        return [None if isinstance(place, Refused) else place for place in self.write(copies)]
+
+    def write(self, copies: Iterable[Copy]) -> list[Place | Refused]:
+        """As `append`, and says why one has no place. Takes the next copy only when there is room for it in the queue."""
+        places: list[Place | Refused] = []
         producer = self._connected()
         for index, copy in enumerate(copies):
+            places.append(Refused.NOT_TAKEN)
 
             def delivered(error: KafkaError | None, message: Message, index: int = index) -> None:
                 if error is None:
                     places[index] = message.partition() or 0, message.offset() or 0
+                else:
+                    places[index] = self._refused(error)
 
             while True:
                 try:
@@ -130,20 +167,37 @@ class PlacedRecords:
                     break
                 except BufferError:
                     producer.poll(_POLL_SECONDS)
-                except KafkaException:  # refused at once, such as one that is too large
+                except KafkaException as error:  # refused at once
+                    places[index] = self._refused(error.args[0])
                     break
         producer.flush(_DELIVERY_SECONDS + 2.0)
         return places
 
+    def _refused(self, error: KafkaError) -> Refused:
+        if error.fatal():
+            self._producer = None  # it will never write again: the next write has a new one
+        return Refused.TOO_LARGE if error.code() == KafkaError.MSG_SIZE_TOO_LARGE else Refused.NOT_TAKEN
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self._answer_seconds
+        while True:
+            try:
+                return ask()
+            except KafkaException as error:
+                if error.args[0].code() not in _SOON or time.monotonic() >= deadline:
+                    raise self._away(error.args[0].str()) from error
+            time.sleep(_POLL_SECONDS)
+
     def _range(self, partition: int, first: int, last: int) -> Iterator[PlacedRecord]:
         """Every record from `first` to `last`."""
         self._consumer.assign([TopicPartition(self.topic, partition, first)])
-        deadline = time.monotonic() + _ANSWER_SECONDS
+        deadline = time.monotonic() + self._answer_seconds
         while time.monotonic() < deadline:
-            for message in self._consumer.consume(_AT_ONCE, _POLL_SECONDS):
+            # What is there, and no waiting for more: a call that asks for many waits until it has them.
+            messages = self._consumer.consume(1, _POLL_SECONDS) + self._consumer.consume(_AT_ONCE, 0)
+            for message in messages:
                 error = message.error()
                 if error is None:
-                    deadline = time.monotonic() + _ANSWER_SECONDS
                     record = _record(message)
                     if record.offset <= last:
                         yield record
@@ -153,6 +207,8 @@ class PlacedRecords:
                     return
                 elif error.code() in _MOVED_ON:
                     raise Unavailable(f"retention has just taken records of {self.topic}/{partition}: try again")
+            if messages:
+                deadline = time.monotonic() + self._answer_seconds  # from now: whoever takes the records may take their time
         raise self._away("it stopped sending")
 
     def _connected(self) -> Producer:
@@ -163,6 +219,7 @@ class PlacedRecords:
                 "acks": "all",
                 "linger.ms": 5,
                 "message.timeout.ms": int(_DELIVERY_SECONDS * 1000),
+                "queue.buffering.max.kbytes": 65_536,
             }
             self._producer = Producer(config, logger=KAFKA_LOGGER)
         return self._producer
@@ -171,7 +228,7 @@ class PlacedRecords:
         return Unavailable(f"no answer from Kafka at {self._bootstrap} ({detail})")
 
 
-def _within(offset: int, bounds: tuple[int, int]) -> bool:
+def _within(offset: int, bounds: Bounds) -> bool:
     return bounds[0] <= offset < bounds[1]
 
 

@@ -71,7 +71,11 @@ def raw_message(message: Message) -> RawMessage:
 
 def topic_incarnation(bootstrap: str, topic: str) -> str:
     """The topic's id as a UUID: a re-created topic has another. Raises Unavailable, ConfigError (no such topic)."""
-    admin = AdminClient(dict(client_config(bootstrap, "topic-incarnation")), logger=KAFKA_LOGGER)
+    return incarnation_of(AdminClient(dict(client_config(bootstrap, "topic-incarnation")), logger=KAFKA_LOGGER), topic)
+
+
+def incarnation_of(admin: AdminClient, topic: str) -> str:
+    """The same for who asks often."""
     try:
         description = admin.describe_topics(TopicCollection([topic]), request_timeout=10)[topic].result(15)
     except KafkaException as error:

@@ -74,9 +74,19 @@ class RelayMetrics:
         # Rows that could not be published by themselves; they wait for a new change of their subject, or a restart.
         self.outbox_set_aside = Gauge("channels_relay_outbox_set_aside_rows", "Outbox rows set aside.", registry=registry)
         self.set_aside = Counter("channels_relay_set_aside", "Rows set aside, by topic.", ["topic"], registry=registry)
-        # dependency: kafka, postgresql
+        # dependency: kafka, postgresql, schema_registry, redelivery (an error of ours while held records were sent again)
         self.faults = Counter("channels_relay_faults", "Work interrupted, by dependency.", ["dependency"], registry=registry)
         self.active = Gauge("channels_relay_active", "1 while this process publishes.", registry=registry)
+        # Those that could be sent now; what stands behind another is not counted. Alert when the oldest grows.
+        self.held_due = Gauge("channels_relay_held_due_rows", "Held records due and not yet sent.", registry=registry)
+        self.held_due_oldest_seconds = Gauge(
+            "channels_relay_held_due_oldest_seconds", "For how long the first of them has been due.", registry=registry
+        )
+        # outcome: sent, resent (the router had passed it unfinished, or no copy was noted), gone and unfit (sent without a body,
+        # which ends as a dead letter: the raw record is not there any more, or cannot be copied), failed (comes again)
+        self.copies = Counter("channels_relay_held_copies", "Copies of held records, by outcome.", ["outcome"], registry=registry)
+        # table: held_record, claim
+        self.pruned = Counter("channels_relay_pruned_rows", "Old rows deleted, by table.", ["table"], registry=registry)
 
 
 class SyncMetrics:

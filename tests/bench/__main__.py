@@ -1,6 +1,6 @@
 """`make bench`: measure side by side, print, and rewrite docs/PERFORMANCE.md.
 
-python -m tests.bench [router|ingest|e2e|memory|normalise|control ...] [--quick] [--home DIRECTORY] [--no-page]
+python -m tests.bench [router|ingest|e2e|memory|normalise|control|redelivery ...] [--quick] [--home DIRECTORY] [--no-page]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.local.stack import LocalStack
-from tests.bench import control, end_to_end, ingest, machine, memory, normalise, report, router
+from tests.bench import control, end_to_end, ingest, machine, memory, normalise, redelivery, report, router
 from tests.bench.measurement import Part
 from tests.bench.site import Site
 
@@ -44,11 +44,22 @@ def _control(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
     return control.run(site, control.Sizes.quick() if quick else control.Sizes(), say)
 
 
+def _redelivery(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
+    return redelivery.run(site, redelivery.Sizes.quick() if quick else redelivery.Sizes(), say)
+
+
 def _normalise(quick: bool, say: Callable[[str], None]) -> Part:
     return normalise.run(normalise.Sizes.quick() if quick else normalise.Sizes(), say)
 
 
-PARTS: dict[str, Run] = {"router": _router, "ingest": _ingest, "e2e": _end_to_end, "memory": _memory, "control": _control}
+PARTS: dict[str, Run] = {
+    "router": _router,
+    "ingest": _ingest,
+    "e2e": _end_to_end,
+    "memory": _memory,
+    "control": _control,
+    "redelivery": _redelivery,
+}
 NAMES = (*PARTS, NORMALISE)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.bench import control, end_to_end, ingest, memory, normalise, report, router
+from tests.bench import control, end_to_end, ingest, memory, normalise, redelivery, report, router
 from tests.bench.measurement import Part
 from tests.bench.site import Site
 
@@ -16,6 +16,7 @@ RUNS: dict[str, Callable[[Site], Part]] = {
     "e2e": lambda site: end_to_end.run(site, end_to_end.Sizes.quick(), print),
     "memory": lambda site: memory.run(site, memory.Sizes.quick(), print),
     "control": lambda site: control.run(site, control.Sizes.quick(), print),
+    "redelivery": lambda site: redelivery.run(site, redelivery.Sizes.quick(), print),
     "normalise": lambda _: normalise.run(normalise.Sizes.quick(), print),
 }
 

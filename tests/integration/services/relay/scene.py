@@ -167,8 +167,18 @@ def scene_of(database: DatabaseUnderTest) -> Iterator[Scene]:
 class RelayProcess:
     """`python -m services.relay` as a real process."""
 
-    def __init__(self, kafka_bootstrap: str, topic_prefix: str, worker_url: str, log: Path, **settings: str) -> None:
+    def __init__(
+        self,
+        kafka_bootstrap: str,
+        topic_prefix: str,
+        worker_url: str,
+        log: Path,
+        *,
+        module: str = "services.relay",
+        **settings: str,
+    ) -> None:
         self._log = log
+        self._module = module
         self._environment = {
             "PATH": os.environ["PATH"],
             "CHANNELS_STACK": "external",
@@ -185,7 +195,7 @@ class RelayProcess:
         """Start it (again)."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.relay"], cwd=ROOT, env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", self._module], cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
         return self.process
 
