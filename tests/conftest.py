@@ -37,6 +37,11 @@ settings.load_profile("busy machine")
 _WAIT_SECONDS = 180.0  # for another run that starts the same stack, downloads included
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--model-runs 20000` makes the model of the inbound path a long run."""
+    parser.addoption("--model-runs", type=int, default=300, help="random histories of the inbound model (tests/unit/model)")
+
+
 def _tell(line: str) -> None:
     print(line, file=sys.__stderr__, flush=True)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from services.router.facts import Candidate, Facts, Owner, held_position, owner_of
 from services.router.lines import Lines, came_before
-from services.router.lookups import known_by_callback, message_key_of, messages_brought_by, target_of
+from services.router.lookups import known_by_callback, messages_brought_by, target_of
 from shared.domain.enums import HoldReason, IntakeOutcome, ItemOutcome
 from shared.domain.holding import HeldRow, HoldLimits, NewHold, Settlement, Waiting, route_due, target_due
 from shared.domain.items import MessageItem
@@ -77,9 +77,11 @@ class _Fold:
         candidate.row = row
         if row.unfinished:
             candidate.ending = HELD
-            asked = (row.decision or {}).get("request")
-            if row.reason is HoldReason.INTAKE and asked is not None:
+            said = row.decision or {}
+            asked = said.get("request")
+            if row.reason is HoldReason.INTAKE and asked is not None and self._mine(candidate):
                 candidate.asks = Decision(**(asked | {"labels": ()}))
+                candidate.orphan_reason = said.get("orphan_reason")
             return
         self._restore(candidate, row.decision or {})
 
@@ -122,11 +124,29 @@ class _Fold:
         if self._now_ms >= self._expiry(candidate, row):
             held = row.reason if row is not None else HoldReason.QUEUED
             candidate.decision = after_deadline(candidate.account, held, expired=True)
+            candidate.orphan_reason = TARGET_UNKNOWN if self._misses_target(candidate) else None
             return None
-        conversation = self._facts.conversations[candidate.opened.connector_id, candidate.conversation_key or ""]
-        if self._lines.conversation_blocked(conversation, candidate, row):
-            return Waiting(reason=HoldReason.QUEUED, due_ms=self._expiry(candidate, row), conversation_id=conversation)
-        return self._target_wants(candidate, row) or self._route_wants(candidate, row, conversation, candidate.account)
+        if row is not None and not row.blocks:  # its message first: what is about the same one stays in order behind it
+            waiting = self._target_wants(candidate, row) or self._turn_wants(candidate, row)
+        else:
+            waiting = self._turn_wants(candidate, row) or self._target_wants(candidate, row)
+        return waiting or self._route_wants(candidate, row, candidate.account)
+
+    def _turn_wants(self, candidate: Candidate, row: HeldRow | None) -> Waiting | None:
+        """Waits behind others of its conversation. What let others pass while it waited for a message stands at the back."""
+        if not self._lines.conversation_blocked(self._conversation(candidate), candidate, row):
+            return None
+        return self._queued(candidate, row, at_the_back=row is not None and not row.blocks)
+
+    def _queued(self, candidate: Candidate, row: HeldRow | None, *, at_the_back: bool) -> Waiting:
+        return Waiting(
+            reason=HoldReason.QUEUED,
+            due_ms=self._expiry(candidate, row),
+            conversation_id=self._conversation(candidate),
+            request_id=self._message_id(candidate),
+            target=target_of(candidate) if at_the_back else None,  # so that younger edits of the same message stay behind it
+            at_the_back=at_the_back,
+        )
 
     def _target_wants(self, candidate: Candidate, row: HeldRow | None) -> Waiting | None:
         """Waits behind others that are about the same message, or for that message."""
@@ -134,9 +154,14 @@ class _Fold:
         if target is None:
             return None
         line, expiry = (candidate.opened.connector_id, target), self._expiry(candidate, row)
-        if self._now_ms < expiry and self._lines.target_blocked(line, candidate, row):
+        stood = row is not None and row.blocks and row.target is not None  # once, before all that stand there now
+        if self._now_ms < expiry and not stood and self._lines.target_blocked(line, candidate, row):
             return Waiting(reason=HoldReason.BEHIND_TARGET, due_ms=expiry, target=target)
-        if came_before(line, candidate, self._facts) or known_by_callback(candidate, self._facts):
+        if not self._misses_target(candidate):
+            if stood and self._message_waits(candidate, line):  # it gave its message up; that came later, and is behind it
+                candidate.orphan_reason = TARGET_UNKNOWN
+            elif row is not None and row.blocks and self._overtakes(candidate, row, line):
+                return self._queued(candidate, row, at_the_back=True)
             return None
         deadline = min(candidate.opened.received_at_ms + self._limits.target_ms, expiry)
         if self._now_ms >= deadline:
@@ -145,10 +170,25 @@ class _Fold:
         attempt = row.attempt + 1 if row is not None and row.reason is HoldReason.TARGET_UNKNOWN else 1
         return Waiting(reason=HoldReason.TARGET_UNKNOWN, due_ms=target_due(attempt, self._now_ms, deadline), target=target)
 
-    def _route_wants(
-        self, candidate: Candidate, row: HeldRow | None, conversation: str, account: AccountSnapshot
-    ) -> Waiting | None:
-        item = candidate.item
+    def _misses_target(self, candidate: Candidate) -> bool:
+        """Whether it is about a message that nobody has told us of before it."""
+        target = target_of(candidate)
+        if target is None or known_by_callback(candidate, self._facts):
+            return False
+        return not came_before((candidate.opened.connector_id, target), candidate, self._facts)
+
+    def _message_waits(self, candidate: Candidate, line: tuple[str, str]) -> bool:
+        message = self._facts.messages.get(line)
+        return message is not None and self._lines.message_waits(self._conversation(candidate), message.message_id)
+
+    def _overtakes(self, candidate: Candidate, row: HeldRow, line: tuple[str, str]) -> bool:
+        """Whether, first of its conversation by now, it would come before its own message, or before an older edit of that."""
+        if row.target is not None:
+            return False
+        return self._message_waits(candidate, line) or self._lines.older_waits(self._conversation(candidate), line[1], row)
+
+    def _route_wants(self, candidate: Candidate, row: HeldRow | None, account: AccountSnapshot) -> Waiting | None:
+        item, conversation, message_id = candidate.item, self._conversation(candidate), self._message_id(candidate)
         if not isinstance(item, MessageItem):
             raise TypeError("receipts have no route")
         decided = decide_route(account, item.direction)
@@ -157,23 +197,25 @@ class _Fold:
             if self._now_ms >= deadline:
                 candidate.decision = after_deadline(account, decided)
                 return None
-            return Waiting(reason=decided, due_ms=route_due(self._now_ms, deadline), conversation_id=conversation)
+            due = route_due(self._now_ms, deadline)
+            return Waiting(reason=decided, due_ms=due, conversation_id=conversation, request_id=message_id)
         if decided.rule != INTAKE_FLOW or decided.reason == "echo":
             candidate.decision = decided
             return None
         candidate.asks = decided
         return Waiting(
             reason=HoldReason.INTAKE,
-            due_ms=self._now_ms + self._intake_ms(account),
+            due_ms=min(self._now_ms + self._intake_ms(account), self._expiry(candidate, row)),
             conversation_id=conversation,
-            request_id=self._facts.messages[candidate.opened.connector_id, message_key_of(candidate, item)].message_id,
-            decision={"request": _stored(decided)},
+            request_id=message_id,
+            decision={"request": _stored(decided), "orphan_reason": candidate.orphan_reason},
         )
 
     def _answered(self, candidate: Candidate, row: HeldRow, account: AccountSnapshot) -> None:
         """The flow has answered, or its time is over."""
         said = row.decision or {}
         answer = said.get("answer")
+        candidate.orphan_reason = said.get("orphan_reason")
         if answer is None:
             candidate.decision = after_deadline(account, HoldReason.INTAKE, expired=self._now_ms >= row.expires_ms)
         elif answer["outcome"] == IntakeOutcome.ROUTE:
@@ -215,11 +257,14 @@ class _Fold:
         self._left(row, None)
 
     def _left(self, row: HeldRow, waiting: Waiting | None) -> None:
-        """The row is done, or has changed its line: whoever stands behind it may be first now."""
+        """The row is done, or has changed its line or its place: whoever stands behind it may be first now."""
         self._lines.leave(row)
-        if row.blocks and row.conversation_id is not None and (waiting is None or waiting.target is not None):
+        stays = waiting is not None and not waiting.at_the_back and (waiting.conversation_id is not None) is row.blocks
+        if stays:
+            return
+        if row.blocks and row.conversation_id is not None:
             self.gated.conversations.add(row.conversation_id)
-        elif not row.blocks and row.target is not None and (waiting is None or waiting.conversation_id is not None):
+        elif row.target is not None:
             self.gated.targets.add((row.connector_id, row.target))
 
     def _restore(self, candidate: Candidate, said: Mapping[str, Any]) -> None:
@@ -233,6 +278,13 @@ class _Fold:
     def _mine(self, candidate: Candidate) -> bool:
         key = candidate.claim_key
         return key is not None and self._facts.owners[key] == owner_of(self._epoch, candidate)
+
+    def _conversation(self, candidate: Candidate) -> str:
+        return self._facts.conversations[candidate.opened.connector_id, candidate.conversation_key or ""]
+
+    def _message_id(self, candidate: Candidate) -> str:
+        key, _ = messages_brought_by(candidate)[0]
+        return self._facts.messages[candidate.opened.connector_id, key].message_id
 
     def _expiry(self, candidate: Candidate, row: HeldRow | None) -> int:
         return row.expires_ms if row is not None else self._limits.expiry(candidate.opened.received_at_ms)

@@ -1,11 +1,14 @@
 """Who stands before whom: the unfinished held rows of conversations and of messages, as a batch is folded over them. Pure.
 
-Rows of the database are ordered by `seq`; what the batch itself holds stands behind all of them, in order of arrival.
+Rows of the database are ordered by `seq`; what the batch itself holds stands behind all of them, in order of arrival. So does a
+row that goes from the line of a message to that of its conversation: its turn there counts from now on.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from services.router.facts import Candidate, Facts
 from shared.domain.holding import BLOCKING, HeldRow, Waiting
@@ -21,6 +24,7 @@ class Lines:
         self._conversations: dict[str, dict[str, HeldRow]] = {}
         self._targets: dict[TargetLine, dict[str, HeldRow]] = {}
         self._new_in_conversation: set[str] = set()
+        self._new_messages: set[str] = set()
         self._new_for_target: set[TargetLine] = set()
         self._places: dict[tuple[int, int, str], int] | None = None
         self._candidates = candidates
@@ -30,15 +34,28 @@ class Lines:
 
     def conversation_blocked(self, conversation: str, candidate: Candidate, row: HeldRow | None) -> bool:
         """Whether something of this conversation that came before still waits. `row`: the candidate's own, if it is a copy."""
-        if row is None and conversation in self._new_in_conversation:
+        standing = self._conversations.get(conversation, {})
+        if row is not None and row.blocks:
+            return self._behind(standing.values(), candidate, row)
+        if conversation in self._new_in_conversation:
             return True
-        return self._behind(self._conversations.get(conversation, {}).values(), candidate, row)
+        return bool(standing) if row is not None else self._behind(standing.values(), candidate, None)
+
+    def message_waits(self, conversation: str, message_id: str) -> bool:
+        """Whether this message itself still waits in the line of its conversation, wherever it stands."""
+        standing = self._conversations.get(conversation, {}).values()
+        return message_id in self._new_messages or any(row.request_id == message_id for row in standing)
 
     def target_blocked(self, line: TargetLine, candidate: Candidate, row: HeldRow | None) -> bool:
         """Whether something that came before and is about the same message still waits."""
         if row is None and line in self._new_for_target:
             return True
         return self._behind(self._targets.get(line, {}).values(), candidate, row)
+
+    def older_waits(self, conversation: str, target: str, row: HeldRow) -> bool:
+        """Whether one stands behind this row that is about the same message, and older: it has waited for that message."""
+        standing = self._conversations.get(conversation, {}).values()
+        return any(other.target == target and other.seq > row.seq for other in standing)
 
     def somebody_waits_for(self, line: TargetLine) -> bool:
         """Whether the coming of this message is news to anybody."""
@@ -48,9 +65,11 @@ class Lines:
         """A row stands in its line now: a new one, or one that a copy has held again."""
         conversation = waiting.conversation_id if waiting.reason in BLOCKING else None
         if row is not None:
-            self._stand(row, conversation, waiting.target)
+            moved = replace(row, seq=sys.maxsize, target=waiting.target or row.target) if waiting.at_the_back else row
+            self._stand(moved, conversation, waiting.target)
         elif conversation is not None:
             self._new_in_conversation.add(conversation)
+            self._new_messages.update(() if waiting.request_id is None else (waiting.request_id,))
         elif waiting.target is not None:
             self._new_for_target.add((connector_id, waiting.target))
 
@@ -73,10 +92,10 @@ class Lines:
         return any(not self._came_later(other, candidate) for other in standing)
 
     def _came_later(self, row: HeldRow, candidate: Candidate) -> bool:
-        """In a batch that is tried again, rows of its later items stand already; a row that was held again is older than that."""
+        """In a batch that is tried again, rows of its later items (and copies) stand already: this one went on before them."""
         epoch, partition, offset, item = row.position
         opened = candidate.opened
-        if row.attempt > 1 or (epoch, partition) != (self._epoch, opened.partition):
+        if (epoch, partition) != (self._epoch, opened.partition):
             return False
         if offset != opened.offset:
             return offset > opened.offset

@@ -102,13 +102,20 @@ def insert_holds(cursor: psycopg.Cursor[Any], holds: Sequence[NewHold]) -> None:
 
 
 def settle_held(cursor: psycopg.Cursor[Any], settlements: Iterable[Settlement]) -> None:
-    """Move rows to the copies that settled them: done, or waiting again. Raises Stale where a row is not as it was read."""
-    ordered = sorted(settlements, key=lambda one: one.row.seq)
+    """Move rows to the copies that settled them: done, or waiting again. Raises Stale where a row is not as it was read.
+
+    `settlements` stand in order of the copies; those that go to the back of a line stand there in the same order.
+    """
+    given = list(settlements)
+    ordered = sorted(given, key=lambda one: one.row.seq)
     early = [one.row.id for one in ordered if one.row.state is HeldState.WAITING]
     if early:  # a copy outlived its mark: the database was restored to an earlier time
         cursor.execute("UPDATE held_record SET state = 'sent' WHERE id = ANY(%b::uuid[]) AND state = 'waiting'", (uuids(early),))
     _finish(cursor, [one for one in ordered if one.waiting is None])
     _hold_again(cursor, [one for one in ordered if one.waiting is not None])
+    back = [(one.row.id,) for one in given if one.waiting is not None and one.waiting.at_the_back]
+    if back:  # seldom: an edit whose message came late. One by one, for a single statement would number them in any order
+        cursor.executemany("UPDATE held_record SET seq = DEFAULT WHERE id = %s::uuid AND state = 'waiting'", back)
 
 
 def wake_heads(cursor: psycopg.Cursor[Any], conversations: Collection[str], targets: Collection[TargetLine]) -> None:
@@ -184,10 +191,10 @@ def _all_there(cursor: psycopg.Cursor[Any], wanted: Sequence[Settlement]) -> Non
 
 
 def _line_arrays(waits: Sequence[Waiting]) -> tuple[Any, Any]:
-    """Conversation where it blocks, else target: a row stands in one line at a time."""
+    """Conversation where it blocks, and it stands in that line alone; its target beside it says what it has waited for."""
     return (
         uuids([wait.conversation_id if wait.reason in BLOCKING else None for wait in waits]),
-        texts([None if wait.reason in BLOCKING else wait.target for wait in waits]),
+        texts([wait.target for wait in waits]),
     )
 
 

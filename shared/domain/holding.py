@@ -67,7 +67,9 @@ class HeldRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """What a row says while it waits. `conversation_id` with a blocking reason, else `target`."""
+    """What a row says while it waits. `conversation_id` (and the message's own id as `request_id`) with a blocking reason, else
+    `target`. `at_the_back`: a row that stood elsewhere gets a new place, behind all that stand in the line of its conversation;
+    then `target` says which message it has waited for."""
 
     reason: HoldReason
     due_ms: int
@@ -75,6 +77,7 @@ class Waiting:
     target: str | None = None
     request_id: str | None = None
     decision: Mapping[str, Any] | None = None
+    at_the_back: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
