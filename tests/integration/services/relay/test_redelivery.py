@@ -271,12 +271,22 @@ class OneSilent(PlacedRecords):
         return super().bounds_of(partition)
 
 
-def test_a_partition_without_leader_holds_up_only_itself(holding: Holding, monkeypatch: pytest.MonkeyPatch) -> None:
+class OneUnreadable(PlacedRecords):
+    def each(self, places, bounds):
+        if 1 in bounds:
+            raise Unavailable("it stopped sending")
+        yield from super().each(places, bounds)
+
+
+@pytest.mark.parametrize("kind", [OneSilent, OneUnreadable])
+def test_a_partition_without_leader_holds_up_only_itself(
+    holding: Holding, monkeypatch: pytest.MonkeyPatch, kind: type[PlacedRecords]
+) -> None:
     places = [*holding.post(2), *holding.post(2, partition=1)]
     holding.insert(*(Held(place=place) for place in places))
     registry = CollectorRegistry()
     with monkeypatch.context() as patch:
-        patch.setattr("services.relay.raw_copies.PlacedRecords", OneSilent)
+        patch.setattr("services.relay.raw_copies.PlacedRecords", kind)
         with leading(holding.redelivery(registry)) as redelivery:
             eventually(lambda: holding.noted() == 2)
             eventually(lambda: redelivery.readiness == (False, "held records: no answer for raw partitions [1]"))
