@@ -166,8 +166,10 @@ def _elements(body: bytes) -> Iterator[tuple[str, str]]:
             if not any(lists.values()):
                 yield path, number
             for name, elements in lists.items():
-                for index in range(len(elements)):
-                    yield f"{path}/value/{name}/{index}", number
+                for index, element in enumerate(elements):
+                    # What is no element of Meta's is set aside on the connector's line, whatever stands around it.
+                    sound = isinstance(element, dict) and "id" in element
+                    yield f"{path}/value/{name}/{index}", number if sound else ""
 
 
 def _hour(at_ms: int) -> int:
