@@ -22,10 +22,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from deploy.local.stack import LocalStack
+from tests.bench.kafka_features import offer_new_groups
 from tests.bench.processes import ROOT
 
 PARTITIONS, PER_SECOND = 6, 50
@@ -36,8 +37,13 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
         "session.timeout.ms": 10_000,
         "heartbeat.interval.ms": 2_000,
     },
-    "consumer": {"group.protocol": "consumer"},  # KIP-848: session and heartbeat are the broker's settings, 45 s and 5 s
+    "consumer": {"group.protocol": "consumer"},  # KIP-848: session and heartbeat are settings of the group at the broker
 }
+
+_SAME_TIMES = [
+    ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    for name, value in (("consumer.session.timeout.ms", "10000"), ("consumer.heartbeat.interval.ms", "2000"))
+]
 
 
 def work(bootstrap: str, protocol: str, slot: int) -> None:
@@ -145,6 +151,12 @@ def measure(bootstrap: str, protocol: str, rounds: int) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for future in admin.create_topics([NewTopic(f"{protocol}-{end}", PARTITIONS, 1) for end in ("in", "out")]).values():
         future.result(30)
+    if protocol == "consumer":
+        group = ConfigResource(ResourceType.GROUP, protocol, incremental_configs=_SAME_TIMES)
+        try:
+            admin.incremental_alter_configs([group])[group].result(30)
+        except KafkaException as error:
+            print(f"session and heartbeat of the group stay the broker's (45 s and 5 s): {error.args[0].str()}", flush=True)
     watch = Watch(bootstrap, protocol)
 
     def tell(event: str, since: float, settle: float) -> None:
@@ -185,6 +197,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--work", nargs=3, metavar=("BOOTSTRAP", "PROTOCOL", "SLOT"))
     arguments.add_argument("--rounds", type=int, default=2)
+    arguments.add_argument("protocols", nargs="*", default=list(PROTOCOLS))
     given = arguments.parse_args()
     if given.work:
         work(given.work[0], given.work[1], int(given.work[2]))
@@ -192,7 +205,8 @@ def main() -> None:
     stack = LocalStack(home)
     try:
         bootstrap = stack.start().kafka_bootstrap
-        for protocol in PROTOCOLS:
+        offer_new_groups(bootstrap)
+        for protocol in given.protocols:
             measure(bootstrap, protocol, given.rounds)
     finally:
         stack.stop()
