@@ -27,7 +27,7 @@ _SAMPLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "transactions committed": ("channels_router_batches_total", {"result": "committed"}),
     "transactions aborted": ("channels_router_transactions_aborted_total", {}),
     "tried again for the database": ("channels_router_database_retries_total", {}),
-    "breaches": ("channels_router_breaches_total", {}),
+    "breaches": ("channels_router_held_breaches_total", {}),
 }
 
 
