@@ -157,19 +157,21 @@ class Pipeline:
         connector_id: str | None = None,
         url_account_id: str | None = None,
         received_at_ms: int | None = None,
+        tenant: tuple[str, WrappedDataKey] | None = None,
         flush: bool = True,
     ) -> str:
-        """Write one sealed raw record, as ingest would after verification; returns its record id."""
+        """Write one sealed raw record, as ingest would after verification (`tenant`: another, with its key); returns its id."""
         record_id = new_uuid7()
         now_ms = time.time_ns() // 1_000_000
-        sealed = self.ring.seal_bytes(body, body_aad(self.tenant_id, record_id))
-        reference = body_reference(self.tenant_id, record_id, body) if len(body) > LARGE_BODY_BYTES else None
+        tenant_id, key = tenant or (self.tenant_id, self.data_key)
+        sealed = self.vault.ring(KeyPurpose.INGEST, tenant_id, (key,)).seal_bytes(body, body_aad(tenant_id, record_id))
+        reference = body_reference(tenant_id, record_id, body) if len(body) > LARGE_BODY_BYTES else None
         if reference is not None:
             self.objects.put(reference.key, sealed)
         record = WebhookReceived(
             record_id=record_id,
             source=source,
-            tenant_id=self.tenant_id,
+            tenant_id=tenant_id,
             connector_id=connector_id or self.connector_id,
             url_account_id=url_account_id,
             received_at_ms=now_ms if received_at_ms is None else received_at_ms,

@@ -39,6 +39,8 @@ def report(tenant: str, account: str, as_json: bool) -> None:
             "waits because": connectivity["cause"],
             "last check": check and f"{check['status']} at {check['executado_em']}: {check['mensagem']}",
             "route": route["state"],
+            "paused for": route["pause_cause"],
+            "paused since": route["paused_since"],
             "fallback": route["fallback"],
             "features": ", ".join(row["feature"] for row in limits["capabilities"] if row["enabled"]),
             "used today": ", ".join(f"{tipo} {count}" for tipo, count in limits["used_today"].items()) or None,
@@ -106,6 +108,8 @@ def _told(known: AccountStatusReport) -> dict[str, Any]:
             "org_unit_id": account.org_unit_id,
             "intake_flow_id": account.intake_flow_id,
             "state": state.route if state else "open",
+            "pause_cause": state.route_cause if state else None,
+            "paused_since": state.route_since.isoformat() if state and state.route_since else None,
             "fallback": state.fallback if state else None,
         },
         "limits": {

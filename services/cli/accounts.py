@@ -1,4 +1,4 @@
-"""`channels accounts`: create, route, turn on and off, delete and list; what is known of one."""
+"""`channels accounts`: create, route, turn on and off, pause, delete and list; what is known of one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from services.cli.values import config_of, configured, members_of, noted
 from shared.domain.enums import AccountStatus
 from shared.management.accounts import NewAccount, change_account_status, create_account, update_account
 from shared.management.lists import AccountFilter, list_accounts
+from shared.management.pauses import pause_account, pause_of, resume_account
 from shared.management.removal import delete_account
 from shared.runtime.settings import load
 
-_COLUMNS = ("id", "connector_id", "identidade", "nome_exibicao", "status", "org_unit_id", "intake_flow_id")
+_COLUMNS = ("id", "connector_id", "identidade", "nome_exibicao", "status", "org_unit_id", "intake_flow_id", "pause_cause")
 _STATES = click.Choice([status.value for status in AccountStatus])
 _UNIT = click.option("--unit", help="Name or id of the unit that takes its messages.")
 _FLOW = click.option("--flow", help="Name or id of the flow that takes them first.")
@@ -171,6 +172,29 @@ def status(tenant: str, account: str, wanted: str) -> None:
         row = work.account(account, change=True)
         change_account_status(work.session, row.id, AccountStatus(wanted), actor=actor())
     click.echo(f"{row.id} is {row.status}")
+
+
+@accounts.command(examples=("channels accounts pause 5511900000001 --cause flow_out_of_order",))
+@click.argument("account")
+@click.option("--cause", required=True, metavar="CODE", help="A short code, such as `maintenance`; readers of the topics see it.")
+@for_tenant
+def pause(tenant: str, account: str, cause: str) -> None:
+    """Pause its route: its flow is not asked; inbound goes to its unit, or waits until `resume`."""
+    with acting(tenant, change=True) as work:
+        row = work.account(account, change=True)
+        told = pause_of(pause_account(work.session, row.id, cause, actor=actor()))
+    click.echo(f"{row.id} is paused: {told['pause_cause']}, since {told['paused_since']}")
+
+
+@accounts.command(examples=("channels accounts resume 5511900000001",))
+@click.argument("account")
+@for_tenant
+def resume(tenant: str, account: str) -> None:
+    """Open its route again; what waited comes out in order."""
+    with acting(tenant, change=True) as work:
+        row = work.account(account, change=True)
+        resume_account(work.session, row.id, actor=actor())
+    click.echo(f"{row.id} is open")
 
 
 @accounts.command(examples=("channels accounts delete 5511900000001",))

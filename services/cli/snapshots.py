@@ -10,7 +10,7 @@ import click
 
 from services.cli.groups import Group
 from shared.domain.errors import InvalidInput
-from shared.runtime.settings import DatabaseSettings, load, require
+from shared.runtime.settings import DatabaseSettings, KafkaSettings, load, require
 
 
 @click.group(cls=Group, examples=("channels snapshots rebuild", "channels snapshots lost-targets"))
@@ -24,17 +24,26 @@ def snapshots() -> None:
 @click.option("--connector", "connectors", multiple=True, metavar="ID", help="Only this connector; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per connector.")
 def rebuild(connectors: tuple[str, ...], as_json: bool) -> None:
-    """Publish every connector and account anew, with a higher version. Safe beside running services; the relay must run."""
-    from shared.adapters.database import create_engine_for
-    from shared.management.snapshot_rebuild import rebuild_snapshots, repeat_deletions
+    """Publish every connector and account anew, with a higher version. Safe beside running services; the relay must run.
 
+    Versions are lifted above what the topics hold, so that running readers take the snapshots of a database that was restored to
+    an earlier state; what the topics hold and the database does not know is told to be gone.
+    """
+    from shared.adapters.avro import Codec
+    from shared.adapters.database import create_engine_for
+    from shared.adapters.snapshot_contents import published_snapshots
+    from shared.management.snapshot_rebuild import rebuild_snapshots, repeat_deletions, tell_strangers_gone
+
+    kafka = load(KafkaSettings)
+    published = published_snapshots(kafka.kafka_bootstrap, kafka.topic_prefix, Codec(kafka.schema_registry_url))
     api, worker = (create_engine_for(url, pool_size=1) for url in _urls())
     done = accounts = 0
     try:
-        for one in rebuild_snapshots(api, worker, [_id(text) for text in connectors] or None, actor="cli"):
+        wanted = [_id(text) for text in connectors] or None
+        for one in rebuild_snapshots(api, worker, wanted, published=published, actor="cli"):
             done, accounts = done + 1, accounts + one.accounts
             click.echo(json.dumps(asdict(one)) if as_json else f"{one.connector_id}  {one.accounts} accounts")
-        gone = 0 if connectors else repeat_deletions(api, worker)
+        gone = 0 if connectors else repeat_deletions(api, worker) + tell_strangers_gone(api, worker, published)
     finally:
         api.dispose()
         worker.dispose()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.adapters.tables import Base, ChannelToken, ChannelWebhook
+from shared.adapters.tables import Base, ChannelAccount, ChannelToken, ChannelWebhook
 from shared.management.masking import columns_of, masked
+from shared.management.pauses import pause_of
 
 _LEFT_OUT = frozenset({"tenant_id", "segredo"})  # the caller named the tenant; of a webhook's secrets only whether there are any
 _FINGERPRINT = "fingerprint"  # tells whether a credential is known already; nobody outside has a use for it
@@ -15,6 +16,8 @@ def seen(row: Base) -> dict[str, Any]:
     """Column -> JSON value, in the order of the table."""
     columns = columns_of(row)
     view = masked({name: value for name, value in columns.items() if name not in _LEFT_OUT})
+    if isinstance(row, ChannelAccount):
+        view |= pause_of(row)
     if isinstance(row, ChannelWebhook):
         view["has_secret"] = bool(row.segredo)
     if isinstance(row, ChannelToken):

@@ -110,6 +110,12 @@ class AccountPatch(Body):
     status: AccountStatus = Field(default_factory=lambda: AccountStatus.PENDING)
 
 
+class PauseBody(Body):
+    """Why: a short code, which readers of the topics see."""
+
+    cause: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+
 class CapabilityPatch(Body):
     """`constraints` left out: the limits stay."""
 

@@ -22,11 +22,13 @@ class ConnectivityView(BaseModel):
 
 
 class RouteView(BaseModel):
-    """Where inbound goes; `state` is `open` or `paused`."""
+    """Where inbound goes; `state` is `open` or `paused`, the latter for `pause_cause`."""
 
     org_unit_id: str | None
     intake_flow_id: str | None
     state: str
+    pause_cause: str | None
+    paused_since: dt.datetime | None
     fallback: str | None
 
 

@@ -34,8 +34,10 @@ from shared.domain.enums import (
     WebhookEvent,
     WebhookStatus,
 )
+from shared.management.pauses import pause_of
 
 Json = dict[str, Any]
+_PAUSE = frozenset({"pause_cause", "paused_since"})
 
 
 class View(BaseModel):
@@ -95,8 +97,8 @@ class _WithMetadata(View):
         return cls.model_validate({**values, "metadata": row.extra})
 
 
-class AccountView(_WithMetadata):
-    """One number, mailbox or widget of a connector."""
+class AccountView(View):
+    """One number, mailbox or widget of a connector. `pause_cause`: why its route is paused; null while it is open."""
 
     TABLE = ChannelAccount
     VOLATILE = frozenset({"ultima_sync"})
@@ -111,6 +113,14 @@ class AccountView(_WithMetadata):
     webhook_url: str | None
     ultima_sync: dt.datetime | None
     metadata: Json | None
+    pause_cause: str | None
+    paused_since: dt.datetime | None
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """With the pause of its route, which is state and no column of the account."""
+        values = {name: getattr(row, name) for name in cls.model_fields if name not in {"metadata", *_PAUSE}}
+        return cls.model_validate({**values, "metadata": row.extra, **pause_of(row)})
 
 
 class CapabilityView(View):

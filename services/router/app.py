@@ -78,7 +78,7 @@ class Router:
         self._batches = Batches(parts.opener, parts.directory, parts.metrics, parts.batch_items, parts.batch_bytes)
         self._committed: dict[int, int] = {}
         self._sync = Debounce(SYNC_DEBOUNCE_MS)
-        self._own_faults = OwnFaults()
+        self._own_faults = OwnFaults(self._are_other_tenants)
         self._secret_uses = SecretUses(parts.store)
         self._state = (False, "starting")
         self._turned_at = time.monotonic()
@@ -98,8 +98,11 @@ class Router:
             self._start(stop)
             while not stop:
                 self._turn_or_recover(stop)
-        finally:
             self._state = (False, "stopped")
+        except (ChannelsError, ConfigError) as error:
+            self._state = (False, f"stopped: {error}")
+            raise
+        finally:
             self._parts.answers.stop()
             self._batches.close()
             self._parts.worker.close()
@@ -198,10 +201,7 @@ class Router:
             held_rows.wake_heads(cursor, gated.conversations, gated.targets)
         parts.metrics.batch_seconds.labels("database").observe(time.perf_counter() - started)
         self._tell_breaches(gated.breaches)
-        self._own_faults.note(
-            {one.opened.connector_id for one in candidates if one.ending is not None and one.ending.reason == OWN_EXCEPTION},
-            now_ms,
-        )
+        self._own_faults.note(_failed_on(candidates), now_ms)
         decided = decide(candidates, facts, self._context(now_ms))
         publishes = decided.publishes + audit(candidates, ranges, self._epoch, now_ms)
         started = time.perf_counter()
@@ -256,6 +256,9 @@ class Router:
                 "held_copy_lost_its_claim", connector_id=opened.connector_id, partition=opened.partition, offset=opened.offset
             )
 
+    def _are_other_tenants(self, tenant_id: str) -> bool:
+        return any(connector.tenant_id != tenant_id for connector in self._parts.directory.connectors())
+
     def _count(self, candidates: Iterable[Candidate]) -> None:
         metrics = self._parts.metrics
         metrics.batches.labels("committed").inc()
@@ -297,6 +300,12 @@ class Router:
             self._state = (False, str(error))
             return False
         return True
+
+
+def _failed_on(candidates: Iterable[Candidate]) -> set[tuple[str, str]]:
+    """(tenant, connector) of the records on which our own code failed."""
+    failed = (one.opened for one in candidates if one.ending is not None and one.ending.reason == OWN_EXCEPTION)
+    return {(opened.connector.tenant_id if opened.connector else "", opened.connector_id) for opened in failed}
 
 
 def _state_of(worker: TransactionalWorker) -> tuple[bool, str]:

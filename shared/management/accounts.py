@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from shared.adapters.clock import new_uuid7
 from shared.adapters.tables import ChannelAccount, ChannelConnector
@@ -67,6 +68,7 @@ def create_account(session: Session, connector_id: str, new: NewAccount, *, publ
     )
     _require_own_refs(session, connector, account)
     audit_new(session, account, "account.created", tenant_id=connector.tenant_id, actor=actor)
+    set_committed_value(account, "pause", None)  # a new one is open, and its reader may have no session
     announce_account(session, account.id)
     return account
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import inspect
+from sqlalchemy import Column, inspect
 
 from shared.adapters.tables import Base
 
@@ -22,7 +22,8 @@ SECRET_NAME = re.compile(
 
 def columns_of(row: Base) -> dict[str, Any]:
     """Column name -> value of one row as it is; leaves out what must not be read back."""
-    columns = {attribute.columns[0].name: attribute.key for attribute in inspect(type(row)).column_attrs}
+    attributes = inspect(type(row)).column_attrs
+    columns = {one.columns[0].name: one.key for one in attributes if isinstance(one.columns[0], Column)}
     return {name: getattr(row, attribute) for name, attribute in columns.items() if name not in _UNREADABLE}
 
 

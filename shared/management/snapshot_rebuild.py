@@ -2,18 +2,23 @@
 
 For a snapshot topic that was lost or made anew, or a reader that is doubted. Versions are counted on and the notices go through
 the outbox like any change, so it may run beside everything else: one connector at a time, under its lock.
+
+After PostgreSQL was restored to an earlier state its versions are lower than those that readers have, and readers ignore what is
+older; so versions are lifted above what the topics hold first, and what the topics hold and the rows do not is told to be gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
 from sqlalchemy import Engine, exists, insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from shared.adapters.database import unit_of_work
+from shared.adapters.snapshot_contents import PublishedSnapshot
 from shared.adapters.tables import ChannelAccount, ChannelConnector, Outbox, SnapshotVersion
 from shared.domain.errors import NotFound
 from shared.domain.topics import Topic
@@ -33,20 +38,39 @@ class Rebuilt:
 
 
 def rebuild_snapshots(
-    api: Engine, worker: Engine, connector_ids: Collection[str] | None = None, *, actor: str
+    api: Engine,
+    worker: Engine,
+    connector_ids: Collection[str] | None = None,
+    *,
+    published: Mapping[str, PublishedSnapshot] | None = None,
+    actor: str,
 ) -> Iterator[Rebuilt]:
     """Each connector as it is done, a transaction each; None for all. Blocks; what was yielded stays done if it is broken off.
 
-    `worker` is only read: it sees every tenant. Raises NotFound for an id without a connector, before anything is changed.
+    `published`: what the topics hold, above which versions are lifted. `worker` is only read: it sees every tenant.
+    Raises NotFound for an id without a connector, before anything is changed.
     """
     for tenant_id, connector_id in _wanted(worker, connector_ids):
         with unit_of_work(api, tenant_id=tenant_id) as session:
             try:
-                accounts = _tell_connector(session, tenant_id, connector_id, actor=actor)
+                accounts = _tell_connector(session, tenant_id, connector_id, published or {}, actor=actor)
             except NotFound:  # deleted since we looked; its deletion is told by whoever did that
                 continue
             session.commit()
         yield Rebuilt(tenant_id=tenant_id, connector_id=connector_id, accounts=accounts)
+
+
+def tell_strangers_gone(api: Engine, worker: Engine, published: Mapping[str, PublishedSnapshot]) -> int:
+    """Tell of every object that the topics hold and the database does not know, that it is gone. Returns how many."""
+    with rules_enforced(), worker.connect() as connection:
+        known = {str(row) for table in (ChannelConnector, ChannelAccount) for row in connection.scalars(select(table.id))}
+    gone = sorted((one for one in published.values() if one.subject_id not in known), key=lambda one: one.tenant_id)
+    for tenant_id, subjects in groupby(gone, key=lambda one: one.tenant_id):
+        told = list(subjects)
+        with rules_enforced(), unit_of_work(api, tenant_id=tenant_id) as session:
+            session.execute(insert(Outbox), [{"topic": one.topic.value, "subject_id": one.subject_id} for one in told])
+            session.commit()
+    return len(gone)
 
 
 def repeat_deletions(api: Engine, worker: Engine) -> int:
@@ -79,9 +103,30 @@ def _wanted(worker: Engine, connector_ids: Collection[str] | None) -> list[tuple
     return found
 
 
-def _tell_connector(session: Session, tenant_id: str, connector_id: str, *, actor: str) -> int:
+def _tell_connector(
+    session: Session, tenant_id: str, connector_id: str, published: Mapping[str, PublishedSnapshot], *, actor: str
+) -> int:
     connector = lock_connector(session, connector_id)
+    with rules_enforced():
+        _lift(session, connector.id, published)
     announce_connector(session, connector.id)
     accounts = announce_accounts(session, connector.id)
     audit_note(session, connector, "connector.snapshots_rebuilt", {"accounts": accounts}, tenant_id=tenant_id, actor=actor)
     return accounts
+
+
+def _lift(session: Session, connector_id: str, published: Mapping[str, PublishedSnapshot]) -> None:
+    """Set the versions of a connector and its accounts to those of the topics, where these are higher."""
+    accounts = session.scalars(select(ChannelAccount.id).where(ChannelAccount.connector_id == connector_id))
+    kinds = {connector_id: "connector"} | dict.fromkeys(accounts, "account")
+    counted = select(SnapshotVersion.subject_id, SnapshotVersion.version).where(SnapshotVersion.subject_id.in_(kinds))
+    known = {row.subject_id: row.version for row in session.execute(counted)}
+    lower = [
+        {"subject_id": subject, "kind": kind, "version": published[subject].version}
+        for subject, kind in kinds.items()
+        if subject in published and published[subject].version > known.get(subject, 0)
+    ]
+    if lower:
+        row = upsert(SnapshotVersion)
+        lifted = row.on_conflict_do_update(index_elements=["subject_id"], set_={"version": row.excluded.version})
+        session.execute(lifted, lower)

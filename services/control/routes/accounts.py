@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from services.control.bodies import AccountBody, AccountPatch, Name, given
+from services.control.bodies import AccountBody, AccountPatch, Name, PauseBody, given
 from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
 from services.control.status_views import AccountStatusView, ConnectivityView, LimitsView, QueueView, RouteView
 from services.control.views import AccountView, CapabilityView, HealthCheckView, PageView, WebhookView
@@ -19,6 +19,7 @@ from shared.management.account_status import AccountStatusReport, account_status
 from shared.management.accounts import NewAccount, change_account_status, create_account, update_account
 from shared.management.lists import ACCOUNTS, AccountFilter, list_accounts
 from shared.management.ownership import looked_up
+from shared.management.pauses import pause_account, resume_account
 from shared.management.removal import delete_account
 
 router = APIRouter(prefix="/v1", tags=["accounts"])
@@ -96,6 +97,22 @@ def change(call: Manager, account_id: UUID, body: AccountPatch, response: Respon
         return shown(AccountView.of(row), response)
 
 
+@router.post("/accounts/{account_id}:pause")
+def pause(call: Manager, account_id: UUID, body: PauseBody, response: Response, if_match: IfMatch = None) -> AccountView:
+    """Pause its route: its flow is not asked; inbound goes to its unit, or waits. Paused for that already: no change."""
+    with call.changing() as session:
+        row = call.current(session, AccountView, account_id, if_match)
+        return shown(AccountView.of(pause_account(session, row.id, body.cause, actor=call.actor)), response)
+
+
+@router.post("/accounts/{account_id}:resume")
+def resume(call: Manager, account_id: UUID, response: Response, if_match: IfMatch = None) -> AccountView:
+    """Open its route again; what waited comes out. Open already: no change."""
+    with call.changing() as session:
+        row = call.current(session, AccountView, account_id, if_match)
+        return shown(AccountView.of(resume_account(session, row.id, actor=call.actor)), response)
+
+
 @router.delete("/accounts/{account_id}", status_code=204)
 def delete(call: Manager, account_id: UUID, if_match: IfMatch = None) -> None:
     """Delete one that never carried anything; otherwise 409 `account_in_use`: turn it off instead."""
@@ -121,6 +138,8 @@ def _status(known: AccountStatusReport) -> AccountStatusView:
             org_unit_id=account.org_unit_id,
             intake_flow_id=account.intake_flow_id,
             state=state.route if state else "open",
+            pause_cause=state.route_cause if state else None,
+            paused_since=state.route_since if state else None,
             fallback=state.fallback if state else None,
         ),
         limits=LimitsView(

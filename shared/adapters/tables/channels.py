@@ -6,11 +6,14 @@ A column named `metadata` is the attribute `extra` here, because SQLAlchemy keep
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, Uuid, func
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, UniqueConstraint, Uuid, func, literal_column, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from shared.adapters.tables.base import Base, Json, UnlimitedText, UuidPk
+from shared.adapters.tables.support import AccountState
 from shared.domain.enums import (
     AccountStatus,
     ConnectorStatus,
@@ -24,6 +27,9 @@ from shared.domain.enums import (
     WebhookEvent,
     WebhookStatus,
 )
+
+_CAUSE: ColumnElement[str] = literal_column("'cause'")
+_SINCE: ColumnElement[str] = literal_column("'since'")
 
 
 class ChannelConnector(Base):
@@ -65,6 +71,17 @@ class ChannelAccount(Base):
     webhook_url: Mapped[str | None]
     ultima_sync: Mapped[dt.datetime | None]
     extra: Mapped[Json | None] = mapped_column("metadata")
+    if TYPE_CHECKING:
+        pause: Mapped[Json | None]  # read only, from `account_state`: `cause` and `since` while its route is paused, else None
+
+
+ChannelAccount.pause = column_property(
+    select(func.jsonb_build_object(_CAUSE, AccountState.route_cause, _SINCE, AccountState.route_since, type_=JSONB))
+    .where(AccountState.account_id == ChannelAccount.id, AccountState.route == literal_column("'paused'"))
+    .correlate_except(AccountState)
+    .scalar_subquery(),
+    expire_on_flush=False,
+)
 
 
 class ChannelCapability(Base):

@@ -41,9 +41,9 @@ NAMING: dict[str, dict[str, Any]] = {
 }
 _FAULTY: tuple[dict[str, Any], ...] = ({}, {"unknown": 1})  # bodies that lack something, or hold what there is not
 # Fields that name nothing of another tenant's, whatever they hold.
-PLAIN = frozenset({"action", "ativo", "config", "constraints", "cursor", "enabled", "entidade_type", "evento", "expires_at",
-    "from", "kind", "limit", "metadata", "nome_exibicao", "not_after_ms", "not_before_ms", "projeto_referencia", "secrets",
-    "since", "status", "tipo", "to", "until", "url", "use", "value", "webhook_url"})  # fmt: skip
+PLAIN = frozenset({"action", "ativo", "cause", "config", "constraints", "cursor", "enabled", "entidade_type", "evento",
+    "expires_at", "from", "kind", "limit", "metadata", "nome_exibicao", "not_after_ms", "not_before_ms", "projeto_referencia",
+    "secrets", "since", "status", "tipo", "to", "until", "url", "use", "value", "webhook_url"})  # fmt: skip
 
 
 @dataclass
@@ -206,7 +206,7 @@ class Walk:
             self.findings.append(f"{one.method} {one.path}: the answer holds {held}")
 
     def _tag(self, one: Operation, whose: Tenant) -> str | None:
-        path = one.path.removesuffix("/secrets")
+        path = one.path.removesuffix("/secrets").removesuffix(":pause").removesuffix(":resume")
         reads = {found.path for found in operations(self.document) if found.method == "GET"}
         if path not in reads:
             return None

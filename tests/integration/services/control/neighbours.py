@@ -91,6 +91,7 @@ def _bodies(known: Mapping[str, str]) -> dict[tuple[str, str], Any]:
         ("PUT", "/v1/connectors/{connector_id}/default-fallback"): {"fallback_id": known.get("fallback_id", "")},
         ("POST", "/v1/connectors/{connector_id}/accounts"): {"identidade": known["identidade"], **account},
         ("PATCH", "/v1/accounts/{account_id}"): {"nome_exibicao": "taken over"},
+        ("POST", "/v1/accounts/{account_id}:pause"): {"cause": "taken_over"},
         ("PATCH", "/v1/connectors/{connector_id}/capabilities/{feature}"): {"enabled": False},
         ("POST", "/v1/connectors/{connector_id}/tokens"): {"kind": "access_token", "value": "EAA0000000000000000"},
         ("PATCH", "/v1/tokens/{token_id}"): {"metadata": {"scopes": ["taken over"]}},

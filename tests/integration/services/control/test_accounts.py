@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.domain.enums import ConnectorStatus
+from shared.domain.identity import Permission
 from shared.management.reference import FlowFacts, put_flow, put_org_unit
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR, PUBLIC_URL
@@ -170,3 +171,30 @@ def test_the_status_of_an_account_tells_what_is_kept(scene: Scene, database: Dat
     assert len(told["limits"]["capabilities"]) == 6
     assert told["webhooks"] == [webhook]
     assert code_of(scene.get(f"accounts/{uuid.uuid4()}/status")) == (404, "not_found")
+
+
+@pytest.mark.req(72)
+def test_a_route_is_paused_and_resumed_and_every_view_tells(scene: Scene) -> None:
+    connector = scene.connector()
+    path = f"accounts/{scene.account(connector)['id']}"
+
+    def act(action: str, body: Any = None) -> Any:
+        tag = scene.get(path).headers["ETag"]
+        answer = scene.call("POST", f"{path}:{action}", json=body, headers={"If-Match": tag})
+        assert answer.headers.get("ETag", scene.get(path).headers["ETag"]) == scene.get(path).headers["ETag"]
+        return answer
+
+    told = act("pause", {"cause": "maintenance"}).json()
+    assert told["pause_cause"] == "maintenance"
+    assert scene.get(path).json() == told == scene.get(f"connectors/{connector['id']}/accounts").json()["items"][0]
+    route = scene.get(f"{path}/status").json()["route"]
+    assert (route["state"], route["pause_cause"]) == ("paused", "maintenance")
+    assert route["paused_since"] is not None
+    assert act("pause", {"cause": "maintenance"}).json() == told  # again: nothing changes, not even the tag
+    assert code_of(act("pause", {"cause": "Not a code"})) == (422, "invalid_input")
+    opened = act("resume").json()
+    assert (opened["pause_cause"], opened["paused_since"]) == (None, None)
+    assert scene.get(f"{path}/status").json()["route"]["state"] == "open"
+    reader = scene.tokens.issue(scene.management.tenant, Permission.READ)
+    for action, body in (("pause", {"cause": "x"}), ("resume", None)):
+        assert code_of(scene.call("POST", f"{path}:{action}", json=body, token=reader, headers={"If-Match": "*"}))[0] == 403

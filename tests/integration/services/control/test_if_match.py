@@ -15,8 +15,12 @@ from tests.integration.services.control.neighbours import Tenant, dump, settle
 from tests.integration.services.control.scene import Scene, code_of
 
 CHANGES = {"PUT", "PATCH", "DELETE"}
+ACTIONS = (":pause", ":resume")
 # Whose tag a change asks for, where it is not that of its own address.
-TAGGED_ELSEWHERE = {"/v1/webhooks/{webhook_id}/secrets": "/v1/webhooks/{webhook_id}"}
+TAGGED_ELSEWHERE = {
+    "/v1/webhooks/{webhook_id}/secrets": "/v1/webhooks/{webhook_id}",
+    **{f"/v1/accounts/{{account_id}}{action}": "/v1/accounts/{account_id}" for action in ACTIONS},
+}
 # Bodies that change something, where that of `settle` would leave everything as it is.
 CHANGING = {
     ("PATCH", "/v1/connectors/{connector_id}/capabilities/{feature}"): {"enabled": True, "constraints": {"per_minute": 7}}
@@ -28,8 +32,9 @@ class Changes:
 
     def __init__(self, scene: Scene, tenant: Tenant) -> None:
         self.scene, self.tenant = scene, tenant
-        found = [one for one in operations(scene.app.openapi()) if one.method in CHANGES]
-        order = ("PATCH", "PUT", "DELETE")  # what was replaced or deleted cannot be changed
+        every = operations(scene.app.openapi())
+        found = [one for one in every if one.method in CHANGES or one.path.endswith(ACTIONS)]
+        order = ("POST", "PATCH", "PUT", "DELETE")  # what was replaced or deleted cannot be changed
         self.all = sorted(found, key=lambda one: (order.index(one.method), one.path))
 
     def place(self, path: str) -> str:
@@ -41,7 +46,7 @@ class Changes:
 
     def call(self, one: Operation, tag: str | None) -> httpx.Response:
         body = CHANGING.get((one.method, one.path), self.tenant.bodies.get((one.method, one.path)))
-        more: dict[str, Any] = {} if one.method == "DELETE" else {"json": body}
+        more: dict[str, Any] = {} if one.method == "DELETE" or body is None else {"json": body}
         headers = {} if tag is None else {"If-Match": tag}
         return self.scene.call(one.method, self.place(one.path), headers=headers, token=self.tenant.token, **more)
 

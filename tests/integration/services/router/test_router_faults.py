@@ -10,7 +10,8 @@ from shared.adapters.kafka import client_config
 from shared.adapters.kafka_admin import KafkaAdmin
 from shared.domain.errors import ConfigError, Conflict, Fenced
 from shared.domain.topics import Topic
-from shared.management.router_progress import adopt
+from shared.management.router_positions import Found
+from shared.management.router_progress import RouterProgress
 from tests.integration.services.router.conftest import RunningRouter
 from tests.pipeline import UNIT_NUMBER, Pipeline, messages_value, meta_body, text_item
 
@@ -118,8 +119,11 @@ def test_an_offset_that_the_database_does_not_know_is_refused(pipeline, runs):
     assert isinstance(refused.failure, ConfigError)
     assert "channels router adopt" in str(refused.failure)
     post_numbers(pipeline, range(10, 20))
-    lines = adopt(pipeline.bootstrap, pipeline.prefix, pipeline.database.worker_url)
-    assert any("offset 10" in line for line in lines)
+    refused.stop()
+    with RouterProgress(pipeline.bootstrap, pipeline.prefix, pipeline.database.worker_url, pipeline.codec) as progress:
+        standing = progress.standing()
+        assert [(each.found, each.first, each.end) for each in standing.findings] == [(Found.FORGET, 5, 10)]
+        progress.adopt(standing, {Found.FORGET}, now_ms=0)
     runs()
     assert_each_once_in_order(pipeline, 20)
 

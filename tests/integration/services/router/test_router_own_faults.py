@@ -12,11 +12,14 @@ from click.testing import CliRunner
 from deploy.local.fleet import Fleet, FleetService
 from deploy.local.ports import choose_port
 from services.cli.__main__ import cli
+from services.router import opening
 from services.router.app import Router
 from services.router.own_faults import MAX_CONNECTORS, TooManyOwnFaults
 from shared.adapters.clock import new_uuid7
-from shared.domain.records import MessageReceived
+from shared.domain.enums import ConnectorType, KeyPurpose
+from shared.domain.records import MessageReceived, WrappedDataKey
 from shared.domain.topics import Topic
+from shared.providers import provider_of
 from tests.integration.services.router.conftest import RunningRouter
 from tests.pipeline import UNIT_NUMBER, Pipeline, messages_value, meta_body, text_item
 
@@ -41,17 +44,17 @@ def odd_router(pipeline: Pipeline, answer) -> RunningRouter:
     return running
 
 
-def write_rows(pipeline: Pipeline, connector: str, account: str) -> None:
+def write_rows(pipeline: Pipeline, connector: str, account: str, tenant: str | None = None) -> None:
     with psycopg.connect(pipeline.database.owner_url.replace("postgresql+psycopg", "postgresql"), autocommit=True) as connection:
         connection.execute(
             "INSERT INTO channel_connector (id, tenant_id, tipo, nome, config, status)"
             " VALUES (%s, %s, 'whatsapp_official', 'Example', '{}', 'pending')",
-            (connector, pipeline.tenant_id),
+            (connector, tenant or pipeline.tenant_id),
         )
         connection.execute(
             "INSERT INTO channel_account (id, connector_id, identidade, status, org_unit_id)"
             " VALUES (%s, %s, '5511900000001', 'pending', %s)",
-            (account, connector, pipeline.unit_id),
+            (account, connector, tenant or pipeline.unit_id),
         )
 
 
@@ -100,6 +103,57 @@ def test_failures_on_many_connectors_stop_the_consumer_before_it_drains_the_topi
     assert len(pipeline.read(Topic.WEBHOOK_RECEIVED_DLQ, MAX_CONNECTORS, 5)) < MAX_CONNECTORS
 
 
+def another_tenant(pipeline: Pipeline) -> tuple[str, WrappedDataKey]:
+    """A tenant with keys of its own, and a unit of the same id."""
+    tenant = new_uuid7()
+    with psycopg.connect(pipeline.database.owner_url.replace("postgresql+psycopg", "postgresql"), autocommit=True) as connection:
+        connection.execute("INSERT INTO tenant (id, name) VALUES (%s, 'Noisy')", (tenant,))
+        connection.execute("INSERT INTO org_unit (id, tenant_id, name) VALUES (%s, %s, 'Unit')", (tenant, tenant))
+    return tenant, pipeline.vault.new_data_key(KeyPurpose.INGEST, tenant)
+
+
+def set_up(pipeline: Pipeline, tenant: str, key: WrappedDataKey) -> str:
+    """A connector with one number of this tenant; its id."""
+    connector, account = new_uuid7(), new_uuid7()
+    write_rows(pipeline, connector, account, tenant)
+    pipeline.publish_connector(pipeline.connector(connector_id=connector, tenant_id=tenant, ingest_keys=(key,)))
+    pipeline.publish_account(pipeline.unit_account(connector_id=connector, account_id=account, tenant_id=tenant))
+    return connector
+
+
+@pytest.mark.req(70, 91)
+def test_one_tenants_many_connectors_never_stop_the_others_but_two_tenants_faults_do(pipeline, monkeypatch):
+    meta = provider_of(ConnectorType.WHATSAPP_OFFICIAL)
+
+    def raising(body, headers, config):
+        if b"odd" in body:
+            raise ZeroDivisionError
+        return meta.normalise(body, headers, config)
+
+    monkeypatch.setattr(opening, "provider_of", lambda tipo: replace(meta, normalise=raising))
+    noisy, key = another_tenant(pipeline)
+    odd = meta_body(messages_value(UNIT_NUMBER, [text_item("wamid.odd", "odd")]))
+    many = [set_up(pipeline, noisy, key) for _ in range(3 * MAX_CONNECTORS)]
+    running = RunningRouter(pipeline).start()
+    try:
+        for number, connector in enumerate(many):
+            pipeline.post(odd, connector_id=connector, tenant=(noisy, key))
+            pipeline.post(meta_body(messages_value(UNIT_NUMBER, [text_item(f"wamid.{number}", str(number))])))
+        reads = pipeline.read(Topic.MESSAGE_RECEIVED, len(many), 30)
+        assert [read.event.message.content.text for read in reads] == [str(number) for number in range(len(many))]
+        letters = pipeline.read(Topic.WEBHOOK_RECEIVED_DLQ, len(many), 30)
+        assert {(read.event.tenant_id, read.event.reason) for read in letters} == {(noisy, "own_exception")}
+        assert (running.failure, running.router.ready[0]) == (None, True)
+        pipeline.post(odd)  # the other tenant's, too: now the fault is ours
+        running.thread.join(30)
+        assert isinstance(running.failure, TooManyOwnFaults)
+        ready, why = running.router.ready
+        assert (ready, "of 2 tenants within 10 minutes: roll the release back" in why) == (False, True), why
+        assert len(pipeline.read(Topic.WEBHOOK_RECEIVED_DLQ, len(many) + 1, 3)) == len(many)  # that one was not set aside
+    finally:
+        running.stop()
+
+
 def test_channels_status_tells_why_the_router_stopped(pipeline, tmp_path, monkeypatch):
     for _ in range(MAX_CONNECTORS + 1):
         connector, account = new_uuid7(), new_uuid7()
@@ -131,7 +185,7 @@ def test_channels_status_tells_why_the_router_stopped(pipeline, tmp_path, monkey
     monkeypatch.setenv("CHANNELS_STACK", "external")
     told = CliRunner().invoke(cli, ["status"])
     assert told.exit_code == 1
-    cause = f"our code failed on records of {MAX_CONNECTORS} connectors: roll the release back"
+    cause = f"our code failed on records of {MAX_CONNECTORS} connectors of 1 tenants within 10 minutes: roll the release back"
     assert f"ended by itself: own_faults: {cause}" in told.stdout
 
 
