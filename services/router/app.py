@@ -154,6 +154,7 @@ class Router:
 
     def _welcome(self, new: frozenset[int]) -> None:
         """Begin with partitions that were just assigned: from the committed offset, whatever was fetched before."""
+        self._parts.store.hold(self._topic, new)
         committed = self._parts.worker.committed(new)
         check_progress(self._parts.store, self._topic, self._epoch, committed)
         fetched = self._batches.partitions() & new
@@ -188,7 +189,7 @@ class Router:
         winners = collapse(candidates)
         with parts.store.transaction() as cursor:
             bounds = {partition: (self._committed[partition], end) for partition, (_, end) in ranges.items()}
-            store.assert_progress(cursor, self._topic, self._epoch, bounds)
+            store.assert_progress(cursor, self._topic, self._epoch, bounds, parts.store.holder)
             owners = self._claim(cursor, winners)
             mine = [one for one in winners if one.claim_key and owners[one.claim_key] == self._owner(one)]
             gathering = Gathering(cursor, self._epoch, new_uuid7, self._collision)
@@ -283,16 +284,20 @@ class Router:
         self._parts.worker.resume()
 
     def _wait_in_group(self, seconds: float, stop: StopRequest) -> None:
+        """At least one look: a partition that went elsewhere must not be held anew."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not stop:
-            self._parts.worker.consume(1, 1, 0.1)  # paused partitions yield nothing
+        while not stop:
+            self._parts.worker.consume(1, 1, min(0.1, seconds))  # paused partitions yield nothing
             self._turned_at = time.monotonic()
+            if time.monotonic() >= deadline:
+                return
 
     def _try_again(self) -> bool:
         try:
             self._parts.store.connect()
             with self._parts.store.transaction() as cursor:
                 cursor.execute("SELECT 1")
+            self._parts.store.hold(self._topic, self._parts.worker.assigned)
             committed = self._parts.worker.rewind()
             check_progress(self._parts.store, self._topic, self._epoch, committed)
             self._committed = committed

@@ -80,8 +80,10 @@ def _verdict(row_id: Any, state: str, reason: str, answered: bool, unit_known: b
         return Heard.UNKNOWN
     if answered:
         return Heard.REPEATED
-    if state != "waiting" or reason != "intake":
+    if state != "waiting":
         return Heard.LATE
+    if reason != "intake":
+        return Heard.UNKNOWN  # its turn to ask has not come
     return Heard.TAKEN if unit_known else Heard.UNIT_UNKNOWN
 
 

@@ -17,6 +17,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from shared.adapters.binary_arrays import bigints, byteas, ints, register_arrays, texts, uuids
+from shared.adapters.clock import new_uuid7
 from shared.adapters.database import DatabaseFault, classify
 from shared.domain.errors import ChannelsError, Unavailable
 
@@ -89,6 +90,7 @@ class RouterStore:
             f" -c idle_in_transaction_session_timeout={idle_in_transaction_timeout_ms}",
         }
         self._connection: psycopg.Connection[Any] | None = None
+        self.holder = new_uuid7()
 
     def connect(self) -> None:
         """Open the connection unless it is open; raises Unavailable."""
@@ -125,6 +127,17 @@ class RouterStore:
             )
             return {row[0]: (row[1], row[2], row[3]) for row in cursor.fetchall()}
 
+    def hold(self, topic: str, partitions: Iterable[int]) -> None:
+        """These partitions are ours from now on; whoever had them finds that out by its next batch.
+
+        To be called before Kafka is asked for the committed offsets: what another one settles in between is then known.
+        """
+        with self.transaction() as cursor:
+            cursor.execute(
+                "UPDATE router_progress SET holder = %s::uuid WHERE topic = %s AND partition = ANY(%s)",
+                (self.holder, topic, sorted(partitions)),
+            )
+
     def start_progress(self, topic: str, topic_id: str, partition: int, offset: int, *, replace: bool = False) -> None:
         """Begin the book of one partition; `replace` (adopt) overwrites what stands there."""
         action = (
@@ -134,21 +147,34 @@ class RouterStore:
         )
         with self.transaction() as cursor:
             cursor.execute(
-                "INSERT INTO router_progress (topic, partition, topic_id, first_offset, end_offset)"  # noqa: S608  no input in it
-                f" VALUES (%s, %s, %s::uuid, %s, %s) ON CONFLICT (topic, partition) {action}",
-                (topic, partition, topic_id, offset, offset),
+                "INSERT INTO router_progress (topic, partition, topic_id, first_offset, end_offset, holder)"  # noqa: S608  no input in it
+                f" VALUES (%s, %s, %s::uuid, %s, %s, %s::uuid) ON CONFLICT (topic, partition) {action}",
+                (topic, partition, topic_id, offset, offset, self.holder),
             )
 
 
-def assert_progress(cursor: psycopg.Cursor[Any], topic: str, topic_id: str, ranges: Mapping[int, tuple[int, int]]) -> None:
-    """First statement of a batch. `ranges`: partition -> (committed offset, end of the batch). Raises Stale."""
+def assert_progress(
+    cursor: psycopg.Cursor[Any], topic: str, topic_id: str, ranges: Mapping[int, tuple[int, int]], holder: str
+) -> None:
+    """First statement of a batch. `ranges`: partition -> (committed offset, end of the batch). Raises Stale.
+
+    The offset alone tells no worker that was frozen while another one settled just its batch; the holder does.
+    """
     ordered = sorted(ranges)
     cursor.execute(
         "UPDATE router_progress AS p SET first_offset = r.committed, end_offset = greatest(p.end_offset, r.batch_end)"
         " FROM (SELECT * FROM unnest(%b::int[], %b::bigint[], %b::bigint[]) AS u(partition, committed, batch_end)"
         "       ORDER BY 1) AS r"
-        " WHERE p.topic = %s AND p.partition = r.partition AND p.topic_id = %s::uuid AND p.first_offset <= r.committed",
-        (ints(ordered), bigints([ranges[p][0] for p in ordered]), bigints([ranges[p][1] for p in ordered]), topic, topic_id),
+        " WHERE p.topic = %s AND p.partition = r.partition AND p.topic_id = %s::uuid AND p.first_offset <= r.committed"
+        "  AND p.holder = %s::uuid",
+        (
+            ints(ordered),
+            bigints([ranges[p][0] for p in ordered]),
+            bigints([ranges[p][1] for p in ordered]),
+            topic,
+            topic_id,
+            holder,
+        ),
     )
     if cursor.rowcount != len(ordered):
         raise Stale(f"router_progress has moved on for one of the partitions {ordered}: another worker has them")

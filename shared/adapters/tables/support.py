@@ -202,7 +202,10 @@ class DeadLetterMark(Base):
 
 
 class RouterProgress(Base):
-    """How far the router's claims went per raw partition; tells a stale worker and a re-created topic."""
+    """How far the router's claims went per raw partition; tells a stale worker and a re-created topic.
+
+    `holder`: the process that works on it, which each one writes before it asks Kafka where to begin.
+    """
 
     __tablename__ = "router_progress"
 
@@ -211,6 +214,7 @@ class RouterProgress(Base):
     topic_id: Mapped[str] = mapped_column(Uuid(as_uuid=False))
     first_offset: Mapped[int] = mapped_column(BigInteger)
     end_offset: Mapped[int] = mapped_column(BigInteger)
+    holder: Mapped[str | None] = mapped_column(Uuid(as_uuid=False))
 
 
 class ConsumerOffset(Base):

@@ -42,7 +42,7 @@ class Rules:
     offsets_with_events: bool = True
     workers_are_fenced: bool = True
     progress_is_asserted: bool = True
-    partition_has_holder: bool = True  # who takes over says so in PostgreSQL first; NOT built yet
+    partition_has_holder: bool = True  # who takes over says so in PostgreSQL first
     wakes: bool = True  # whoever leaves a line lets the next one come out
     sweeps: bool = True
     sends_again: bool = True

@@ -92,3 +92,25 @@ def test_an_id_that_is_none_is_the_records_fault(store: RouterStore, pipeline: P
 def test_a_nul_is_the_records_fault(store: RouterStore, pipeline: Pipeline) -> None:
     with pytest.raises(RecordRejected), store.transaction() as cursor:
         mapping_rows.find_mappings(cursor, "message", [(pipeline.connector_id, "a\0b")])
+
+
+def test_a_worker_that_lost_its_partition_is_stale_though_its_offset_still_fits(pipeline: Pipeline) -> None:
+    topic, epoch = "raw", new_uuid7()
+    frozen, other = (RouterStore(pipeline.database.worker_url) for _ in range(2))
+
+    def settle(one: RouterStore) -> None:
+        with one.transaction() as cursor:
+            router_store.assert_progress(cursor, topic, epoch, {0: (0, 5)}, one.holder)
+
+    try:
+        frozen.start_progress(topic, epoch, 0, 0)
+        settle(frozen)
+        other.hold(topic, [0])
+        settle(other)  # just the batch that the frozen one has in hand: `first_offset` is what that one knows
+        with pytest.raises(router_store.Stale):
+            settle(frozen)
+        frozen.hold(topic, [0])
+        settle(frozen)
+    finally:
+        frozen.close()
+        other.close()
