@@ -23,8 +23,9 @@ from services.control.openapi import query_names
 from services.control.problems import Refusal
 from services.control.views import PageView, View
 from shared.adapters.database import unit_of_work
+from shared.adapters.event_loop import LoopPool, is_on_loop
 from shared.adapters.raw_backlog import RawBacklog
-from shared.adapters.reading import TenantReader, reading
+from shared.adapters.reading import TenantReader, reading, reading_on_loop
 from shared.adapters.tables import Base
 from shared.adapters.vault import Vault
 from shared.domain.identity import Identity, Permission, require
@@ -39,12 +40,14 @@ Item = TypeVar("Item", bound=View)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the API works with. `edge_url`: where providers reach the edge; `backlog` None: without Kafka."""
+    """What the API works with. `edge_url`: where providers reach the edge; `backlog` None: without Kafka; `readers` None: what
+    only reads takes a thread and a connection of `engine`, like everything else."""
 
     engine: Engine
     vault: Vault
     edge_url: str
     backlog: RawBacklog | None = None
+    readers: LoopPool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +77,9 @@ class Call:
     @contextmanager
     def looking(self) -> Iterator[TenantReader]:
         """For statements that only read: each is one round trip, and sees the rows as they are then."""
-        with rules_enforced(), reading(self.parts.engine, self.tenant) as reader:
+        pool = self.parts.readers if is_on_loop() else None
+        looking = reading(self.parts.engine, self.tenant) if pool is None else reading_on_loop(pool, self.tenant)
+        with rules_enforced(), looking as reader:
             yield reader
 
     @contextmanager
