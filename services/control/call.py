@@ -29,7 +29,7 @@ from shared.adapters.reading import TenantReader, reading, reading_on_loop
 from shared.adapters.tables import Base
 from shared.adapters.vault import Vault
 from shared.domain.identity import Identity, Permission, require
-from shared.management.ownership import looked_up, owned_for_change
+from shared.management.ownership import owned_for_change
 from shared.management.paging import Order, Page, Slice
 from shared.management.repeated_requests import GuardedRequest, KnownAnswer, begin, finish
 from shared.management.rules import rules_enforced
@@ -96,8 +96,8 @@ class Call:
         return row
 
     def parent(self, session: Session, table: type[Row], row_id: UUID) -> str:
-        """The id of a row of this tenant; raises NotFound."""
-        looked_up(session, table, str(row_id), self.tenant)
+        """The id of a row of this tenant, under which something is to be made; raises NotFound."""
+        owned_for_change(session, table, str(row_id), self.tenant)
         return str(row_id)
 
     def create(self, key: str | None, body: Any, path: str, make: Callable[[Session], View]) -> Response:

@@ -94,7 +94,7 @@ class Inputs:
 
 def inputs_of(dependant: Dependant) -> Inputs | None:
     """None if it asks for something that only the framework gives."""
-    below = [(one.name, one.call, inputs_of(one)) for one in dependant.dependencies]
+    below: list[Any] = [(one.name, one.call, inputs_of(one)) for one in dependant.dependencies]
     fields = [*dependant.path_params, *dependant.query_params, *dependant.header_params]
     if (
         dependant.cookie_params

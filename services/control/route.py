@@ -82,7 +82,7 @@ class Directory(BaseRoute):
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         known = [(route, route.path.split("/")) for route in routes if isinstance(route, APIRoute)]
         self._words = {part for _, parts in known for part in parts if not part.startswith("{")}
-        self._routes = {(method, self._shape(parts)): route for route, parts in known for method in route.methods}
+        self._routes = {(method, self._shape(parts)): route for route, parts in known for method in route.methods or ()}
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Starlette's question."""

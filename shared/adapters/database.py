@@ -159,13 +159,13 @@ def lives(driver: psycopg.Connection[Any], returned_at: float) -> bool:
         [answer] = driver.wait(execute(driver.pgconn))
     except psycopg.Error:
         return False
-    return answer.status == ExecStatus.EMPTY_QUERY
+    return bool(answer.status == ExecStatus.EMPTY_QUERY)
 
 
 def at_rest(driver: psycopg.Connection[Any]) -> bool:
     """Whether the connection can be handed on: nothing is under way, and nothing broke."""
     pgconn = driver.pgconn
-    return pgconn.transaction_status == TransactionStatus.IDLE and pgconn.pipeline_status == PipelineStatus.OFF
+    return (pgconn.transaction_status, pgconn.pipeline_status) == (TransactionStatus.IDLE, PipelineStatus.OFF)
 
 
 def _has_news(driver: psycopg.Connection[object]) -> bool:

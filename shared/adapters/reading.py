@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 import psycopg
 from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from psycopg.generators import execute, fetch_many, send
-from psycopg.pq import ExecStatus, PGresult
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 from psycopg.types.string import TextLoader
 from sqlalchemy import Engine, Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -102,6 +103,13 @@ class _Prepared:
 
     def execute(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Rows]:
         """Run statements in one implicit transaction. Raises psycopg.Error, of the first that failed."""
+        try:
+            return self._execute(calls)
+        except psycopg.errors.InvalidSqlStatementName:  # the driver forgets all that is prepared after a transaction that failed
+            self._names.clear()
+            return self._execute(calls)
+
+    def _execute(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Rows]:
         told = [self._transformer.dump_sequence(values, [PyFormat.TEXT] * len(values)) for _, values in calls]
         unknown = {text: self._new_name() for text, _ in calls if text not in self._names}
         names = self._names | unknown if unknown else self._names
@@ -117,7 +125,7 @@ class _Prepared:
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
                 raise psycopg.errors.error_from_result(result, encoding=_ENCODING)
-        found = [self._rows(result, text) for result, (text, _) in zip(results[len(unknown) :], calls, strict=False)]
+        found = [self._rows(result) for result in results[len(unknown) : -1]]
         if unknown:
             self._keep(unknown)
         return found
@@ -126,9 +134,9 @@ class _Prepared:
         self._made += 1
         return f"read_{self._made}".encode()
 
-    def _rows(self, result: PGresult, text: str) -> Rows:
+    def _rows(self, result: PGresult) -> Rows:
         self._transformer.set_pgresult(result)
-        return Rows(self._transformer.load_rows(0, result.ntuples, _row_of(text, result)))
+        return Rows(self._transformer.load_rows(0, result.ntuples, _row_of(result)))
 
     def _keep(self, made: Mapping[str, bytes]) -> None:
         self._names |= made
@@ -182,7 +190,7 @@ def _told_as_by_an_engine() -> Iterator[None]:
 def _results(pgconn: Any, count: int) -> Any:
     # One entry for each command; what is yielded is what the driver waits for.
     yield from send(pgconn)
-    results = []
+    results: list[PGresult] = []
     while len(results) < count:
         results += yield from fetch_many(pgconn)
     return results
@@ -199,14 +207,14 @@ def _written(statement: Select[Any]) -> tuple[str, tuple[tuple[str, Any], ...]]:
     return str(compiled), tuple((name, compiled.params[name]) for name in compiled.positiontup or ())
 
 
-_NAMED: dict[str, Callable[[Sequence[Any]], Any]] = {}
+def _row_of(result: PGresult) -> Callable[[Sequence[Any]], Any]:
+    return _row_type(tuple((result.fname(number) or b"").decode() for number in range(result.nfields)))
 
 
-def _row_of(text: str, result: PGresult) -> Callable[[Sequence[Any]], Any]:
-    make = _NAMED.get(text)
-    if make is None:
-        names = [(result.fname(number) or b"").decode() for number in range(result.nfields)]
-        make = _NAMED[text] = namedtuple("Row", names, rename=True)._make  # type: ignore[misc]
+@lru_cache(_MAX_STATEMENTS)
+def _row_type(names: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
+    named: Any = namedtuple
+    make: Callable[[Sequence[Any]], Any] = named("Row", names, rename=True)._make
     return make
 
 
@@ -214,6 +222,6 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-_DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")
+_DIALECT = cast(Any, PGDialect_psycopg)(paramstyle="numeric_dollar")
 _ADAPTERS = AdaptersMap(psycopg.adapters)
 _ADAPTERS.register_loader("uuid", TextLoader)  # ids as canonical text, as the mappings have them

@@ -109,11 +109,11 @@ def statement_of(listing: Listing, names: frozenset[str], *, after: bool, limit:
 def _walk(
     listing: Listing, within: InstrumentedAttribute[Any], names: frozenset[str], *, limit: int, objects: bool
 ) -> Select[Any]:
-    """The same parent by parent, and of each no more than a page: a join would read and sort all rows of a large one for its first
-    few. It always goes on after something, `_START` if need be, because that is what makes an index the cheapest way."""
+    """The same parent by parent, and of each no more than a page: a join would read and sort all rows of a large one for its
+    first few. It always goes on after something, `_START` if need be: this makes the index of both the cheapest way."""
     parent, own = listing.order.columns
     after_parent, after_own = _places(listing.order)
-    last = literal_column(str(limit + 1))
+    last: ColumnElement[int] = literal_column(str(limit + 1))
     begins = case((within == after_parent, after_own), else_=literal_column(f"'{_START}'::uuid"))
     rows = select(*loaded_columns(listing.order.table)).where(
         parent == within, own > begins, *(listing.conditions[name] for name in sorted(names & listing.walked))

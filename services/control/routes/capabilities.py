@@ -16,7 +16,7 @@ from shared.adapters.tables import ChannelCapability, ChannelConnector
 from shared.domain.enums import Feature
 from shared.management.capabilities import capability_of, set_capability
 from shared.management.lists import list_parts, part_order
-from shared.management.ownership import owned_for_change
+from shared.management.ownership import owned, owned_for_change
 
 router = router_of("/v1/connectors/{connector_id}/capabilities", "capabilities")
 
@@ -55,4 +55,5 @@ def change(
 
 
 def _view(call: Call, session: Session, connector_id: UUID, feature: Feature) -> CapabilityView:
-    return CapabilityView.of(capability_of(session, call.parent(session, ChannelConnector, connector_id), feature))
+    connector = owned(session, ChannelConnector, str(connector_id), call.tenant)
+    return CapabilityView.of(capability_of(session, connector.id, feature))
