@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -132,7 +133,12 @@ class Paging:
 
 def paged(view: type[Item], page: Page[Any], listed: object) -> PageView[Item]:
     """A page as callers see it."""
-    return PageView(items=[view.of(row) for row in page.rows], next=write_cursor(page.next, listed))
+    return _page_of(view)(items=[view.of(row) for row in page.rows], next=write_cursor(page.next, listed))
+
+
+@cache
+def _page_of(view: type[Item]) -> type[PageView[Item]]:
+    return PageView[view]  # type: ignore[valid-type]  # the class that is described, so that it is written as it is
 
 
 def shown(view: Item, response: Response) -> Item:
@@ -163,6 +169,8 @@ async def _call(request: Request, scopes: SecurityScopes, _: Annotated[object, D
 
 def _refuse_odd_query(request: Request) -> None:
     # `?statos=active` would list everything, and of two values one would be dropped: both are told instead.
+    if not request.scope["query_string"]:
+        return
     known = query_names(request.app, request.scope["route"].path, request.method)
     names = [name for name, _ in request.query_params.multi_items()]
     for name in names:

@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.security import SecurityScopes
+from starlette.requests import ClientDisconnect
 
 _JSON = "application/json"
 _PLAIN = (str, int, bool, type(None))  # such a default needs no copy
@@ -60,12 +61,15 @@ class Inputs:
     scopes: tuple[str, list[str]] | None
 
     async def read(self, request: Request, answer: Response) -> dict[str, Any]:
-        """The arguments. Raises OddCall, ValueError for a body that is not JSON, and what a dependency raises."""
+        """The arguments. Raises OddCall, and what a dependency raises."""
         told: Any = None
         if self.body is not None:  # before anything is decided, as the framework does
             if request.headers.get("content-type") != _JSON:
                 raise OddCall(_JSON)
-            told = await request.json()
+            try:
+                told = await request.json()
+            except (ValueError, RecursionError, ClientDisconnect) as error:
+                raise OddCall(_JSON) from error
         values = await self._values(request, answer)
         if self.body is not None:
             values[self.body.name], errors = self.body.validate(told)

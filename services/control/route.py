@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
@@ -47,7 +46,7 @@ class ShortRoute(APIRoute):
             answer = Response(status_code=self.status_code or 200)
             try:
                 values = await inputs.read(request, answer)
-            except (OddCall, ValueError, ClientDisconnect):
+            except OddCall:
                 return await whole_way(request)
             if looks and request.app.state.parts.readers is not None:
                 return await on_loop(self._answer, values, answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -140,10 +141,11 @@ def _status(known: AccountStatusReport) -> AccountStatusView:
 
 
 def _queue(call: Call, connector_id: str, account_id: str) -> QueueView | None:
-    if call.parts.backlog is None:
+    backlog = call.parts.backlog
+    if backlog is None:
         return None
     try:
-        waiting = off_loop(call.parts.backlog.of, connector_id, account_id)
+        waiting = (backlog.of if backlog.is_fresh() else partial(off_loop, backlog.of))(connector_id, account_id)
     except Unavailable:
         return None
     return QueueView(
