@@ -8,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.telemetry import TelemetryConfig
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -15,7 +16,8 @@ from starlette.exceptions import HTTPException
 from services.control import problems
 from services.control.call import Parts
 from services.control.measuring import Measured
-from services.control.openapi import PROBLEMS, describe
+from services.control.openapi import describe
+from services.control.route import Directory
 from services.control.routes import accounts, capabilities, connectors, fallbacks, providers, records, tokens, webhooks
 from shared.adapters.bearer_tokens import Verifier
 from shared.adapters.database import DatabaseFault, classify
@@ -24,6 +26,8 @@ from shared.runtime.metrics import ControlMetrics
 
 ROUTERS = tuple(module.router for module in (connectors, accounts, capabilities, tokens, webhooks, fallbacks, records, providers))
 _MAX_BODY_BYTES = 1_048_576
+# Ours is in `measuring`; whether somebody wants the framework's is asked at every call.
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 _CODES = {400: "body_malformed", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
 
@@ -31,10 +35,17 @@ def create_app(
     parts: Parts, verifier: Verifier, metrics: ControlMetrics | None = None, *, body_bytes: int = _MAX_BODY_BYTES
 ) -> Any:
     """The ASGI application. Opens nothing; `parts.engine` connects at the first request."""
-    app = FastAPI(title="Channels management API", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    routes = [route for router in ROUTERS for route in router.routes]  # an included router is asked anew at every call
+    app = FastAPI(
+        title="Channels management API",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        routes=[Directory(routes), *routes],
+        telemetry=_NO_TELEMETRY,
+    )
     app.state.parts, app.state.verifier = parts, verifier
-    for router in ROUTERS:
-        app.include_router(router, responses=PROBLEMS)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
     app.add_exception_handler(ChannelsError, _expected)
     app.add_exception_handler(RequestValidationError, _malformed)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -23,12 +24,13 @@ from services.control.openapi import query_names
 from services.control.problems import Refusal
 from services.control.views import PageView, View
 from shared.adapters.database import unit_of_work
+from shared.adapters.event_loop import LoopPool, is_on_loop
 from shared.adapters.raw_backlog import RawBacklog
-from shared.adapters.reading import TenantReader, reading
+from shared.adapters.reading import TenantReader, reading, reading_on_loop
 from shared.adapters.tables import Base
 from shared.adapters.vault import Vault
 from shared.domain.identity import Identity, Permission, require
-from shared.management.ownership import looked_up, owned_for_change
+from shared.management.ownership import owned_for_change
 from shared.management.paging import Order, Page, Slice
 from shared.management.repeated_requests import GuardedRequest, KnownAnswer, begin, finish
 from shared.management.rules import rules_enforced
@@ -39,12 +41,14 @@ Item = TypeVar("Item", bound=View)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the API works with. `edge_url`: where providers reach the edge; `backlog` None: without Kafka."""
+    """What the API works with. `edge_url`: where providers reach the edge; `backlog` None: without Kafka; `readers` None: what
+    only reads takes a thread and a connection of `engine`, like everything else."""
 
     engine: Engine
     vault: Vault
     edge_url: str
     backlog: RawBacklog | None = None
+    readers: LoopPool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,9 @@ class Call:
     @contextmanager
     def looking(self) -> Iterator[TenantReader]:
         """For statements that only read: each is one round trip, and sees the rows as they are then."""
-        with rules_enforced(), reading(self.parts.engine, self.tenant) as reader:
+        pool = self.parts.readers if is_on_loop() else None
+        looking = reading(self.parts.engine, self.tenant) if pool is None else reading_on_loop(pool, self.tenant)
+        with rules_enforced(), looking as reader:
             yield reader
 
     @contextmanager
@@ -91,8 +97,8 @@ class Call:
         return row
 
     def parent(self, session: Session, table: type[Row], row_id: UUID) -> str:
-        """The id of a row of this tenant; raises NotFound."""
-        looked_up(session, table, str(row_id), self.tenant)
+        """The id of a row of this tenant, under which something is to be made; raises NotFound."""
+        owned_for_change(session, table, str(row_id), self.tenant)
         return str(row_id)
 
     def create(self, key: str | None, body: Any, path: str, make: Callable[[Session], View]) -> Response:
@@ -127,7 +133,12 @@ class Paging:
 
 def paged(view: type[Item], page: Page[Any], listed: object) -> PageView[Item]:
     """A page as callers see it."""
-    return PageView(items=[view.of(row) for row in page.rows], next=write_cursor(page.next, listed))
+    return _page_of(view)(items=[view.of(row) for row in page.rows], next=write_cursor(page.next, listed))
+
+
+@cache
+def _page_of(view: type[Item]) -> type[PageView[Item]]:
+    return PageView[view]  # type: ignore[valid-type]  # the class that is described, so that it is written as it is
 
 
 def shown(view: Item, response: Response) -> Item:
@@ -158,6 +169,8 @@ async def _call(request: Request, scopes: SecurityScopes, _: Annotated[object, D
 
 def _refuse_odd_query(request: Request) -> None:
     # `?statos=active` would list everything, and of two values one would be dropped: both are told instead.
+    if not request.scope["query_string"]:
+        return
     known = query_names(request.app, request.scope["route"].path, request.method)
     names = [name for name, _ in request.query_params.multi_items()]
     for name in names:

@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.generators import execute
+from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -44,27 +46,32 @@ class DatabaseFault(StrEnum):
 
 def create_engine_for(url: str, *, pool_size: int = 5, application_name: str = "channels") -> Engine:
     """An engine for one role's URL. Opens nothing yet; dead connections are noticed before use, time zone is UTC."""
+    engine = create_engine(
+        make_url(url).set(drivername=_DRIVER),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_LOCK_TIMEOUT,
+        connect_args=connect_arguments(application_name),
+    )
+    event.listen(engine, "checkin", _note_return)
+    event.listen(engine, "checkout", _require_life)
+    return engine
+
+
+def connect_arguments(application_name: str) -> dict[str, Any]:
+    """What every connection is opened with: time limits, and the time zone UTC."""
     options = {
         "statement_timeout": f"{_STATEMENT_TIMEOUT}s",
         "lock_timeout": f"{_LOCK_TIMEOUT}s",
         "idle_in_transaction_session_timeout": f"{_IDLE_IN_TRANSACTION_TIMEOUT}s",
         "timezone": "UTC",
     }
-    engine = create_engine(
-        make_url(url).set(drivername=_DRIVER),
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=_LOCK_TIMEOUT,
-        connect_args={
-            "connect_timeout": _CONNECT_TIMEOUT,
-            "application_name": application_name,
-            "tcp_user_timeout": _STATEMENT_TIMEOUT * 1000,
-            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
-        },
-    )
-    event.listen(engine, "checkin", _note_return)
-    event.listen(engine, "checkout", _require_life)
-    return engine
+    return {
+        "connect_timeout": _CONNECT_TIMEOUT,
+        "application_name": application_name,
+        "tcp_user_timeout": _STATEMENT_TIMEOUT * 1000,
+        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+    }
 
 
 @contextmanager
@@ -134,19 +141,31 @@ def _note_return(_driver: object, record: ConnectionPoolEntry) -> None:
 
 
 def _require_life(driver: psycopg.Connection[object], record: ConnectionPoolEntry, _proxy: object) -> None:
-    """A connection that died in the pool is noticed before it is used. (SQLAlchemy's own ping takes ten times as long.)
+    """A connection that died in the pool is noticed before it is used. (SQLAlchemy's own ping takes ten times as long.)"""
+    if not lives(driver, record.info.get(_RETURNED, 0.0)):
+        raise InvalidatePoolError("the connection is lost")  # and with it all that are as old: new ones are opened
+
+
+def lives(driver: psycopg.Connection[Any], returned_at: float) -> bool:
+    """Whether a connection that lay in a pool can be used. `returned_at`: seconds of time.monotonic; may wait for a round trip.
 
     One that was in use a moment ago is not asked, only looked at: under load that is nearly every one, and a server that has
     gone left the end of the stream behind.
     """
-    if time.monotonic() - record.info.get(_RETURNED, 0.0) < _FRESH_SECONDS and not _has_news(driver):
-        return
+    if time.monotonic() - returned_at < _FRESH_SECONDS and not _has_news(driver):
+        return True
     try:
-        alive = driver.pgconn.exec_(b"").status == ExecStatus.EMPTY_QUERY
+        driver.pgconn.send_query(b"")
+        [answer] = driver.wait(execute(driver.pgconn))
     except psycopg.Error:
-        alive = False
-    if not alive:
-        raise InvalidatePoolError("the connection is lost")  # and with it all that are as old: new ones are opened
+        return False
+    return bool(answer.status == ExecStatus.EMPTY_QUERY)
+
+
+def at_rest(driver: psycopg.Connection[Any]) -> bool:
+    """Whether the connection can be handed on: nothing is under way, and nothing broke."""
+    pgconn = driver.pgconn
+    return (pgconn.transaction_status, pgconn.pipeline_status) == (TransactionStatus.IDLE, PipelineStatus.OFF)
 
 
 def _has_news(driver: psycopg.Connection[object]) -> bool:

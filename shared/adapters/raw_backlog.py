@@ -96,6 +96,11 @@ class RawBacklog:
             counted_at_ms=count.at_ms,
         )
 
+    def is_fresh(self) -> bool:
+        """Whether `of` answers from what was counted a moment ago, without asking Kafka."""
+        known = self._known
+        return known is not None and self._fresh(known)
+
     def close(self) -> None:
         """Let go of Kafka."""
         with self._lock:

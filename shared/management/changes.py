@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, insert, inspect, literal, select
+from sqlalchemy import Insert, bindparam, func, insert, inspect, literal, literal_column, select
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from shared.adapters.clock import new_uuid7
 from shared.adapters.tables import AuditLog, Base, ChannelAccount, ChannelConnector, Outbox, SnapshotVersion
@@ -22,6 +22,7 @@ from shared.management.masking import columns_of, masked
 from shared.management.rules import flush, rules_enforced
 
 _MADE = "changes_made"
+_HELD = "held_for_the_next"
 _NAMES = ("nome", "identidade", "evento", "feature", "kind", "destino", "name")
 _SNAPSHOTS = {"connector": Topic.CONNECTOR_SNAPSHOT, "account": Topic.ACCOUNT_SNAPSHOT}
 
@@ -33,6 +34,15 @@ class Trace:
     """Whether the block of `audited` changed anything; known after the block."""
 
     changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A locked connector and a row of it (or itself), read under the lock of this transaction."""
+
+    transaction: SessionTransaction | None
+    connector: ChannelConnector
+    row: Base
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,22 @@ def lock_connector(session: Session, connector_id: str) -> ChannelConnector:
 
     The lock stops other use cases and activations, not the router, which only refers to the row.
     """
+    held = _held(session)
+    if held is not None and held.connector.id == connector_id:
+        return held.connector
     return find(session, ChannelConnector, connector_id, lock=True)
+
+
+def hold(session: Session, connector: ChannelConnector, row: Base) -> None:
+    """Say that the connector was just locked, and the row read under this lock: the use case that comes next need not again."""
+    session.info[_HELD] = Held(session.get_nested_transaction() or session.get_transaction(), connector, row)
+
+
+def _held(session: Session) -> Held | None:
+    # For one use case only: it may change rows, also through triggers, and what was read is old then.
+    held: Held | None = session.info.pop(_HELD, None)
+    now = session.get_nested_transaction() or session.get_transaction()
+    return held if held is not None and held.transaction is now else None
 
 
 def find(session: Session, table: type[Row], row_id: str, *, lock: bool = False) -> Row:
@@ -90,6 +115,9 @@ def find(session: Session, table: type[Row], row_id: str, *, lock: bool = False)
 
 def lock_connector_of(session: Session, table: type[Row], row_id: str) -> tuple[ChannelConnector, Row]:
     """The locked connector of a row that has a `connector_id`, and the row as it is under the lock."""
+    held = _held(session)
+    if held is not None and isinstance(held.row, table) and id_of(held.row) == row_id:
+        return held.connector, held.row
     connector_id: str = find(session, table, row_id).connector_id  # type: ignore[attr-defined]  # the caller's table has it
     connector = lock_connector(session, connector_id)
     return connector, find(session, table, row_id)
@@ -189,10 +217,9 @@ def allowed_changes(changes: Mapping[str, Any], allowed: frozenset[str]) -> None
 
 def _announce(session: Session, kind: str, subject_id: str) -> None:
     flush(session)
-    count = upsert(SnapshotVersion).values(subject_id=subject_id, kind=kind, version=1)
+    values = {"subject": subject_id, "counted_kind": kind, "snapshot": _SNAPSHOTS[kind].value}
     with rules_enforced():
-        session.execute(count.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1}))
-        session.execute(insert(Outbox).values(topic=_SNAPSHOTS[kind].value, subject_id=subject_id))
+        session.execute(_COUNT_AND_NOTE, values)
 
 
 def _log(
@@ -226,3 +253,15 @@ def _log(
         )
     )
     session.info.setdefault(_MADE, []).append(change)
+
+
+def _count_and_note() -> Insert:
+    # Both in one statement. Only the outbox's rows have columns that the database fills in; nothing is read back.
+    subject = bindparam("subject", type_=SnapshotVersion.subject_id.type)
+    count = upsert(SnapshotVersion).values(subject_id=subject, kind=bindparam("counted_kind"), version=literal_column("1"))
+    count = count.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1})
+    notice = insert(Outbox).values(topic=bindparam("snapshot"), subject_id=subject)
+    return notice.inline().add_cte(count.cte("counted"))
+
+
+_COUNT_AND_NOTE = _count_and_note()

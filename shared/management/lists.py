@@ -183,9 +183,15 @@ _ACCOUNT_CONDITIONS = _equal(ChannelAccount, "connector_id", "status", "identida
 _MAPPING_CONDITIONS = _equal(ChannelMapping, "connector_id", "account_id", "chave_externa", "entidade_id", "entidade_type")
 
 _CONNECTORS = Listing(order=CONNECTORS, conditions=_IN_TENANT | _equal(ChannelConnector, "tipo", "status", "nome"))
-_ACCOUNTS = Listing(order=ACCOUNTS, conditions=_IN_TENANT | _ACCOUNT_CONDITIONS, within=ChannelConnector.id)
+_ACCOUNTS = Listing(
+    order=ACCOUNTS,
+    conditions=_ACCOUNT_CONDITIONS,
+    within=ChannelConnector.id,
+    parents=_IN_TENANT,
+    walked=frozenset({"status"}),
+)
 _ACCOUNTS_OF_CONNECTOR = Listing(order=ACCOUNTS, conditions=_ACCOUNT_CONDITIONS)
-_MAPPINGS = Listing(order=MAPPINGS, conditions=_IN_TENANT | _MAPPING_CONDITIONS, within=ChannelConnector.id)
+_MAPPINGS = Listing(order=MAPPINGS, conditions=_MAPPING_CONDITIONS, within=ChannelConnector.id, parents=_IN_TENANT)
 _MAPPINGS_OF_CONNECTOR = Listing(order=MAPPINGS, conditions=_MAPPING_CONDITIONS)
 _PARTS: dict[type[Base], Listing] = {
     table: Listing(order=Order(columns=(table.id,)), conditions=_equal(table, "connector_id"))

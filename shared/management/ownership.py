@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from shared.adapters.reading import Reading
 from shared.adapters.tables import Base, ChannelAccount, ChannelConnector, ChannelFallback, loaded_columns
 from shared.domain.errors import NotFound
-from shared.management.changes import find, lock_connector
+from shared.management.changes import find, hold
 
 Row = TypeVar("Row", bound=Base)
 
@@ -63,20 +63,36 @@ def _names(table: type[Base], row_id: str, tenant_id: str) -> dict[str, str]:
 
 def _required(row: Row | None, table: type[Row], row_id: str) -> Row:
     if row is None:
-        raise NotFound(f"{table.__tablename__} {row_id} does not exist")
+        raise _missing(table, row_id)
     return row
+
+
+def _missing(table: type[Base], row_id: str) -> NotFound:
+    return NotFound(f"{table.__tablename__} {row_id} does not exist")
 
 
 def owned_for_change(session: Session, table: type[Row], row_id: str, tenant_id: str) -> Row:
     """The same under the lock of its connector, so that what is compared now still holds when it is changed."""
-    lock_connector(session, _connector_id(session, owned(session, table, row_id, tenant_id)))
-    return find(session, table, row_id)
+    connector = session.scalar(_lock_of_connector(table), _names(table, row_id, tenant_id))
+    if connector is None:
+        raise _missing(table, row_id)
+    # Read once the lock is held: what was joined to a row that had to be waited for is as it was before.
+    row = connector if isinstance(connector, table) else find(session, table, row_id)
+    hold(session, connector, row)
+    return row
 
 
-def _connector_id(session: Session, row: Base) -> str:
-    if isinstance(row, ChannelConnector):
-        return row.id
-    if isinstance(row, ChannelFallback):
-        return find(session, ChannelAccount, row.account_id).connector_id
-    connector_id: str = row.connector_id  # type: ignore[attr-defined]  # every other table of a connector has it
-    return connector_id
+@cache
+def _lock_of_connector(table: type[Base]) -> Select[Any]:
+    statement: Any = select(ChannelConnector)
+    if table is ChannelFallback:
+        statement = statement.join(ChannelAccount, ChannelAccount.connector_id == ChannelConnector.id)
+        statement = statement.join(ChannelFallback, ChannelFallback.account_id == ChannelAccount.id)
+    elif table is not ChannelConnector:
+        mapped: Any = table
+        statement = statement.join(table, mapped.connector_id == ChannelConnector.id)
+    row: Any = table
+    wanted = row.id == bindparam("row_id"), ChannelConnector.tenant_id == bindparam("tenant_id")
+    statement = statement.where(*wanted).with_for_update(key_share=True, of=ChannelConnector)
+    found: Select[Any] = statement.execution_options(populate_existing=True)
+    return found

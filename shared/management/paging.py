@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, literal_column, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, literal_column, or_, select, true
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from shared.adapters.reading import Reading
 from shared.adapters.tables import Base, loaded_columns
 
 MAX_ROWS = 200
 _MAX_STATEMENTS = 512
+_START = "00000000-0000-0000-0000-000000000000"  # before every id
 
 Row = TypeVar("Row")
 
@@ -57,12 +58,15 @@ class Order:
 class Listing:
     """A list that can be asked for: `conditions` by the name of what is asked for, each with a `bindparam` of that name.
 
-    `within`: a table that the rows are joined to, on the first column of the order; None for none.
+    `within`: a table that the rows are joined to, on the first column of the order; None for none. `parents`: conditions of that
+    table. `walked`: names of conditions of the rows that no index finds over all parents.
     """
 
     order: Order
     conditions: Mapping[str, ColumnElement[bool]]
     within: InstrumentedAttribute[Any] | None = None
+    parents: Mapping[str, ColumnElement[bool]] = field(default_factory=dict)
+    walked: frozenset[str] = frozenset()
 
 
 def page(reader: Reading, listing: Listing, wanted: Mapping[str, Any], asked: Slice) -> Page[Any]:
@@ -85,19 +89,46 @@ def statement_of(listing: Listing, names: frozenset[str], *, after: bool, limit:
 
     Written once: to build a statement anew costs more than to run it. The limit is part of the text, so that the database
     plans for a page and not for the whole list."""
+    if listing.within is not None and not names - listing.parents.keys() - listing.walked:
+        return _walk(listing, listing.within, names, limit=limit, objects=objects)
     order = listing.order
     statement: Select[Any] = select(order.table) if objects else select(*loaded_columns(order.table))
     if listing.within is not None:
         statement = statement.join(listing.within.class_, listing.within == order.columns[0])
     for name in sorted(names):
-        statement = statement.where(listing.conditions[name])
+        statement = statement.where({**listing.conditions, **listing.parents}[name])
     if after:
-        places = [bindparam(f"after_{number}", type_=column.type, unique=False) for number, column in enumerate(order.columns)]
+        places = _places(order)
         statement = statement.where(_beyond(order.columns, places, order.falling))
         if listing.within is not None:  # told of the other table too: its index is what the walk begins at
             statement = statement.where(listing.within >= places[0])
     columns = [column.desc() if order.falling else column for column in order.columns]
     return statement.order_by(*columns).limit(literal_column(str(limit + 1)))
+
+
+def _walk(
+    listing: Listing, within: InstrumentedAttribute[Any], names: frozenset[str], *, limit: int, objects: bool
+) -> Select[Any]:
+    """The same parent by parent, and of each no more than a page: a join would read and sort all rows of a large one for its
+    first few. It always goes on after something, `_START` if need be: this makes the index of both the cheapest way."""
+    parent, own = listing.order.columns
+    after_parent, after_own = _places(listing.order)
+    last: ColumnElement[int] = literal_column(str(limit + 1))
+    begins = case((within == after_parent, after_own), else_=literal_column(f"'{_START}'::uuid"))
+    rows = select(*loaded_columns(listing.order.table)).where(
+        parent == within, own > begins, *(listing.conditions[name] for name in sorted(names & listing.walked))
+    )
+    of_one = rows.order_by(own).limit(last).correlate(within.class_).lateral(listing.order.table.__tablename__)
+    found: Any = aliased(listing.order.table, of_one)
+    statement: Select[Any] = select(found) if objects else select(*of_one.c)
+    statement = statement.select_from(within.class_).join(of_one, true()).where(within >= after_parent)
+    for name in sorted(names - listing.walked):
+        statement = statement.where(listing.parents[name])
+    return statement.order_by(within, getattr(found, own.key)).limit(last)
+
+
+def _places(order: Order) -> list[Any]:
+    return [bindparam(f"after_{number}", _START, type_=column.type) for number, column in enumerate(order.columns)]
 
 
 def _beyond(columns: Sequence[InstrumentedAttribute[Any]], after: Sequence[Any], falling: bool) -> ColumnElement[bool]:

@@ -185,7 +185,8 @@ class Tally:
             for kind, times in (*kinds.items(), *self._groups(kinds))
             if times
         }
-        return json.dumps({"seconds": seconds, "calls": self.calls, "kinds": told, "refused": dict(self.refused.most_common(5))})
+        found = {"seconds": seconds, "calls": self.calls, "cpu_seconds": time.process_time(), "kinds": told}
+        return json.dumps(found | {"refused": dict(self.refused.most_common(5))})
 
     @staticmethod
     def _groups(kinds: dict[str, list[float]]) -> list[tuple[str, list[float]]]:

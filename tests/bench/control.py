@@ -23,15 +23,16 @@ from tests.bench.site import Site
 from tests.pipeline import Pipeline
 
 READS, CONTROL, WRITES, MIXED = "reads", "reads again (control)", "writes", "mixed, one caller in ten writes"
-P50, P99, P99_WRITES, RATE, CPU, DATABASE_CPU = (
+P50, P99, P99_WRITES, RATE, CPU, DATABASE_CPU, CALLERS_CPU = (
     "p50",
     "p99",
     "p99 of writes",
     "calls per second",
     "CPU per call, control",
     "CPU per call, PostgreSQL",
+    "CPU per call, callers",
 )
-UNITS = {P50: "ms", P99: "ms", P99_WRITES: "ms", RATE: "calls/s", CPU: "ms", DATABASE_CPU: "ms"}
+UNITS = {P50: "ms", P99: "ms", P99_WRITES: "ms", RATE: "calls/s", CPU: "ms", DATABASE_CPU: "ms", CALLERS_CPU: "ms"}
 _CALLERS = 50
 _READS_P99_MS, _WRITES_P99_MS = 50, 150
 
@@ -42,9 +43,9 @@ class Sizes:
 
     connectors: int = 10_000
     accounts: int = 100_000
-    rounds: int = 5
+    rounds: int = 4
     seconds: float = 6.0
-    starts: int = 3
+    starts: int = 2
     changes: int = 300
     callers: int = _CALLERS
     processes: int = 2  # one for each core
@@ -130,7 +131,7 @@ class Api:
         if mode == "mixed":
             values[P99_WRITES] = kinds["writes"]["p99_ms"]
         values[RATE] = sum(kinds[kind]["count"] for kind in kinds if kind not in ("reads", "writes")) / found["seconds"]
-        costs = {CPU: used[0], DATABASE_CPU: used[1]}
+        costs = {CPU: used[0], DATABASE_CPU: used[1], CALLERS_CPU: found["cpu_seconds"]}
         return values | {name: seconds / found["calls"] * 1e3 for name, seconds in costs.items() if seconds}
 
 

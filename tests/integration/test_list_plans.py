@@ -21,6 +21,7 @@ import pytest
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from services.cli.__main__ import cli
 from services.control.app import create_app
@@ -67,8 +68,7 @@ def ears(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ears]:
 
     def execute_all(self: reading.TenantReader, *asked: reading.Asked) -> list[reading.Rows]:
         for statement, values in asked:
-            text, defaults = reading._written(statement, self._dialect)
-            heard.told(None, None, text, {name: reading._plain(values.get(name, default)) for name, default in defaults})
+            heard.told(None, None, *_told(statement, values))
         return run(self, *asked)
 
     def page(reader: Any, listing: paging.Listing, wanted: Mapping[str, Any], asked: paging.Slice) -> paging.Page[Any]:
@@ -237,21 +237,25 @@ CLI_VALUES = {
 }
 
 
+def _told(statement: Any, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A statement as it is run, with names in place of numbers, and its values."""
+    compiled = statement.compile(dialect=PGDialect_psycopg())  # type: ignore[no-untyped-call]
+    return str(compiled), {name: reading._plain(values.get(name, default)) for name, default in compiled.params.items()}
+
+
 def _whole_reads(database: DatabaseUnderTest, tenant: str, ears: Ears) -> dict[str, str]:
     """Statements that would read a table from end to end, with their plans."""
     found: dict[str, str] = {}
-    engine = create_engine_for(database.api_url, pool_size=1)
     for (listing, names), given in ears.pages.items():
-        text, _ = reading._written(paging.statement_of(listing, names, after=True, limit=50), engine.dialect)
         places = {f"after_{number}": _position(column) for number, column in enumerate(listing.order.columns)}
-        ears.statements[text] = {name: reading._plain(value) for name, value in {**given, **places}.items()}
+        text, values = _told(paging.statement_of(listing, names, after=True, limit=50), {**given, **places})
+        ears.statements[text] = values
     with psycopg.connect(database.api_url.replace("postgresql+psycopg", "postgresql")) as connection:
         connection.execute("SELECT set_config('channels.tenant', %s, false)", (tenant,))
         for statement, values in ears.statements.items():
             plan = "\n".join(line for (line,) in connection.execute(f"EXPLAIN {statement}", values))  # type: ignore[arg-type]
             if re.search(r"Seq Scan on (channel_\w+|audit_log|account_state)", plan):
                 found[statement] = plan
-    engine.dispose()
     return found
 
 

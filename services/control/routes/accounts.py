@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from services.control.bodies import AccountBody, AccountPatch, Name, PauseBody, given
 from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
+from services.control.route import looks, router_of
 from services.control.status_views import AccountStatusView, ConnectivityView, LimitsView, QueueView, RouteView
 from services.control.views import AccountView, CapabilityView, HealthCheckView, PageView, WebhookView
+from shared.adapters.event_loop import off_loop
 from shared.adapters.tables import ChannelAccount, ChannelConnector
 from shared.domain.enums import AccountStatus
 from shared.domain.errors import Unavailable
@@ -22,10 +25,11 @@ from shared.management.ownership import looked_up
 from shared.management.pauses import pause_account, resume_account
 from shared.management.removal import delete_account
 
-router = APIRouter(prefix="/v1", tags=["accounts"])
+router = router_of("/v1", "accounts")
 
 
 @router.get("/accounts")
+@looks
 def list_all(
     call: Reader,
     pages: Pages,
@@ -47,6 +51,7 @@ def list_all(
 
 
 @router.get("/connectors/{connector_id}/accounts")
+@looks
 def list_of_connector(
     call: Reader, pages: Pages, connector_id: UUID, status: AccountStatus | None = None
 ) -> PageView[AccountView]:
@@ -67,6 +72,7 @@ def create(call: Manager, connector_id: UUID, body: AccountBody, idempotency_key
 
 
 @router.get("/accounts/{account_id}")
+@looks
 def read(call: Reader, account_id: UUID, response: Response) -> AccountView:
     """One account."""
     with call.looking() as reader:
@@ -75,6 +81,7 @@ def read(call: Reader, account_id: UUID, response: Response) -> AccountView:
 
 
 @router.get("/accounts/{account_id}/status")
+@looks
 def status_of(call: Reader, account_id: UUID) -> AccountStatusView:
     """What is known right now: connectivity, route, limits, webhooks, what waits to be routed."""
     with call.looking() as reader:
@@ -153,10 +160,11 @@ def _status(known: AccountStatusReport) -> AccountStatusView:
 
 
 def _queue(call: Call, connector_id: str, account_id: str) -> QueueView | None:
-    if call.parts.backlog is None:
+    backlog = call.parts.backlog
+    if backlog is None:
         return None
     try:
-        waiting = call.parts.backlog.of(connector_id, account_id)
+        waiting = (backlog.of if backlog.is_fresh() else partial(off_loop, backlog.of))(connector_id, account_id)
     except Unavailable:
         return None
     return QueueView(

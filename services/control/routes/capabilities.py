@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from sqlalchemy.orm import Session
 
 from services.control.bodies import CapabilityPatch
 from services.control.call import Call, IfMatch, Manager, Pages, Reader, paged, shown
 from services.control.etags import require_match
+from services.control.route import looks, router_of
 from services.control.views import CapabilityView, PageView
 from shared.adapters.tables import ChannelCapability, ChannelConnector
 from shared.domain.enums import Feature
 from shared.management.capabilities import capability_of, set_capability
 from shared.management.lists import list_parts, part_order
-from shared.management.ownership import owned_for_change
+from shared.management.ownership import owned, owned_for_change
 
-router = APIRouter(prefix="/v1/connectors/{connector_id}/capabilities", tags=["capabilities"])
+router = router_of("/v1/connectors/{connector_id}/capabilities", "capabilities")
 
 
 @router.get("")
+@looks
 def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[CapabilityView]:
     """Six rows, one per feature."""
     listed = ("capabilities", str(connector_id))
@@ -53,4 +55,5 @@ def change(
 
 
 def _view(call: Call, session: Session, connector_id: UUID, feature: Feature) -> CapabilityView:
-    return CapabilityView.of(capability_of(session, call.parent(session, ChannelConnector, connector_id), feature))
+    connector = owned(session, ChannelConnector, str(connector_id), call.tenant)
+    return CapabilityView.of(capability_of(session, connector.id, feature))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from services.control.bodies import ConnectorBody, ConnectorPatch, DefaultFallbackBody, Name, given
 from services.control.call import (
@@ -20,6 +20,7 @@ from services.control.call import (
     shown,
 )
 from services.control.etags import require_match, require_match_or_first
+from services.control.route import looks, router_of
 from services.control.views import ConnectorView, FallbackView, PageView
 from shared.adapters.tables import ChannelConnector
 from shared.domain.enums import ConnectorStatus, ConnectorType
@@ -30,10 +31,11 @@ from shared.management.lists import CONNECTORS, ConnectorFilter, list_connectors
 from shared.management.ownership import looked_up, owned, owned_for_change
 from shared.management.removal import delete_connector
 
-router = APIRouter(prefix="/v1/connectors", tags=["connectors"])
+router = router_of("/v1/connectors", "connectors")
 
 
 @router.get("")
+@looks
 def list_them(
     call: Reader,
     pages: Pages,
@@ -62,6 +64,7 @@ def create(call: Manager, body: ConnectorBody, idempotency_key: IdempotencyKey =
 
 
 @router.get("/{connector_id}")
+@looks
 def read(call: Reader, connector_id: UUID, response: Response) -> ConnectorView:
     """One connector."""
     with call.looking() as reader:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from services.control.bodies import FallbackBody, FallbackPatch, given
 from services.control.call import IdempotencyKey, IfMatch, Manager, Pages, Reader, paged, shown
+from services.control.route import looks, router_of
 from services.control.views import FallbackView, PageView
 from shared.adapters.tables import ChannelAccount, ChannelFallback
 from shared.management.fallbacks import NewFallback, create_fallback, delete_fallback, update_fallback
 from shared.management.lists import FALLBACKS, list_fallbacks
 from shared.management.ownership import looked_up
 
-router = APIRouter(prefix="/v1", tags=["fallbacks"])
+router = router_of("/v1", "fallbacks")
 
 
 @router.get("/accounts/{account_id}/fallbacks")
+@looks
 def list_them(call: Reader, pages: Pages, account_id: UUID) -> PageView[FallbackView]:
     """Fallbacks of an account, oldest first."""
     listed = ("fallbacks", str(account_id))
@@ -39,6 +41,7 @@ def create(call: Manager, account_id: UUID, body: FallbackBody, idempotency_key:
 
 
 @router.get("/fallbacks/{fallback_id}")
+@looks
 def read(call: Reader, fallback_id: UUID, response: Response) -> FallbackView:
     """One fallback."""
     with call.looking() as reader:

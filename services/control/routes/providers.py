@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-
 from services.control.call import Reader
+from services.control.route import router_of
 from services.control.views import ProviderSchemaView, ProviderView
 from shared.domain.enums import ConnectorType
 from shared.providers import PROVIDERS, provider_of
 from shared.providers.contract import Provider
 
-router = APIRouter(prefix="/v1/providers", tags=["providers"])
+router = router_of("/v1/providers", "providers")
 
 
 @router.get("")

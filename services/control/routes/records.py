@@ -6,11 +6,12 @@ import datetime as dt
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AwareDatetime
 
 from services.control.bodies import Name
 from services.control.call import Auditor, Call, Pages, Paging, Reader, paged
+from services.control.route import looks, router_of
 from services.control.views import AuditView, HealthCheckView, MappingView, PageView, UsageView
 from shared.domain.enums import EntityType, HealthStatus, UsageType
 from shared.management.lists import (
@@ -28,7 +29,7 @@ from shared.management.lists import (
     list_usage,
 )
 
-router = APIRouter(prefix="/v1")
+router = router_of("/v1")
 
 Key = Annotated[Name | None, Query(description="The provider's key, such as `phone:5511900000001`.")]
 First = Annotated[dt.date | None, Query(alias="from")]
@@ -36,6 +37,7 @@ Last = Annotated[dt.date | None, Query(alias="to")]
 
 
 @router.get("/connectors/{connector_id}/health-checks", tags=["health"])
+@looks
 def checks_of_connector(
     call: Reader,
     pages: Pages,
@@ -50,6 +52,7 @@ def checks_of_connector(
 
 
 @router.get("/accounts/{account_id}/health-checks", tags=["health"])
+@looks
 def checks_of_account(
     call: Reader, pages: Pages, account_id: UUID, status: HealthStatus | None = None, since: AwareDatetime | None = None
 ) -> PageView[HealthCheckView]:
@@ -58,6 +61,7 @@ def checks_of_account(
 
 
 @router.get("/connectors/{connector_id}/usage", tags=["usage"])
+@looks
 def usage_of_connector(
     call: Reader,
     pages: Pages,
@@ -71,6 +75,7 @@ def usage_of_connector(
 
 
 @router.get("/accounts/{account_id}/usage", tags=["usage"])
+@looks
 def usage_of_account(
     call: Reader, pages: Pages, account_id: UUID, tipo: UsageType | None = None, first_day: First = None, last_day: Last = None
 ) -> PageView[UsageView]:
@@ -79,6 +84,7 @@ def usage_of_account(
 
 
 @router.get("/mappings", tags=["mappings"])
+@looks
 def mappings(
     call: Reader,
     pages: Pages,
@@ -100,6 +106,7 @@ def mappings(
 
 
 @router.get("/connectors/{connector_id}/mappings", tags=["mappings"])
+@looks
 def mappings_of_connector(
     call: Reader, pages: Pages, connector_id: UUID, chave_externa: Key = None, entidade_type: EntityType | None = None
 ) -> PageView[MappingView]:
@@ -109,6 +116,7 @@ def mappings_of_connector(
 
 
 @router.get("/accounts/{account_id}/mappings", tags=["mappings"])
+@looks
 def mappings_of_account(
     call: Reader, pages: Pages, account_id: UUID, chave_externa: Key = None, entidade_type: EntityType | None = None
 ) -> PageView[MappingView]:
@@ -118,6 +126,7 @@ def mappings_of_account(
 
 
 @router.get("/audit-log", tags=["audit"])
+@looks
 def audit(
     call: Auditor,
     pages: Pages,

@@ -5,20 +5,22 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from services.control.bodies import TokenBody, TokenPatch, given
 from services.control.call import IdempotencyKey, IfMatch, Pages, Reader, SecretKeeper, paged, shown
+from services.control.route import looks, router_of
 from services.control.views import PageView, TokenView
 from shared.adapters.tables import ChannelConnector, ChannelToken
 from shared.management.lists import list_parts, part_order
 from shared.management.ownership import looked_up
 from shared.management.tokens import NewToken, add_token, describe_token, revoke_token
 
-router = APIRouter(prefix="/v1", tags=["tokens"])
+router = router_of("/v1", "tokens")
 
 
 @router.get("/connectors/{connector_id}/tokens")
+@looks
 def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[TokenView]:
     """Tokens of a connector, oldest first, without their values."""
     listed = ("tokens", str(connector_id))
@@ -39,6 +41,7 @@ def create(call: SecretKeeper, connector_id: UUID, body: TokenBody, idempotency_
 
 
 @router.get("/tokens/{token_id}")
+@looks
 def read(call: Reader, token_id: UUID, response: Response) -> TokenView:
     """What is known of one token."""
     with call.looking() as reader:

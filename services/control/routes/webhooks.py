@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from sqlalchemy.orm import Session
 
 from services.control.bodies import SecretBody, SecretPatch, SecretsBody, WebhookBody, WebhookPatch, given
@@ -24,6 +24,7 @@ from services.control.call import (
     shown,
 )
 from services.control.etags import require_match
+from services.control.route import looks, router_of
 from services.control.views import PageView, SecretView, WebhookView
 from shared.adapters.tables import ChannelConnector, ChannelWebhook
 from shared.domain.errors import NotFound
@@ -39,12 +40,13 @@ from shared.management.webhooks import (
     update_webhook,
 )
 
-router = APIRouter(prefix="/v1", tags=["webhooks"])
+router = router_of("/v1", "webhooks")
 
 Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="Number of the secret in its webhook.")]
 
 
 @router.get("/connectors/{connector_id}/webhooks")
+@looks
 def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[WebhookView]:
     """Webhooks of a connector, oldest first, without their secrets."""
     listed = ("webhooks", str(connector_id))
@@ -67,6 +69,7 @@ def create(call: Manager, connector_id: UUID, body: WebhookBody, idempotency_key
 
 
 @router.get("/webhooks/{webhook_id}")
+@looks
 def read(call: Reader, webhook_id: UUID, response: Response) -> WebhookView:
     """One class of events."""
     with call.looking() as reader:

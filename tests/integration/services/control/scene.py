@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from services.control.app import create_app
 from services.control.call import Parts
+from shared.adapters.event_loop import LoopPool
 from shared.domain.errors import Unauthenticated
 from shared.domain.identity import Identity, Permission
 from tests.integration.management import PUBLIC_URL, Management, management_of
@@ -91,10 +92,14 @@ def control_scene(api_url: str, keys: Path) -> Iterator[Scene]:
     """A tenant with a unit and a flow, and the API in front of it."""
     with management_of(api_url, keys) as management:
         tokens = Tokens()
-        parts = Parts(engine=management.engine, vault=management.vault, edge_url=PUBLIC_URL)
+        readers = LoopPool(api_url, size=4, application_name="channels-test-readers")
+        parts = Parts(engine=management.engine, vault=management.vault, edge_url=PUBLIC_URL, readers=readers)
         app = create_app(parts, tokens)
-        with TestClient(app, raise_server_exceptions=False) as client:
-            yield Scene(management, tokens, app, client, tokens.issue(management.tenant, *Permission))
+        try:
+            with TestClient(app, raise_server_exceptions=False) as client:
+                yield Scene(management, tokens, app, client, tokens.issue(management.tenant, *Permission))
+        finally:
+            readers.close()
 
 
 def code_of(response: httpx.Response) -> tuple[int, str]:

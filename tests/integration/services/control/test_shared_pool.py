@@ -20,6 +20,7 @@ from sqlalchemy import event
 from services.control.app import create_app
 from services.control.call import Parts
 from shared.adapters.database import create_engine_for
+from shared.adapters.event_loop import LoopPool
 from shared.domain.identity import Permission
 from shared.management.reference import put_org_unit
 from tests.database_fixtures import DatabaseUnderTest
@@ -125,7 +126,9 @@ def test_rule_10_tenants_that_share_two_connections_never_meet(
     engine = create_engine_for(database.api_url, pool_size=POOL, application_name=NAME)
     connections: list[Any] = []
     event.listen(engine, "connect", lambda made, _: connections.append(made))
-    app = create_app(Parts(engine=engine, vault=scene.management.vault, edge_url=PUBLIC_URL), scene.tokens)
+    readers = LoopPool(database.api_url, size=POOL, application_name=NAME)
+    parts = Parts(engine=engine, vault=scene.management.vault, edge_url=PUBLIC_URL, readers=readers)
+    app = create_app(parts, scene.tokens)
 
     async def all_of_them() -> None:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -146,6 +149,7 @@ def test_rule_10_tenants_that_share_two_connections_never_meet(
         assert time.monotonic() < deadline, "a connection never came back"
         time.sleep(0.01)
     engine.dispose()
+    readers.close()
     with connect(database.owner_url) as owner:
         for who in callers:
             names = [name for (name,) in owner.execute("SELECT nome FROM channel_connector WHERE tenant_id = %s", (who.tenant,))]

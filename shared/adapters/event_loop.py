@@ -1,0 +1,143 @@
+"""Plain functions on an event loop: where one waits for the database, the loop goes on with others.
+
+The use cases are written once, as plain functions that block (CLI, threads). Called through `on_loop` the same function runs in
+a greenlet of its own: what it waits for at a `LoopConnection` is awaited by the loop. A read then needs no thread, and dozens
+of them no longer fight for the interpreter; the next in the queue is served in the order of arrival. This is how SQLAlchemy's
+own asyncio extension works (https://docs.sqlalchemy.org/en/20/orm/extensions/asyncio.html#synopsis-orm).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import psycopg
+from psycopg.waiting import Ready, Wait
+from sqlalchemy import make_url
+from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet
+
+from shared.adapters.database import at_rest, connect_arguments, lives
+
+T = TypeVar("T")
+
+
+def is_on_loop() -> bool:
+    """Whether the caller was called through `on_loop`: nothing may block then."""
+    return in_greenlet()
+
+
+async def on_loop(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a plain function that waits for nothing but `LoopConnection`s, `off_loop` and a `Queue`."""
+    return await greenlet_spawn(function, *arguments)
+
+
+def off_loop(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function that waits for something else: in a thread, if the caller runs on a loop."""
+    if not in_greenlet():
+        return function(*arguments)
+    return await_only(asyncio.get_running_loop().run_in_executor(None, function, *arguments))
+
+
+class LoopConnection(psycopg.Connection[Any]):
+    """A connection that also waits on the loop; elsewhere it blocks, as any other."""
+
+    prepared: Any = None  # what its user has prepared in it
+
+    def wait(self, gen: Any, *arguments: Any, **more: Any) -> Any:
+        """The one place in which the driver waits, for whatever one of its generators wants next."""
+        if not in_greenlet():
+            return super().wait(gen, *arguments, **more)
+        try:
+            wanted = next(gen)
+            while True:
+                wanted = gen.send(self._ready(wanted))
+        except StopIteration as end:
+            return end.value
+
+    def _ready(self, wanted: int) -> Ready:
+        socket = self.pgconn.socket
+        if wanted & Wait.W and _takes_more(socket):
+            return Ready.W
+        return await_only(_readiness(socket, wanted))
+
+
+def _takes_more(socket: int) -> bool:
+    room = select.poll()
+    room.register(socket, select.POLLOUT)
+    return bool(room.poll(0))
+
+
+def _readiness(socket: int, wanted: int) -> asyncio.Future[Ready]:
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Ready] = loop.create_future()
+
+    def tell(ready: Ready) -> None:
+        if not found.done():
+            found.set_result(ready)
+
+    def forget(_: object) -> None:
+        loop.remove_reader(socket)
+        loop.remove_writer(socket)
+
+    if wanted & Wait.R:
+        loop.add_reader(socket, tell, Ready.R)
+    if wanted & Wait.W:
+        loop.add_writer(socket, tell, Ready.W)
+    found.add_done_callback(forget)
+    return found
+
+
+class LoopPool:
+    """Connections for functions on a loop alone: who finds none waits on the loop, first come first served. (A pool of
+    SQLAlchemy's for plain functions waits with a thread's lock, and so for ever.) Opens nothing before it is asked."""
+
+    def __init__(self, url: str, *, size: int, application_name: str) -> None:
+        self._address = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        self._arguments = connect_arguments(application_name)
+        self._size = size
+        self._free: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._idle: deque[tuple[LoopConnection, float]] = deque()
+
+    @contextmanager
+    def connection(self) -> Iterator[LoopConnection]:
+        """One for the length of the block; what is not at rest after it is closed. Raises psycopg.Error."""
+        loop = asyncio.get_running_loop()
+        free = self._free.get(loop)
+        if free is None:
+            free = self._free[loop] = asyncio.Semaphore(self._size)
+        await_only(free.acquire())
+        try:
+            # To connect takes a thread: names have to be looked up, and a server that is away is waited for.
+            connection = self._living() or off_loop(self._connect)
+            try:
+                yield connection
+            finally:
+                if at_rest(connection):
+                    self._idle.append((connection, time.monotonic()))
+                else:
+                    connection.close()
+        finally:
+            free.release()
+
+    def close(self) -> None:
+        """Close what is not in use."""
+        while self._idle:
+            self._idle.pop()[0].close()
+
+    def _living(self) -> LoopConnection | None:
+        while self._idle:
+            connection, returned_at = self._idle.pop()
+            if lives(connection, returned_at):
+                return connection
+            connection.close()
+        return None
+
+    def _connect(self) -> LoopConnection:
+        return LoopConnection.connect(self._address, autocommit=True, **self._arguments)

@@ -1,0 +1,88 @@
+"""A call in order takes a short way through the framework: it is answered as on the whole way, and anything odd takes that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.control import inputs, route
+from tests.integration.services.control.scene import Scene
+
+
+def _paths(scene: Scene) -> list[str]:
+    connector = scene.connector()
+    account = scene.account(connector)
+    webhook = scene.made(
+        f"connectors/{connector['id']}/webhooks",
+        {
+            "evento": "message_in",
+            "url": "https://w.example.org/x",
+            "secrets": [{"use": "sign", "value": "an invented secret"}],
+            "status": "active",
+        },
+    )
+    fallback = scene.made(f"accounts/{account['id']}/fallbacks", {"tipo": "email_forward", "destino": "a@example.org"})
+    values = {
+        "connector_id": connector["id"],
+        "account_id": account["id"],
+        "webhook_id": webhook["id"],
+        "fallback_id": fallback["id"],
+        "token_id": scene.management.token(connector["id"]),
+        "feature": "messages",
+        "tipo": "telegram",
+        "number": "0",
+    }
+    described = scene.app.openapi()["paths"]
+    paths = [path.format(**values) for path, operations in described.items() if "get" in operations]
+    return [*paths, "connectors?limit=1&status=pending", f"mappings?account_id={account['id']}"]
+
+
+def test_both_ways_answer_the_same(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths, taken = _paths(scene), []
+    answer = route.ShortRoute._answer
+
+    def counted(self: route.ShortRoute, values: dict[str, Any], blank: Any) -> Any:
+        taken.append(self.path)
+        return answer(self, values, blank)
+
+    async def odd(*_: Any) -> Any:
+        raise inputs.OddCall
+
+    def told(path: str) -> tuple[int, bytes, dict[str, str]]:
+        answer = scene.get(path)
+        return answer.status_code, answer.content, dict(answer.headers)
+
+    monkeypatch.setattr(route.ShortRoute, "_answer", counted)
+    for path in paths:
+        short = told(path)
+        with monkeypatch.context() as patched:
+            patched.setattr(inputs.Inputs, "read", odd)
+            whole = told(path)
+        assert short == whole, path
+        assert short[0] in {200, 404, 422}, path
+    assert len(taken) == len(paths) > 25
+
+
+def test_every_operation_has_the_short_way(scene: Scene) -> None:
+    routes = [one for one in scene.app.routes if isinstance(one, route.ShortRoute)]
+    assert len(routes) > 40
+    assert [one.path for one in routes if one.get_route_handler().__name__ != "short_way"] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "accounts/status", 422),  # a word where an id stands
+        ("PUT", "connectors", 405),
+        ("GET", "nothing", 404),
+        ("GET", "connectors?limit=0", 422),
+        ("GET", "connectors?limit=1&limit=2", 422),
+        ("GET", "connectors?statos=active", 422),
+        ("POST", "connectors", 422),
+    ],
+)
+def test_what_is_odd_is_told_by_the_framework(scene: Scene, method: str, path: str, status: int) -> None:
+    answer = scene.call(method, path)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+    assert scene.call(method, path, token="nobody").status_code in {401, 404, 405}
