@@ -27,6 +27,7 @@ HELD = Ending(outcome=ItemOutcome.HELD)
 SECOND_COPY = Ending(outcome=ItemOutcome.DUPLICATE, reason="second_copy")
 FOREIGN_COPY = Ending(outcome=ItemOutcome.DUPLICATE, reason="claim_lost")
 TARGET_UNKNOWN = "target_unknown"
+LAST_LOOK = "last_look"  # in a row's decision: it is due at the deadline, so its copy is written after it
 
 
 @dataclass(slots=True)
@@ -149,7 +150,11 @@ class _Fold:
         )
 
     def _target_wants(self, candidate: Candidate, row: HeldRow | None) -> Waiting | None:
-        """Waits behind others that are about the same message, or for that message."""
+        """Waits behind others that are about the same message, or for that message.
+
+        The last look is one from the end of the log: a record that was written before the deadline and is read after it (we were
+        away) may have the message right behind it, so its copy looks once more.
+        """
         target = target_of(candidate)
         if target is None:
             return None
@@ -164,11 +169,14 @@ class _Fold:
                 return self._queued(candidate, row, at_the_back=True)
             return None
         deadline = min(candidate.opened.received_at_ms + self._limits.target_ms, expiry)
-        if self._now_ms >= deadline:
+        last_look = not self._limits.target_ms or (row is not None and LAST_LOOK in (row.decision or {}))
+        if self._now_ms >= (deadline if last_look else expiry):
             candidate.orphan_reason = TARGET_UNKNOWN
             return None
         attempt = row.attempt + 1 if row is not None and row.reason is HoldReason.TARGET_UNKNOWN else 1
-        return Waiting(reason=HoldReason.TARGET_UNKNOWN, due_ms=target_due(attempt, self._now_ms, deadline), target=target)
+        due = target_due(attempt, self._now_ms, deadline)
+        decision = {LAST_LOOK: True} if due >= deadline else None
+        return Waiting(reason=HoldReason.TARGET_UNKNOWN, due_ms=due, target=target, decision=decision)
 
     def _misses_target(self, candidate: Candidate) -> bool:
         """Whether it is about a message that nobody has told us of before it."""

@@ -63,6 +63,10 @@ def answered(pipeline: Pipeline) -> int:
     return pipeline.sql("SELECT count(*) FROM held_record WHERE decision ? 'answer'")[0][0]
 
 
+def requests(pipeline: Pipeline) -> int:
+    return pipeline.sql("SELECT count(*) FROM held_record WHERE decision ? 'request'")[0][0]
+
+
 def verdicts(router: RunningRouter, outcome: str) -> float:
     return router.registry.get_sample_value("channels_router_intake_answers_total", {"outcome": outcome}) or 0.0
 
@@ -262,6 +266,26 @@ def test_a_paused_route_goes_to_the_unit_or_waits(pipeline, router, relay):
     wait(lambda: router.snapshots.directory.account(pipeline.flow_account_id).version == 7)
     write(pipeline, "c")
     assert len(pipeline.read(Topic.INTAKE_REQUESTED, 1)) == 1  # resumed
+
+
+@pytest.mark.req(67)
+@pytest.mark.parametrize("before", [(), ("first",)], ids=["it waits for its message", "it waits in the queue"])
+def test_an_early_reaction_comes_after_its_message_when_that_waits_for_its_flow(pipeline, router, relay, before):
+    write(pipeline, *before)
+    early = {"id": "wamid.r", "from": "5511900000009", "timestamp": "1700000000", "type": "reaction"}
+    reaction = early | {"reaction": {"message_id": "wamid.a", "emoji": "\N{THUMBS UP SIGN}"}}
+    pipeline.post(meta_body(messages_value(FLOW_NUMBER, [reaction])))
+    write(pipeline, "a")
+    in_order = [f"wamid.{name}" for name in (*before, "a", "r")]
+    for number, name in enumerate(in_order, start=1):
+        wait(lambda number=number: relay.deliver() >= 0 and requests(pipeline) == number)
+        asked = pipeline.read(Topic.INTAKE_REQUESTED, number)[-1].event
+        assert asked.message.provider_message_id == name
+        answer(pipeline, asked.request_id)
+        wait(lambda number=number: answered(pipeline) == number)
+    wait(lambda: relay.deliver() == 0 and {row[1] for row in held(pipeline)} == {"done"})
+    reads = pipeline.read(Topic.MESSAGE_RECEIVED, len(in_order))
+    assert [read.event.message.provider_message_id for read in reads] == in_order
 
 
 def test_copies_change_something_once_and_a_lost_item_becomes_a_letter(pipeline, router, relay):

@@ -146,9 +146,9 @@ def test_two_receipts_in_one_record_are_ordered_by_their_place():
     assert [one.ending.outcome for one in (first, second) if one.ending] == [ItemOutcome.EMITTED, ItemOutcome.SUPERSEDED]
 
 
-def test_a_receipt_of_an_unknown_message_comes_out_as_an_orphan_at_its_deadline():
+def test_a_receipt_of_an_unknown_message_comes_out_as_an_orphan_when_it_expires():
     one = candidate(opened(9, receipt(S.READ, target="wamid.unknown")))
-    (publish,) = settle([one], facts_for(one), context(now_ms=ARRIVAL_MS + LIMITS.target_ms)).publishes
+    (publish,) = settle([one], facts_for(one), context(now_ms=LIMITS.expiry(ARRIVAL_MS))).publishes
     assert isinstance(publish.event, DeliveryUpdated)
     assert (publish.event.message_id, publish.event.orphan_reason) == (None, "target_unknown")
     assert one.ending is not None

@@ -260,10 +260,21 @@ def test_what_is_about_an_unknown_message_waits_longer_each_time_then_is_an_orph
         assert (wait.reason, wait.target, wait.due_ms - ARRIVAL_MS) == (R.TARGET_UNKNOWN, key("wamid.1"), pause_ms)
     one = copy(9, item)
     found = facts(one)
-    hold(found, row(R.TARGET_UNKNOWN, attempt=4))
+    hold(found, row(R.TARGET_UNKNOWN, attempt=4, decision={"last_look": True}))
     result = gated([one], found, ARRIVAL_MS + 600_000)
     assert (one.ending, one.orphan_reason) == (None, "target_unknown")
     assert result.targets == {(CONNECTOR, key("wamid.1"))}
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["it arrived", "its copy"])
+def test_a_record_from_before_the_deadline_that_is_read_after_it_looks_once_more(held):
+    """The router was away: the message may lie right behind the record. The copy lies behind everything that had arrived."""
+    one = copy(9, edit("e")) if held else plain(9, edit("e"))
+    found = facts(one)
+    if held:
+        hold(found, row(R.TARGET_UNKNOWN, attempt=2))
+    wait = only_wait(gated([one], found, ARRIVAL_MS + 700_000))
+    assert (wait.reason, wait.due_ms, wait.decision) == (R.TARGET_UNKNOWN, ARRIVAL_MS + 700_000, {"last_look": True})
 
 
 def test_what_is_about_one_message_stays_in_order():
@@ -331,8 +342,10 @@ def test_an_edit_steps_back_behind_a_message_that_this_batch_holds():
 
 
 def test_an_orphan_remembers_it_while_its_flow_is_asked():
-    one = plain(3, edit("e"), NO_UNIT)
-    wait = only_wait(gated([one], facts(one), ARRIVAL_MS + 600_000))
+    one = copy(9, edit("e"), who=NO_UNIT)
+    found = facts(one)
+    hold(found, row(R.TARGET_UNKNOWN, decision={"last_look": True}))
+    wait = only_wait(gated([one], found, ARRIVAL_MS + 600_000))
     assert wait.reason is R.INTAKE
     back = copy(9, edit("e"), who=NO_UNIT)
     found = facts(back, known=("wamid.1",))  # it has come meanwhile, and stands behind
