@@ -6,6 +6,7 @@ import http.client
 import json
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,11 +19,13 @@ from shared.adapters.avro import Codec
 from shared.adapters.kafka import KAFKA_LOGGER, client_config, full_name
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.raw_body import open_body
-from shared.adapters.topic_reader import TopicReader
+from shared.adapters.topic_reader import TopicReader, TopicRecord
 from shared.adapters.vault import LocalKeyFiles, Vault
 from shared.domain.enums import IntakeOutcome, KeyPurpose
 from shared.domain.records import AuditRecorded, ConnectorSnapshot, IntakeCompleted, WebhookReceived
 from shared.domain.topics import Topic
+
+_LISTS = ("messages", "statuses", "message_echoes")
 
 
 class World:
@@ -49,10 +52,18 @@ class World:
         query = urlencode({"hub.mode": "subscribe", "hub.verify_token": verify_token, "hub.challenge": challenge})
         return self._ask("GET", f"/webhooks/{connector_id}?{query}", None, {})
 
+    def records(self, topic: Topic) -> list[TopicRecord]:
+        """Every committed record of a topic as it lies there, in order; deletions are left out."""
+        with TopicReader(self._bootstrap, full_name(self._prefix, topic)) as reader:
+            return [record for record in reader.read_all() if record.value is not None]
+
+    def decode(self, topic: Topic, record: TopicRecord) -> Any:
+        """What a record says. Raises CorruptData."""
+        return self._codec.decode(topic, record.value or b"")
+
     def events(self, topic: Topic) -> list[Any]:
         """Every committed record of a topic, decoded, in order."""
-        with TopicReader(self._bootstrap, full_name(self._prefix, topic)) as reader:
-            return [self._codec.decode(topic, record.value) for record in reader.read_all() if record.value is not None]
+        return [self.decode(topic, record) for record in self.records(topic)]
 
     def answer(self, request_id: str, conversation_id: str, org_unit_id: str, labels: tuple[str, ...]) -> None:
         """What the automation module says to a request: the message is for this unit."""
@@ -68,14 +79,19 @@ class World:
         producer.produce(topic, self._codec.encode(Topic.INTAKE_COMPLETED, said), conversation_id)
         producer.flush(10)
 
-    def count_raw_items(self) -> int:
-        """Elements of all raw bodies, counted here by plain JSON: neither the normaliser nor the router has a say.
-
-        Copies are left out: they stand for what came in before.
-        """
+    def raw_bodies(self) -> Iterator[tuple[TopicRecord, Any]]:
+        """Every webhook as it arrived, with its JSON opened here. Copies are left out: they stand for what came in before."""
         connectors: dict[str, ConnectorSnapshot] = {one.connector_id: one for one in self.events(Topic.CONNECTOR_SNAPSHOT)}
-        originals = [record for record in self.events(Topic.WEBHOOK_RECEIVED) if record.redelivery_of is None]
-        return sum(self._elements(record, connectors[record.connector_id]) for record in originals)
+        for lying in self.records(Topic.WEBHOOK_RECEIVED):
+            record: WebhookReceived = self.decode(Topic.WEBHOOK_RECEIVED, lying)
+            if record.redelivery_of is None:
+                connector = connectors[record.connector_id]
+                ring = self._vault.ring(KeyPurpose.INGEST, connector.tenant_id, connector.ingest_keys)
+                yield lying, json.loads(open_body(record, ring, self._objects))
+
+    def count_raw_items(self) -> int:
+        """Elements of all raw bodies, counted here by plain JSON: neither the normaliser nor the router has a say."""
+        return sum(len(list(elements_of(body))) for _, body in self.raw_bodies())
 
     def count_raw_records(self) -> int:
         """Records in the raw topic."""
@@ -100,12 +116,6 @@ class World:
         """Hang up."""
         self._connection.close()
 
-    def _elements(self, record: WebhookReceived, connector: ConnectorSnapshot) -> int:
-        ring = self._vault.ring(KeyPurpose.INGEST, connector.tenant_id, connector.ingest_keys)
-        body = json.loads(open_body(record, ring, self._objects))
-        values = [change["value"] for entry in body["entry"] for change in entry["changes"]]
-        return sum(len(value.get("messages", ())) + len(value.get("statuses", ())) for value in values)
-
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, str]:
         try:
             self._connection.request(method, path, body, headers)
@@ -115,3 +125,14 @@ class World:
             self._connection.request(method, path, body, headers)
             answer = self._connection.getresponse()
         return answer.status, answer.read().decode("utf-8", "replace")
+
+
+def elements_of(body: Any) -> Iterator[tuple[str, str, str, Any]]:
+    """The elements of a body of Meta: place (JSON Pointer), name of its list, the number that it names, and the element."""
+    for number, entry in enumerate(body["entry"]):
+        for place, change in enumerate(entry["changes"]):
+            value = change["value"]
+            for name in _LISTS:
+                for index, element in enumerate(value.get(name, ())):
+                    path = f"/entry/{number}/changes/{place}/value/{name}/{index}"
+                    yield path, name, value["metadata"]["phone_number_id"], element

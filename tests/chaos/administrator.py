@@ -15,8 +15,8 @@ from shared.domain.enums import ConnectorStatus
 from shared.domain.errors import ChannelsError
 from shared.domain.topics import Topic
 from shared.management.connectors import change_status
+from tests.chaos.ground_plan import CONNECTORS, TENANT
 from tests.chaos.oracle import OURS, StatusEvent, StatusLedger
-from tests.chaos.site import CONNECTORS, TENANT
 
 _ACTION = "connector.status_changed"
 

@@ -16,15 +16,18 @@ from pathlib import Path
 
 from deploy.demo.world import World
 from shared.domain.errors import ConfigError, Unavailable
-from shared.domain.topics import Topic
 from tests.chaos.administrator import Administrator, status_events
 from tests.chaos.faults import Tormentor
-from tests.chaos.oracle import Emitted, judge, judge_answers, judge_status
+from tests.chaos.finds import Finds, find, unfinished_rows
+from tests.chaos.oracle import judge, judge_answers, judge_status
+from tests.chaos.oracle_flows import Paused, judge_pause, settled_by_flow
+from tests.chaos.pauses import Pauses
 from tests.chaos.provider import Peers
 from tests.chaos.report import Plan, Report
 from tests.chaos.site import Ground, Site, end_in_order
 
 _JOIN_SECONDS = 300.0
+_SETTLE_SECONDS = 400.0  # at most, however much moves
 BUILD = Path(__file__).resolve().parents[2] / "build"
 
 
@@ -43,14 +46,17 @@ class Campaign:
         self.site = site
         self.plan = plan
         self.report = Report(plan)
-        self.peers = Peers(site.targets(), count=plan.peers, webhooks=plan.webhooks, per_second=plan.per_second, seed=plan.seed)
+        self.peers = Peers(
+            site.targets(), plan.loads, webhooks=plan.webhooks, seed=plan.seed, ghosts_until=max(plan.webhooks // 2, 10)
+        )
+        self._paused: Paused | None = None
         self._ground = ground
         self._answers_all = plan.answers_all if answers_all is None else answers_all
         self._say = say
 
     def run(self, torment: Callable[[], None] | None = None) -> Report:
         """Everything, to the verdict. `torment`: done in place of the plan's faults."""
-        administrator = self._administrator()
+        administrator, pauses = self._administrator(), self._pauses()
         began = time.monotonic()
         self.peers.start()
         if administrator is not None:
@@ -62,6 +68,8 @@ class Campaign:
         time.sleep(max(0.0, self.plan.load_seconds - (time.monotonic() - began)))
         if administrator is not None:
             administrator.stop()
+        if pauses is not None:
+            self._paused = pauses.end()
         if not self.peers.join(_JOIN_SECONDS):
             self.report.verdict.add("stuck", f"the peers did not come to their end within {_JOIN_SECONDS:.0f} s")
         self.report.load_seconds = time.monotonic() - began
@@ -74,17 +82,23 @@ class Campaign:
             return None
         return Administrator(self.site.setting("database_api_url"), per_second=per_second, seed=self.plan.seed)
 
+    def _pauses(self) -> Pauses | None:
+        if not self.plan.pauses:
+            return None
+        pauses, world = Pauses(self.site.setting("database_api_url")), World(self.site.home)
+        pauses.begin(world)
+        world.close()
+        return pauses
+
     def _judge(self, administrator: Administrator | None) -> None:
         report, ledger, world = self.report, self.peers.ledger, World(self.site.home)
         try:
-            report.raw_items = world.count_raw_items()
-            books = self._settled_books(world, report.raw_items)
-            emitted = [_emitted(event) for event in world.events(Topic.MESSAGE_RECEIVED)]
-            report.webhooks, report.posted = ledger.webhooks, len(ledger.order)
-            report.acknowledged, report.attempts = len(ledger.acknowledged), dict(ledger.attempts)
-            report.slowest_post_seconds = ledger.slowest_seconds
-            report.books = dict(books)
-            report.verdict.merge(judge(ledger, emitted, books, report.raw_items))
+            self._settle(world)
+            finds = find(world, self.site.setting("database_worker_url"), self.site.home / "logs")
+            self._tell(finds)
+            report.verdict.merge(judge(ledger, finds))
+            if self._paused is not None:
+                judge_pause(report.verdict, ledger, finds.asked, self._paused)
             if self._answers_all:
                 judge_answers(report.verdict, ledger)
             if administrator is not None:
@@ -94,13 +108,32 @@ class Campaign:
             if administrator is not None:
                 administrator.close()
 
-    def _settled_books(self, world: World, raw_items: int) -> Counter[str]:
-        began, books = time.monotonic(), world.books()
-        while books.total() < raw_items and time.monotonic() - began < self.plan.settle_seconds:
-            time.sleep(0.3)
-            books = world.books()
+    def _settle(self, world: World) -> None:
+        """Until all that arrived is booked and nothing waits any more, or nothing has moved for as long as the plan says."""
+        began, raw_items = time.monotonic(), world.count_raw_items()
+        url, before, moved = self.site.setting("database_worker_url"), (-1, -1), began
+        while time.monotonic() - moved < self.plan.settle_seconds and time.monotonic() - began < _SETTLE_SECONDS:
+            waiting, booked = len(unfinished_rows(url)), world.books().total()
+            if not waiting and booked >= raw_items:
+                break
+            if (waiting, booked) != before:
+                before, moved = (waiting, booked), time.monotonic()
+            time.sleep(0.5)
         self.report.settle_seconds = time.monotonic() - began
-        return books
+
+    def _tell(self, finds: Finds) -> None:
+        report, ledger = self.report, self.peers.ledger
+        elements = [one for ones in ledger.written.values() for one in ones]
+        report.webhooks, report.posted = ledger.webhooks, len(elements)
+        report.acknowledged = sum(one.id in ledger.acknowledged for one in elements)
+        report.attempts, report.slowest_post_seconds = dict(ledger.attempts), ledger.slowest_seconds
+        report.raw_items, report.books = finds.raw, dict(finds.books)
+        report.thrown = dict(Counter(one.kind.value for one in elements))
+        report.thrown |= {"early": sum(one.early for one in elements), "ghosts": sum(one.ghost for one in elements)}
+        answers = Counter(answer.outcome.value for given in finds.answers.values() for _, answer in given)
+        report.flows = {"requests": len(finds.asked), **answers, "no_answer_at_all": finds.bad_answers}
+        report.flows |= Counter(event.reason for event in finds.emitted)
+        report.flows["settled"] = len(settled_by_flow(ledger, finds))
 
     def _judge_status(self, administrator: Administrator, world: World) -> None:
         logged, deadline = administrator.logged(), time.monotonic() + self.plan.settle_seconds / 3
@@ -113,11 +146,6 @@ class Campaign:
         judge_status(self.report.verdict, ledger, logged, events)
 
 
-def _emitted(event: object) -> Emitted:
-    message = event.message  # type: ignore[attr-defined]
-    return Emitted(message.peer_aliases[0].value, message.provider_message_id, message.message_id, message.conversation_id)
-
-
 def run_alone(home: Path, plan: Plan, say: Callable[[str], None] = print) -> Report:
     """A campaign with a stack of its own, which is stopped at the end, whatever happens.
 
@@ -128,7 +156,7 @@ def run_alone(home: Path, plan: Plan, say: Callable[[str], None] = print) -> Rep
         clean = False
         site = Site(home / "site", ground.start(), postgres_port=ground.postgres_proxy.port)
         try:
-            site.bring_up(say=say)
+            site.bring_up(environment=plan.environment, routers=plan.routers, say=say)
             report = Campaign(site, plan, ground, say).run()
             clean = report.verdict.clean
             return report

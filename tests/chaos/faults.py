@@ -20,6 +20,7 @@ from tests.chaos.site import SESSION_TIMEOUT_MS, Ground
 
 Fault = tuple[str, Callable[[], None]]
 _READY_SECONDS = 120.0
+_RELAY_STOP_SECONDS = 14.0  # longer than its session with PostgreSQL, so that it loses its lease
 _TWICE_SHARE = 0.2  # of the kills hit a process that is still starting
 _FREEZES_SECONDS = (3.0, 7.0, 1.5, 11.0)  # below and beyond the deadlines: delivery 4 s, session 6 s, transaction 10 s
 
@@ -66,7 +67,7 @@ class Tormentor:
 
     def _edge_faults(self) -> list[Fault]:
         dice = random.Random(f"{self._plan.seed}-edge-kills")
-        kills = self._kills("ingest", self._plan.ingest_kills, dice)
+        kills = self._kills("ingest", self._plan.ingest_kills, dice, 2)
         drains: list[Fault] = [
             ("ingest drain", lambda name=f"ingest-{number % 2}": self._drain(name)) for number in range(self._plan.ingest_drains)
         ]
@@ -74,22 +75,29 @@ class Tormentor:
 
     def _router_faults(self) -> list[Fault]:
         dice = random.Random(f"{self._plan.seed}-router-kills")
+        seconds = SESSION_TIMEOUT_MS / 1000 + 2
         stops: list[Fault] = [
-            ("router stop", lambda name=f"router-{number % 2}": self._stop_and_continue(name))
+            ("router stop", lambda name=f"router-{number % self._plan.routers}": self._stop_and_continue(name, seconds))
             for number in range(self._plan.router_stops)
         ]
-        return self._kills("router", self._plan.router_kills, dice) + stops
+        leaves: list[Fault] = [
+            ("router leave", lambda name=f"router-{number % self._plan.routers}": self._leave_and_join(name))
+            for number in range(self._plan.router_leaves)
+        ]
+        return self._kills("router", self._plan.router_kills, dice, self._plan.routers) + stops + leaves
 
-    def _kills(self, service: str, count: int, dice: random.Random) -> list[Fault]:
+    def _kills(self, service: str, count: int, dice: random.Random, processes: int) -> list[Fault]:
         faults: list[Fault] = []
         for number in range(count):
             pause = dice.random() if dice.random() < _TWICE_SHARE else None
-            faults.append((f"{service} kill", lambda name=f"{service}-{number % 2}", wait=pause: self._kill(name, wait)))
+            faults.append((f"{service} kill", lambda name=f"{service}-{number % processes}", wait=pause: self._kill(name, wait)))
         return faults
 
     def _other_faults(self) -> list[Fault]:
         plan, ground = self._plan, self._ground
         faults: list[Fault] = [("relay kill", lambda: self._kill("relay", None))] * plan.relay_kills
+        faults += [("relay stop", lambda: self._stop_and_continue("relay", _RELAY_STOP_SECONDS))] * plan.relay_stops
+        faults += [("automation kill", lambda: self._kill("automation", None))] * plan.automation_kills
         if ground is None:
             return faults
         faults += [("broker kill", lambda: self._kill_node("broker kill", ground.stack.kafka))] * plan.broker_kills
@@ -131,17 +139,26 @@ class Tormentor:
         self._ready(name)
         self._recovered("ingest drain", began)
 
-    def _stop_and_continue(self, name: str) -> None:
+    def _leave_and_join(self, name: str) -> None:
+        """Stopped in good order; its partitions go to the others when its session has ended, and some come back with it."""
+        self._fleet.stop(name)
+        time.sleep(SESSION_TIMEOUT_MS / 1000 + 1)
+        began = time.monotonic()
+        self._fleet.start_again(name)
+        self._ready(name)
+        self._recovered("router leave", began)
+
+    def _stop_and_continue(self, name: str, seconds: float) -> None:
         self._ready(name)
         pid = self._fleet.pid(name)
         if pid is None:
             raise RuntimeError(f"{name} does not run")
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(SESSION_TIMEOUT_MS / 1000 + 2)
+        time.sleep(seconds)
         os.kill(pid, signal.SIGCONT)
         began = time.monotonic()
         self._ready(name)
-        self._recovered("router stop", began)
+        self._recovered(f"{name.partition('-')[0]} stop", began)
 
     def _kill_node(self, kind: str, node: KafkaNode | PostgresNode) -> None:
         node.kill()
@@ -174,7 +191,7 @@ class Tormentor:
                 except Unavailable as error:
                     if time.monotonic() > deadline:
                         raise
-                    if name == "relay" and self._fleet.pid(name) is None:  # this lane's own process
+                    if name in ("relay", "automation") and self._fleet.pid(name) is None:  # this lane's own processes
                         self._start_ended(name, error)
 
     def _ready(self, name: str) -> None:

@@ -1,25 +1,23 @@
-"""Judges a run from outside: what was posted and answered, against what independent readers find in the topics."""
+"""Judges a run from outside: what was posted and answered, against what independent readers find. None of our policy is used.
+
+Messages here; flows, states of delivery and books in modules of their own.
+"""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
+from tests.chaos.finds import Emitted, Finds
+from tests.chaos.oracle_books import judge_books
+from tests.chaos.oracle_flows import judge_flows, settled_by_flow
+from tests.chaos.oracle_states import judge_states
 from tests.chaos.provider import Ledger
+from tests.chaos.talk import MESSAGES, Element
+from tests.chaos.verdict import Verdict
 
 OURS = "chaos:"  # how the actor of a change begins that the campaign itself made
-
-
-@dataclass(frozen=True)
-class Emitted:
-    """One `message.received` as a `read_committed` reader finds it, in the topic's order per conversation."""
-
-    peer: str
-    provider_message_id: str
-    message_id: str
-    conversation_id: str
 
 
 @dataclass(frozen=True)
@@ -40,74 +38,96 @@ class StatusLedger:
     unsure: list[str] = field(default_factory=list)
 
 
-@dataclass
-class Verdict:
-    """What is wrong, by kind; each list holds a few examples, `counts` all of them.
-
-    `first`: the number of the earliest message (of all that were posted) that shows the fault, where one does.
-    """
-
-    counts: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-    first: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def clean(self) -> bool:
-        """True if nothing is wrong."""
-        return not self.counts
-
-    def add(self, kind: str, example: str, count: int = 1, *, number: int | None = None) -> None:
-        """Note one fault."""
-        self.counts[kind] = self.counts.get(kind, 0) + count
-        examples = self.examples.setdefault(kind, [])
-        if len(examples) < 5:
-            examples.append(example)
-        if number is not None:
-            self.first[kind] = min(number, self.first.get(kind, number))
-
-    def merge(self, other: Verdict) -> None:
-        """Take over what another verdict holds."""
-        for kind, count in other.counts.items():
-            self.counts[kind] = self.counts.get(kind, 0) + count
-        for kind, examples in other.examples.items():
-            self.examples.setdefault(kind, []).extend(examples)
-        for kind, number in other.first.items():
-            self.first[kind] = min(number, self.first.get(kind, number))
-
-    def __str__(self) -> str:
-        return "clean" if self.clean else json.dumps(asdict(self), indent=1)
-
-
-def judge(ledger: Ledger, emitted: Iterable[Emitted], books: Mapping[str, int], raw_items: int) -> Verdict:
-    """Lost, doubled, out of order, invented; conversations split; and whether the books balance.
-
-    `books`: outcome -> items, from channels.audit. `raw_items`: items that an independent reader counts in the raw topic.
-    """
+def judge(ledger: Ledger, finds: Finds) -> Verdict:
+    """Everything that can be said of a run."""
     verdict = Verdict()
-    seen: dict[str, list[str]] = {}
-    conversations: dict[str, set[str]] = {}
+    settled = settled_by_flow(ledger, finds)
+    judge_messages(verdict, ledger, finds.emitted, settled)
+    judge_flows(verdict, ledger, finds)
+    judge_states(verdict, ledger, finds.delivered)
+    judge_books(verdict, finds)
+    ended = finds.books["settled_by_flow"]
+    if ended != len(settled):
+        verdict.add("books_settled", f"booked {ended}, flows settled {len(settled)}", abs(ended - len(settled)))
+    for row in finds.unfinished:
+        verdict.add("stuck_rows", row)
+    if finds.breaches:
+        verdict.add("breach", "held_copy_lost_its_claim in the routers' logs", finds.breaches)
+    return verdict
+
+
+def judge_messages(verdict: Verdict, ledger: Ledger, emitted: Sequence[Emitted], settled: Collection[str]) -> None:
+    """Lost, doubled, out of order, before their target, orphans in vain, invented; conversations and contacts split.
+
+    `settled`: messages that a flow has settled, for which no event is needed.
+    """
+    seen: dict[str, list[Emitted]] = {}
     times: Counter[str] = Counter()
     for event in emitted:
-        seen.setdefault(event.peer, []).append(event.provider_message_id)
-        conversations.setdefault(event.peer, set()).add(event.conversation_id)
-        times[event.provider_message_id] += 1
-    written = {message for messages in ledger.written.values() for message in messages}
-    for message in sorted(ledger.acknowledged - times.keys()):
-        verdict.add("lost", message, number=ledger.order.get(message))
-    for message, count in times.items():
+        seen.setdefault(event.peer, []).append(event)
+        times[event.id] += 1
+    written = {one.id: one for elements in ledger.written.values() for one in elements if one.kind in MESSAGES}
+    for element_id in sorted((ledger.acknowledged & written.keys()) - times.keys() - set(settled)):
+        verdict.add("lost", element_id, number=ledger.order[element_id])
+    for element_id, count in times.items():
         if count > 1:
-            verdict.add("doubled", f"{message} x{count}", count - 1, number=ledger.order.get(message))
-        if message not in written:
-            verdict.add("invented", message)
-    for peer, messages in seen.items():
-        late = _out_of_order(messages, ledger.written.get(peer, []))
-        if late is not None:
-            verdict.add("out_of_order", f"{peer}: {late}", number=ledger.order.get(late))
-    for peer, found in conversations.items():
+            verdict.add("doubled", f"{element_id} x{count}", count - 1, number=ledger.order.get(element_id))
+        if element_id not in written:
+            verdict.add("invented", element_id)
+    ids: dict[str, str] = {}
+    for event in emitted:
+        if ids.setdefault(event.id, event.message_id) != event.message_id:
+            verdict.add("ids_changed", f"{event.id}: {ids[event.id]}, then {event.message_id}", number=ledger.order.get(event.id))
+    for peer, events in seen.items():
+        _judge_peer(verdict, ledger, peer, events, settled)
+
+
+def _judge_peer(verdict: Verdict, ledger: Ledger, peer: str, events: list[Emitted], settled: Collection[str]) -> None:
+    for kind, found in (
+        ("conversation_split", {event.conversation_id for event in events}),
+        ("contact_split", {event.contact_id for event in events}),
+    ):
         if len(found) > 1:
-            verdict.add("conversation_split", f"{peer}: {sorted(found)}")
-    _judge_books(verdict, books, raw_items, sum(times.values()))
-    return verdict
+            verdict.add(kind, f"{peer}: {sorted(found)}")
+    elements = [one for one in ledger.written.get(peer, []) if one.kind in MESSAGES]
+    loose = _loose(elements)
+    place = {event.id: index for index, event in reversed(list(enumerate(events)))}  # where it came first
+    late = _out_of_order([event.id for event in events], [one.id for one in elements if one.id not in loose])
+    if late is not None:
+        verdict.add("out_of_order", f"{peer}: {late}", number=ledger.order.get(late))
+    lines: dict[str, list[str]] = {}
+    for one in elements:
+        if one.about is None:
+            continue
+        if one.id in place and place[one.id] < place.get(one.about, -1):
+            verdict.add("before_target", f"{peer}: {one.id} about {one.about}", number=ledger.order.get(one.id))
+        if one.id in loose:
+            lines.setdefault(one.about, []).append(one.id)
+    for line in lines.values():
+        late = _out_of_order([event.id for event in events], line)
+        if late is not None:
+            verdict.add("out_of_order", f"{peer}: {late} about the same", number=ledger.order.get(late))
+    came_out = [one for one in elements if one.id not in settled]
+    _judge_orphans(verdict, ledger, came_out, {event.id for event in events if event.orphan})
+
+
+def _judge_orphans(verdict: Verdict, ledger: Ledger, elements: Iterable[Element], orphans: Collection[str]) -> None:
+    for one in elements:
+        if one.id in orphans and not one.ghost and one.about in ledger.acknowledged:
+            verdict.add("orphan_in_vain", f"{one.id} about {one.about}", number=ledger.order.get(one.id))
+        elif one.ghost and one.id in ledger.acknowledged and one.id not in orphans:
+            verdict.add("orphan_untold", one.id, number=ledger.order.get(one.id))
+
+
+def _loose(elements: Iterable[Element]) -> set[str]:
+    """What may come out after messages that were written later: it, or one before it about the same message, came too early."""
+    waited_for: set[str] = set()
+    found: set[str] = set()
+    for one in elements:
+        if one.about is not None and (one.early or one.about in waited_for):
+            waited_for.add(one.about)
+            found.add(one.id)
+    return found
 
 
 def judge_status(verdict: Verdict, ledger: StatusLedger, logged: Collection[str], events: Iterable[StatusEvent]) -> None:
@@ -139,23 +159,13 @@ def judge_answers(verdict: Verdict, ledger: Ledger) -> None:
             verdict.add("unanswered", outcome, count)
 
 
-def _out_of_order(messages: list[str], written: list[str]) -> str | None:
-    """The first message that comes after one that its peer wrote later (a doubled one is another fault)."""
-    place = {message: index for index, message in enumerate(written)}
+def _out_of_order(found: Iterable[str], written: Iterable[str]) -> str | None:
+    """The first that comes after one that was written later (a doubled one is another fault)."""
+    place = {element_id: index for index, element_id in enumerate(written)}
     latest = -1
-    for message in dict.fromkeys(messages):
-        if message in place:
-            if place[message] < latest:
-                return message
-            latest = place[message]
+    for element_id in dict.fromkeys(found):
+        if element_id in place:
+            if place[element_id] < latest:
+                return element_id
+            latest = place[element_id]
     return None
-
-
-def _judge_books(verdict: Verdict, books: Mapping[str, int], raw_items: int, emitted: int) -> None:
-    booked = sum(books.values())
-    if booked != raw_items:
-        verdict.add("books_items", f"booked {booked}, in the raw topic {raw_items}", abs(booked - raw_items))
-    if books.get("emitted", 0) != emitted:
-        verdict.add(
-            "books_emitted", f"booked {books.get('emitted', 0)}, in the topic {emitted}", abs(books.get("emitted", 0) - emitted)
-        )

@@ -6,7 +6,8 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-from tests.chaos.oracle import Verdict
+from tests.chaos.provider import Load, Route
+from tests.chaos.verdict import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,14 +15,21 @@ class Plan:
     """How much load, and how often each fault. The faults of a kind come in a seeded order; kinds go on side by side."""
 
     seed: int = 1
-    peers: int = 18
-    webhooks: int = 10  # of each peer, at least: they write for as long as the faults go on
-    per_second: float = 150.0  # of all peers together
+    peers: int = 18  # that write to a unit
+    webhooks: int = 10  # of each of these, at least: they write for as long as the faults go on
+    per_second: float = 150.0  # of these together
+    patient: int = 0  # hands of four peers each that write to a flow with much time
+    hasty: int = 0  # hands of twenty peers each that write to a flow with little time
+    routers: int = 2
+    target_wait_seconds: int = 15  # how long what is about another message waits for it
     ingest_kills: int = 0
     ingest_drains: int = 0  # SIGTERM and a new start
     router_kills: int = 0
     router_stops: int = 0  # SIGSTOP for longer than the session, then SIGCONT
+    router_leaves: int = 0  # SIGTERM, and back after its session has ended: two rebalances
     relay_kills: int = 0
+    relay_stops: int = 0  # SIGSTOP for a while, then SIGCONT
+    automation_kills: int = 0
     broker_kills: int = 0
     postgres_kills: int = 0
     kafka_cuts: int = 0
@@ -31,8 +39,23 @@ class Plan:
     postgres_delays: int = 0
     postgres_freezes: int = 0
     status_changes_per_second: float = 0.0
+    pauses: bool = False  # two accounts are paused until the faults are through
     load_seconds: float = 0.0  # at least so long, whatever the faults take
-    settle_seconds: float = 90.0
+    settle_seconds: float = 90.0  # so long nothing may move before the verdict
+
+    @property
+    def loads(self) -> list[Load]:
+        """Who writes where and how often. A flow answers within a second, or not for five; a conversation waits that long."""
+        return [
+            Load(Route.UNIT, self.peers, 1, self.per_second / self.peers),
+            Load(Route.PATIENT, self.patient, 4, 0.35),
+            Load(Route.HASTY, self.hasty, 20, 0.07),
+        ]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the services are told of it."""
+        return {"CHANNELS_ROUTER_TARGET_WAIT_SECONDS": str(self.target_wait_seconds)}
 
     @property
     def needs_ground(self) -> bool:
@@ -68,6 +91,8 @@ class Report:
     ended_by_themselves: list[str] = field(default_factory=list)
     books: dict[str, int] = field(default_factory=dict)
     raw_items: int = 0
+    thrown: dict[str, int] = field(default_factory=dict)  # elements by kind, and early, ghosts
+    flows: dict[str, int] = field(default_factory=dict)  # requests, answers by outcome, what came of the messages
     status_changes: dict[str, int] = field(default_factory=dict)
     verdict: Verdict = field(default_factory=Verdict)
 
@@ -79,8 +104,10 @@ class Report:
         """The same for people."""
         rate = self.webhooks / self.load_seconds if self.load_seconds else 0
         lines = [
-            f"seed {self.plan.seed}: {self.webhooks} webhooks with {self.posted} messages posted in {self.load_seconds:.1f} s"
-            f" ({rate:.0f}/s; +{self.settle_seconds:.1f} s to settle), {self.acknowledged} messages answered 200",
+            f"seed {self.plan.seed}: {self.webhooks} webhooks with {self.posted} elements posted in {self.load_seconds:.1f} s"
+            f" ({rate:.0f}/s; +{self.settle_seconds:.1f} s to settle), {self.acknowledged} elements answered 200",
+            f"elements: {self.thrown}",
+            f"flows: {self.flows}",
             f"answers: {self.attempts}; slowest post {self.slowest_post_seconds:.2f} s",
             f"books: {self.books} for {self.raw_items} items in the raw topic",
         ]
@@ -92,8 +119,10 @@ class Report:
             lines.append(f"  {kind:<16} x{count:<3}{again}")
         lines += [f"ended by itself: {words}" for words in self.ended_by_themselves]
         wrong = Counter(self.verdict.counts)
+        unbalanced = sum(count for kind, count in wrong.items() if kind.startswith("books_"))
         lines.append(
-            f"lost {wrong['lost']}, doubled {wrong['doubled']}, out of order {wrong['out_of_order']},"
-            f" books {'balance' if not wrong['books_items'] + wrong['books_emitted'] else 'DO NOT BALANCE'}: {self.verdict}"
+            f"lost {wrong['lost'] + wrong['state_lost']}, doubled {wrong['doubled'] + wrong['state_doubled']},"
+            f" out of order {wrong['out_of_order'] + wrong['before_target'] + wrong['state_out_of_order']},"
+            f" books {'DO NOT BALANCE' if unbalanced else 'balance'}: {self.verdict}"
         )
         return "\n".join(lines)

@@ -22,17 +22,16 @@ from deploy.local.installation import install
 from deploy.local.ports import LOCALHOST, choose_port
 from deploy.local.settings_file import keep_settings, kept_settings
 from deploy.local.stack import LocalStack, StackAddresses
-from tests.chaos.provider import Target
+from tests.chaos.automation import PORT as AUTOMATION_PORT
+from tests.chaos.ground_plan import CONNECTORS, SECRETS, manifest, number_id
+from tests.chaos.provider import Route, Target
 from tests.chaos.proxy import Proxy
 
-TENANT = "01900000-0000-7000-8000-000000000001"
-# Partitions 5, 1, 0, 4, 2 and 3 of the raw topic: whichever three of the six a router gets, it has work.
-CONNECTORS = tuple(f"01900000-0000-7000-8000-0000000000{number:02x}" for number in (0x31, 0x32, 0x34, 0x35, 0x37, 0x3A))
-SECRETS = {f"CHANNELS_CHAOS_{name}": f"invented-{name.lower()}" for name in ("APP_SECRET", "VERIFY_TOKEN", "ACCESS_TOKEN")}
 SESSION_TIMEOUT_MS = 6_000
 TRANSACTION_TIMEOUT_MS = 10_000
 KNOWN_IN_A_ROW = 12  # fresh connections, spread over the edges by the kernel
 _KNOWN_SECONDS = 30.0
+_NOT_NEEDED = ("control", "sync")
 _PORTS = ("ingest_port", "ingest_operations_port", "router_operations_port", "relay_operations_port")
 
 
@@ -40,38 +39,6 @@ def end_in_order() -> None:
     """Let SIGTERM and SIGINT unwind the stack of calls: what was started is stopped, also in the background of a shell."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, _frame: sys.exit(128 + signum))
-
-
-def number_id(connector_id: str) -> str:
-    """The provider's name of the connector's one number (invented)."""
-    return f"1000000000{CONNECTORS.index(connector_id):05d}"
-
-
-def manifest() -> str:
-    """The connectors, as `channels apply` wants them."""
-    head = f"""version: 1
-tenants:
-  - name: Chaos
-    id: {TENANT}
-    org_units: [{{name: Sales, id: 01900000-0000-7000-8000-000000000011}}]
-    connectors:
-"""
-    return head + "".join(_connector(number, connector_id) for number, connector_id in enumerate(CONNECTORS))
-
-
-def _connector(number: int, connector_id: str) -> str:
-    return f"""      - nome: Meta {number}
-        id: {connector_id}
-        tipo: whatsapp_official
-        config: {{waba_id: "2000000000{number:05d}"}}
-        tokens: [{{kind: access_token, env: CHANNELS_CHAOS_ACCESS_TOKEN}}]
-        webhooks:
-          - secrets: [{{use: sign, env: CHANNELS_CHAOS_APP_SECRET}}, {{use: handshake, env: CHANNELS_CHAOS_VERIFY_TOKEN}}]
-        accounts:
-          - identidade: "+55 11 4000-10{number:02d}"
-            org_unit: Sales
-            config: {{phone_number_id: "{number_id(connector_id)}"}}
-"""
 
 
 class Ground:
@@ -114,9 +81,11 @@ class Site:
         modules: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         relays: int = 1,
+        routers: int = 2,
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        """Install, start two edges, two routers and the relays, apply the manifest, wait until every edge knows it.
+        """Install, start two edges, the routers, the relays and the automation stand-in, apply the manifest, wait until every
+        edge knows it.
 
         `modules`: service -> the module to start in place of `services.<service>`. `environment`: for all processes.
         """
@@ -133,7 +102,7 @@ class Site:
             **self._through_proxy(),
             **(environment or {}),
         }
-        services = self._services(relays, modules or {})
+        services = self._services(relays, routers, modules or {})
         for service in services:
             self.fleet.start(service)
         self.apply_manifest()
@@ -144,7 +113,8 @@ class Site:
     def targets(self) -> list[Target]:
         """Where the peers post."""
         port = int(kept_settings(self.home)["ingest_port"])
-        return [Target(port, one, number_id(one), SECRETS["CHANNELS_CHAOS_APP_SECRET"]) for one in CONNECTORS]
+        secret = SECRETS["CHANNELS_CHAOS_APP_SECRET"]
+        return [Target(port, one, number_id(one, route), secret, route) for one in CONNECTORS for route in Route]
 
     def setting(self, name: str) -> str:
         """One of the installation's settings (of the direct way, past the proxies)."""
@@ -158,8 +128,8 @@ class Site:
         environment = {**os.environ, **SECRETS, "CHANNELS_HOME": str(self.home)}
         subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
 
-    def _services(self, relays: int, modules: Mapping[str, str]) -> list[FleetService]:
-        planned = plan_fleet(self.home, self.fleet, ingests=2, routers=2)
+    def _services(self, relays: int, routers: int, modules: Mapping[str, str]) -> list[FleetService]:
+        planned = [*plan_fleet(self.home, self.fleet, ingests=2, routers=routers), _automation()]
         for number in range(1, relays):
             port = choose_port(given=None, before=None, purpose="relay", variable="")
             name = f"relay-{number}"
@@ -172,6 +142,7 @@ class Site:
                 environment={**one.environment, **self._environment},
             )
             for one in planned
+            if one.name not in _NOT_NEEDED
         ]
 
     def _through_proxy(self) -> dict[str, str]:
@@ -184,11 +155,19 @@ class Site:
         """A connector is younger than its snapshot: until an edge has read it, it answers 404 or 503."""
         deadline = time.monotonic() + _KNOWN_SECONDS
         for target in self.targets():
+            if target.route is not Route.UNIT:
+                continue
             in_a_row = 0
             while in_a_row < KNOWN_IN_A_ROW:
                 in_a_row = in_a_row + 1 if _handshake(target) == http.client.OK else 0
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"the edges do not know {target.connector_id} after {_KNOWN_SECONDS} s")
+
+
+def _automation() -> FleetService:
+    port = choose_port(given=None, before=None, purpose="automation", variable="")
+    environment = {AUTOMATION_PORT: str(port)}
+    return FleetService(name="automation", module="tests.chaos.automation", operations_port=port, environment=environment)
 
 
 def _handshake(target: Target) -> int:

@@ -34,10 +34,10 @@ def play_all(cases: Sequence[Case], say: Callable[[str], None]) -> list[Result]:
 
 
 def line(result: Result) -> str:
-    """One row for people: what is wrong, by which checks it was caught, after how many messages."""
+    """One row for people: what is wrong, by which checks it was caught, after how many elements."""
     case = result.case
     sign = "ok" if result.as_expected else "NOT AS IT MUST BE"
-    return f"{sign:<3} {case.service:<7} {case.wrong:<72} {result.found:<44} {result.after:>5} messages {result.seconds:5.1f} s"
+    return f"{sign:<3} {case.service:<7} {case.wrong:<72} {result.found:<44} {result.after:>5} elements {result.seconds:5.1f} s"
 
 
 def as_json(results: Sequence[Result]) -> str:

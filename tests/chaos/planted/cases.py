@@ -6,7 +6,7 @@ A case without checks is a control: the sound service under the same torment, wh
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from confluent_kafka import KafkaException
 from shared.adapters.group_offsets import commit_offsets
 from shared.adapters.kafka import full_name
 from shared.domain.topics import Topic
-from tests.chaos.planted.moments import RELAY, ROUTER
+from tests.chaos.planted.moments import REDELIVERY, RELAY, ROUTER
 
 if TYPE_CHECKING:
     from tests.chaos.planted.stage import Stage
@@ -87,6 +87,14 @@ def set_offsets_back(stage: Stage) -> None:
     stage.live(4.0)
 
 
+def kill_automation(stage: Stage) -> None:
+    """The flows fall silent, and begin again."""
+    for _ in range(4):
+        stage.live(2.0)
+        stage.fleet.kill("automation")
+    stage.live(2.0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """One planted fault, or one control."""
@@ -101,6 +109,14 @@ class Case:
     frozen_seconds: float = 9.0  # how long a process that has stopped itself stays so
     status_changes_per_second: float = 0.0
     relays: int = 1
+    routers: int = 2
+    per_second: float = 150.0
+    patient: int = 0  # hands that write to flows, as in the plan
+    hasty: int = 0
+    pauses: bool = False
+    target_wait_seconds: int = 4
+    settle_seconds: float = 8.0
+    beside: Mapping[str, str] = field(default_factory=dict)  # other services -> their planted modules
     answers_all: bool = False  # nothing is killed: each post must be answered 200
     needs_ground: bool = False
     note: str = ""
@@ -119,13 +135,18 @@ def _stop(moments: str, nth: int = 12) -> str:
     return f"{moments}:stop:{nth}:1"
 
 
-_ROUTER, _RELAY = ",".join(ROUTER), ",".join(RELAY)
+_ROUTER, _RELAY, _REDELIVERY = ",".join(ROUTER), ",".join(RELAY), ",".join(REDELIVERY)
 _LOST, _DOUBLED = frozenset({"lost"}), frozenset({"doubled"})
 _STATUS_LOST, _STATUS_DOUBLED = frozenset({"status_lost"}), frozenset({"status_doubled"})
 
 
 def _case(service: str, module: str, wrong: str, *caught_by: str, **rest: object) -> Case:
     return Case(module=module, service=service, wrong=wrong, caught_by=frozenset(caught_by), **rest)  # type: ignore[arg-type]
+
+
+def _flow(service: str, module: str, wrong: str, *caught_by: str, **rest: object) -> Case:
+    """One with messages to flows."""
+    return _case(service, module, wrong, *caught_by, **{"per_second": 50.0, "patient": 6, "hasty": 2, "seconds": 9.0, **rest})
 
 
 CASES = (
@@ -158,6 +179,32 @@ CASES = (
           moment=_kill("published"), status_changes_per_second=4.0),
     _case("relay", "relay_no_fencing", "a standby fences nobody", "status_doubled",
           moment=_stop("stamped"), relays=2, seconds=19.0, frozen_seconds=14.0, status_changes_per_second=4.0),
+    _flow("router", "hold_not_written", "what waits is not written down", "lost"),
+    _flow("router", "hold_after_events", "what waits is written down after the events", "lost", moment=_kill("between", nth=3)),
+    _flow("router", "second_copy_passes", "a second copy is taken for the first one", "doubled", "request_doubled",
+          beside={"relay": "relay_copies_twice"}),
+    _flow("router", "position_not_moved", "a settled row goes on naming the record before its copy", "breach"),
+    _flow("router", "replay_ignores_row", "a replay does not look for its own rows", "lost", moment=_kill("claimed", 4, 3)),
+    _flow("router", "queue_ignored", "later messages do not wait behind one that waits", "out_of_order"),
+    _flow("router", "copies_pass_the_queue", "neither router nor relay keep copies in line", "out_of_order",
+          beside={"relay": "relay_out_of_line"}),
+    _flow("router", "nobody_wakes", "the next in line is not woken, and nobody sweeps", "stuck_rows",
+          beside={"relay": "relay_never_sweeps"}),
+    _flow("router", "last_answer_wins", "a second answer takes the place of the first", "misrouted", "lost", "books_settled"),
+    _flow("router", "answers_offsets_first", "answers are acknowledged before they are noted", "stuck_rows",
+          moment=_kill("between", 4, 4)),
+    _flow("router", "pause_ignored", "a pause is ignored", "pause_ignored", pauses=True),
+    _flow("router", "deadline_ignored", "the deadline of a flow is ignored", "stuck_rows", settle_seconds=14.0),
+    _flow("router", "asks_again", "an answered message asks its flow again", "request_doubled"),
+    _flow("router", "settled_comes_out", "what a flow has settled comes out", "settled_came_out"),
+    _flow("router", "orphan_at_once", "what comes before its message is an orphan at once", "orphan_in_vain"),
+    _flow("router", "edits_do_not_wait", "edits do not wait for their message", "before_target"),
+    _flow("router", "states_written_early", "a state that waits is written down at once", "state_lost"),
+    _flow("router", "holds_booked_again", "what is held again is booked again", "books_held"),
+    _flow("relay", "relay_marks_afterwards", "rows are marked sent after their copies are written", "answer_ignored",
+          "settled_came_out", settle_seconds=45.0),
+    _flow("relay", "relay_never_resends", "nothing is ever sent again", "stuck_rows", moment=_kill("marked", 3, 4),
+          settle_seconds=45.0),
 )  # fmt: skip
 
 CONTROLS = (
@@ -178,4 +225,20 @@ CONTROLS = (
           status_changes_per_second=4.0),
     _case("relay", "sound_relay", "control: a zombie with a stamped batch", moment=_stop("stamped"), relays=2,
           seconds=19.0, frozen_seconds=14.0, status_changes_per_second=4.0),
+    _flow("router", "sound_router", "control: flows, killed at each moment in turn", moment=_kill(_ROUTER, 10), seconds=18.0),
+    _flow("router", "sound_router", "control: three of them and flows, one a zombie that held claims", routers=3,
+          moment=_stop("claimed"), seconds=14.0),
+    _flow("relay", "sound_relay", "control: flows, killed at each moment of redelivery", moment=_kill(_REDELIVERY, 4),
+          seconds=12.0),
+    _flow("relay", "sound_relay", "control: flows, a zombie with rows that it has marked", moment=_stop("marked"), relays=2,
+          seconds=19.0, frozen_seconds=14.0),
+    _flow("relay", "relay_copies_twice", "control: every copy comes twice: the row and the claim stop the second"),
+    _flow("router", "blind_take_over", "control: copies take claims blindly, and come twice: the row stops the second",
+          beside={"relay": "relay_copies_twice"}),
+    _flow("relay", "relay_out_of_line", "control: rows are sent out of line: the router keeps them in it"),
+    _flow("router", "copies_pass_the_queue", "control: the router lets copies pass: the relay keeps them in line"),
+    _flow("relay", "relay_never_sweeps", "control: nobody sweeps: who leaves a line wakes the next"),
+    _flow("router", "sound_router", "control: paused accounts, killed at each moment in turn", pauses=True,
+          moment=_kill(_ROUTER, 5), seconds=12.0),
+    _flow("automation", "tests.chaos.automation", "control: the automation module is killed", torment=kill_automation),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from services.router import app, decide
+from services.router import app, decide, gate
 from services.router.facts import Candidate, Owner
 from shared.adapters import router_store
 from shared.adapters.router_store import ClaimRow
@@ -29,7 +29,7 @@ def plant() -> None:
     router_store.claim = of_the_record
     app.collapse = lambda candidates: [one for one in candidates if one.claim_key is not None]
     app.Router._owner = lambda self, candidate: owner(self._epoch, candidate)  # type: ignore[method-assign]
-    decide.owner_of = owner
+    decide.owner_of = gate.owner_of = owner
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from services.relay.raw_copies import RawCopies
 from services.router import app as router_app
 from shared.adapters import transactional_producer
 from shared.adapters.kafka_transactions import TransactionalWorker
@@ -21,6 +22,7 @@ from shared.adapters.numbered_publisher import NumberedPublisher
 MOMENT = "CHAOS_MOMENT"
 ROUTER = ("sorted", "claimed", "produced", "offsets_sent", "committed")
 RELAY = ("stamped", "published")
+REDELIVERY = ("marked", "copied")
 _passed: Counter[str] = Counter()
 
 
@@ -89,12 +91,22 @@ def install_router() -> None:
 
 
 def install_relay() -> None:
-    """Moments of a batch in the relay: its rows are stamped; it is published but its rows are not deleted."""
-    publish = NumberedPublisher.publish
+    """Moments of a batch in the relay: its rows are stamped; it is published but its rows are not deleted.
+
+    And of held records: they are marked sent; their copies are written but not noted.
+    """
+    publish, copy = NumberedPublisher.publish, RawCopies.copy
 
     def publish_between(self: NumberedPublisher, *arguments: Any) -> None:
         reach("stamped")
         publish(self, *arguments)
         reach("published")
 
+    def copy_between(self: RawCopies, *arguments: Any) -> Any:
+        reach("marked")
+        copied = copy(self, *arguments)
+        reach("copied")
+        return copied
+
     NumberedPublisher.publish = publish_between  # type: ignore[method-assign]
+    RawCopies.copy = copy_between  # type: ignore[method-assign]

@@ -22,6 +22,7 @@ from tests.chaos.report import Plan, Report
 from tests.chaos.site import Ground, Site
 
 _POLL_SECONDS = 0.05
+_PLANTED = "tests.chaos.planted"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ class Result:
         """How many messages it took."""
         first = self.report.verdict.first
         return min((first[kind] for kind in self.case.caught_by if kind in first), default=self.report.posted)
+
+    @property
+    def caught(self) -> str:
+        """The checks that it was meant for, with counts."""
+        counts = self.report.verdict.counts
+        return ", ".join(f"`{kind}` {counts[kind]}" for kind in sorted(self.case.caught_by & counts.keys()))
 
     @property
     def found(self) -> str:
@@ -102,18 +109,27 @@ def play(case: Case, home: Path, addresses: StackAddresses, ground: Ground | Non
     """Play it on a running stack; `ground` for those that do things to the network."""
     began = time.monotonic()
     site = Site(home, addresses, name=f"p{uuid4().hex[:8]}", postgres_port=None if ground is None else ground.postgres_proxy.port)
-    module = case.module if case.module.startswith("services.") else f"tests.chaos.planted.{case.module}"
+    module = case.module if "." in case.module else f"{_PLANTED}.{case.module}"
     try:
-        environment = {MOMENT: case.moment} if case.moment else {}
-        site.bring_up(modules={case.service: module}, environment=environment, relays=case.relays)
-        stage = Stage(case, site, ground)
         plan = Plan(
             seed=7,
             peers=12,
-            per_second=150,
+            per_second=case.per_second,
+            patient=case.patient,
+            hasty=case.hasty,
+            pauses=case.pauses,
+            target_wait_seconds=case.target_wait_seconds,
             status_changes_per_second=case.status_changes_per_second,
-            settle_seconds=30 if case.is_control else 6,
+            settle_seconds=45 if case.is_control else case.settle_seconds,
         )
+        environment = {MOMENT: case.moment} if case.moment else {}
+        site.bring_up(
+            modules={case.service: module, **{name: f"{_PLANTED}.{other}" for name, other in case.beside.items()}},
+            environment={**environment, **plan.environment},
+            relays=case.relays,
+            routers=case.routers,
+        )
+        stage = Stage(case, site, ground)
         campaign = Campaign(site, plan, ground, lambda _line: None, answers_all=case.answers_all)
 
         def torment() -> None:
