@@ -24,6 +24,9 @@ class Proxy:
 
     def __init__(self) -> None:
         self.port = choose_port(given=None, before=None, purpose="proxy", variable="")
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # kept from others until we listen
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((LOCALHOST, self.port))
         self._upstream: int | Path | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -47,6 +50,7 @@ class Proxy:
             self._do(self._close())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(5)
+        self._socket.close()
         self._loop.close()
 
     def cut(self) -> int:
@@ -75,7 +79,7 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, LOCALHOST, self.port)
+        self._server = await asyncio.start_server(self._serve, sock=self._socket)
 
     async def _close(self) -> None:
         if self._server is not None:

@@ -169,7 +169,7 @@ CASES = (
           moment=_stop("sorted"), seconds=14.0),
     _case("router", "no_progress", "progress is not asserted; offsets are set back", "doubled", torment=set_offsets_back),
     _case("router", "no_rewind", "goes on after a failed batch", "lost", torment=cut_database, needs_ground=True),
-    _case("router", "fresh_ids", "ids are not looked up", "conversation_split"),
+    _case("router", "fresh_ids", "ids are not looked up", "conversation_split", "contact_split"),
     _case("router", "reversed_events", "events of a batch in reverse", "out_of_order"),
     _case("router", "uncounted_repeats", "repeats are missing in the books", "books_items"),
     _case("relay", "dropped_row", "an outbox row is dropped", "status_lost", status_changes_per_second=4.0),
