@@ -1,4 +1,4 @@
-"""`make chaos`: the long campaign, the two disasters, then every planted fault with its controls.
+"""`make chaos`: the long campaign, the disasters, then every planted fault with its controls.
 
 Writes build/chaos.{txt,json} and, with --write, its parts of docs/CAMPAIGN.md.
 
@@ -48,7 +48,7 @@ FULL = Plan(
     postgres_delays=2,
     postgres_freezes=4,
     status_changes_per_second=1.0,
-    pauses=True,
+    pause_seconds=60.0,
     settle_seconds=300.0,
 )
 _AT_ONCE_PER_SECOND = 320.0  # what many webhooks are aimed at: so many as two cores take while everything breaks
@@ -57,7 +57,7 @@ _AT_ONCE_PER_SECOND = 320.0  # what many webhooks are aimed at: so many as two c
 def _plan(arguments: argparse.Namespace) -> Plan:
     plan = replace(FULL, seed=arguments.seed)
     if arguments.webhooks:
-        plan = replace(plan, webhooks=-(-arguments.webhooks // plan.peers), per_second=_AT_ONCE_PER_SECOND)
+        plan = replace(plan, webhooks=-(-arguments.webhooks // plan.peers), per_second=_AT_ONCE_PER_SECOND, join_seconds=840.0)
     return plan
 
 
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--webhooks", type=int, default=0, help="Post at least so many, also when all faults are through.")
     parser.add_argument("--skip-planted", action="store_true", help="Without the planted faults.")
-    parser.add_argument("--skip-scenarios", action="store_true", help="Without the two disasters.")
+    parser.add_argument("--skip-scenarios", action="store_true", help="Without the disasters.")
     parser.add_argument("--write", action="store_true", help="Write the results into docs/CAMPAIGN.md, too.")
     arguments = parser.parse_args()
 

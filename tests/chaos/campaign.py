@@ -26,7 +26,6 @@ from tests.chaos.provider import Peers
 from tests.chaos.report import Plan, Report
 from tests.chaos.site import Ground, Site, end_in_order
 
-_JOIN_SECONDS = 300.0
 _SETTLE_SECONDS = 400.0  # at most, however much moves
 BUILD = Path(__file__).resolve().parents[2] / "build"
 
@@ -59,6 +58,8 @@ class Campaign:
         administrator, pauses = self._administrator(), self._pauses()
         began = time.monotonic()
         self.peers.start()
+        if pauses is not None:
+            pauses.end_after(self.plan.pause_seconds)
         if administrator is not None:
             administrator.start()
         try:
@@ -69,9 +70,9 @@ class Campaign:
         if administrator is not None:
             administrator.stop()
         if pauses is not None:
-            self._paused = pauses.end()
-        if not self.peers.join(_JOIN_SECONDS):
-            self.report.verdict.add("stuck", f"the peers did not come to their end within {_JOIN_SECONDS:.0f} s")
+            self._paused = pauses.ended()
+        if not self.peers.join(self.plan.join_seconds):
+            self.report.verdict.add("stuck", f"the peers did not come to their end within {self.plan.join_seconds:.0f} s")
         self.report.load_seconds = time.monotonic() - began
         self._judge(administrator)
         return self.report
@@ -83,7 +84,7 @@ class Campaign:
         return Administrator(self.site.setting("database_api_url"), per_second=per_second, seed=self.plan.seed)
 
     def _pauses(self) -> Pauses | None:
-        if not self.plan.pauses:
+        if not self.plan.pause_seconds:
             return None
         pauses, world = Pauses(self.site.setting("database_api_url")), World(self.site.home)
         pauses.begin(world)

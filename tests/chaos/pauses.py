@@ -1,12 +1,16 @@
-"""Accounts whose route is paused from before the first message until the faults are through, by the use cases."""
+"""Accounts whose route is paused from before the first message and resumed later, by the use cases."""
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from deploy.demo.world import World
 from shared.adapters.database import create_engine_for, unit_of_work
+from shared.domain.errors import ChannelsError
 from shared.domain.records import AccountSnapshot
 from shared.domain.topics import Topic
 from shared.management.pauses import pause_account, resume_account
@@ -26,6 +30,8 @@ class Pauses:
         self._engine = create_engine_for(api_url, pool_size=1, application_name="chaos-pauses")
         self._accounts = [account_id(connector, Route.PATIENT) for connector in CONNECTORS[:2]]
         self._numbers = frozenset(number_id(connector, Route.PATIENT) for connector in CONNECTORS[:2])
+        self._until_ms = 0
+        self._thread: threading.Thread | None = None
 
     def begin(self, world: World) -> None:
         """Pause them, and wait until everybody must know. Raises TimeoutError."""
@@ -37,12 +43,28 @@ class Pauses:
             time.sleep(0.1)
         time.sleep(_OBEYED_SECONDS)
 
-    def end(self) -> Paused:
-        """Resume them; what the oracle has to know."""
-        until_ms = time.time_ns() // 1_000_000
-        self._each(resume_account)
+    def end_after(self, seconds: float) -> None:
+        """Resume them then, in a thread of its own."""
+        self._thread = threading.Thread(target=self._end, args=(seconds,), daemon=True)
+        self._thread.start()
+
+    def ended(self) -> Paused:
+        """Wait until they are resumed; what the oracle has to know."""
+        if self._thread is not None:
+            self._thread.join()
         self._engine.dispose()
-        return Paused(self._numbers, until_ms)
+        return Paused(self._numbers, self._until_ms)
+
+    def _end(self, seconds: float) -> None:
+        time.sleep(seconds)
+        self._until_ms = time.time_ns() // 1_000_000
+        while True:
+            try:
+                self._each(resume_account)
+            except (ChannelsError, SQLAlchemyError):  # PostgreSQL is away; resuming what is open changes nothing
+                time.sleep(0.5)
+            else:
+                return
 
     def _each(self, use_case: Any, *arguments: str) -> None:
         for one in self._accounts:

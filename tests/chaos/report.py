@@ -39,8 +39,9 @@ class Plan:
     postgres_delays: int = 0
     postgres_freezes: int = 0
     status_changes_per_second: float = 0.0
-    pauses: bool = False  # two accounts are paused until the faults are through
+    pause_seconds: float = 0.0  # so long two accounts are paused, from before the first message
     load_seconds: float = 0.0  # at least so long, whatever the faults take
+    join_seconds: float = 300.0  # so long the peers may go on after the faults, until they have written what they must
     settle_seconds: float = 90.0  # so long nothing may move before the verdict
 
     @property

@@ -244,7 +244,7 @@ def line(result: Mapping[str, object]) -> str:
 
 
 def main() -> None:
-    """Play those with one of the given words in their name, or both; exit 1 unless each ended as promised."""
+    """Play those with one of the given words in their name, or all; exit 1 unless each ended as promised."""
     end_in_order()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*")

@@ -26,7 +26,7 @@ PLAN = Plan(
     relay_kills=2,
     automation_kills=1,
     status_changes_per_second=1,
-    pauses=True,
+    pause_seconds=15.0,
     settle_seconds=120,
 )
 

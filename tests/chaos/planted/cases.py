@@ -113,7 +113,7 @@ class Case:
     per_second: float = 150.0
     patient: int = 0  # hands that write to flows, as in the plan
     hasty: int = 0
-    pauses: bool = False
+    pause_seconds: float = 0.0
     target_wait_seconds: int = 4
     settle_seconds: float = 8.0
     beside: Mapping[str, str] = field(default_factory=dict)  # other services -> their planted modules
@@ -193,7 +193,7 @@ CASES = (
     _flow("router", "last_answer_wins", "a second answer takes the place of the first", "misrouted", "lost", "books_settled"),
     _flow("router", "answers_offsets_first", "answers are acknowledged before they are noted", "stuck_rows",
           moment=_kill("between", 4, 4)),
-    _flow("router", "pause_ignored", "a pause is ignored", "pause_ignored", pauses=True),
+    _flow("router", "pause_ignored", "a pause is ignored", "pause_ignored", pause_seconds=8.0),
     _flow("router", "deadline_ignored", "the deadline of a flow is ignored", "stuck_rows", settle_seconds=14.0),
     _flow("router", "asks_again", "an answered message asks its flow again", "request_doubled"),
     _flow("router", "settled_comes_out", "what a flow has settled comes out", "settled_came_out"),
@@ -238,7 +238,7 @@ CONTROLS = (
     _flow("relay", "relay_out_of_line", "control: rows are sent out of line: the router keeps them in it"),
     _flow("router", "copies_pass_the_queue", "control: the router lets copies pass: the relay keeps them in line"),
     _flow("relay", "relay_never_sweeps", "control: nobody sweeps: who leaves a line wakes the next"),
-    _flow("router", "sound_router", "control: paused accounts, killed at each moment in turn", pauses=True,
+    _flow("router", "sound_router", "control: paused accounts, killed at each moment in turn", pause_seconds=8.0,
           moment=_kill(_ROUTER, 5), seconds=12.0),
     _flow("automation", "tests.chaos.automation", "control: the automation module is killed", torment=kill_automation),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from tests.chaos.planted.start import start
 def plant() -> None:
     """Every now and then one of those that queue."""
     early = "h.state = 'waiting' AND (h.due_at <= now() OR h.reason = 'queued' AND random() < 0.02)"
-    redelivery_rows.TAKE = text(str(redelivery_rows.TAKE).replace(redelivery_rows._IS_DUE, early))
+    redelivery_rows.TAKE = text(redelivery_rows.TAKE.text.replace(redelivery_rows._IS_DUE, early))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def play(case: Case, home: Path, addresses: StackAddresses, ground: Ground | Non
             per_second=case.per_second,
             patient=case.patient,
             hasty=case.hasty,
-            pauses=case.pauses,
+            pause_seconds=case.pause_seconds,
             target_wait_seconds=case.target_wait_seconds,
             status_changes_per_second=case.status_changes_per_second,
             settle_seconds=45 if case.is_control else case.settle_seconds,
