@@ -27,6 +27,7 @@ class Proxy:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # kept from others until we listen
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((LOCALHOST, self.port))
+        self._socket.listen()  # what is only bound, others may bind as well
         self._upstream: int | Path | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
