@@ -106,7 +106,7 @@ class Case:
     torment: Callable[[Stage], None] = keep_alive
     moment: str = ""
     seconds: float = 6.0  # of `keep_alive`
-    frozen_seconds: float = 9.0  # how long a process that has stopped itself stays so
+    frozen_seconds: float = 14.0  # how long a process that has stopped itself stays so
     status_changes_per_second: float = 0.0
     relays: int = 1
     routers: int = 2
