@@ -163,9 +163,21 @@ class Tormentor:
     def _kill_node(self, kind: str, node: KafkaNode | PostgresNode) -> None:
         node.kill()
         began = time.monotonic()
-        node.start()
+        self._start_node(node)
         self._all_ready()
         self._recovered(kind, began)
+
+    def _start_node(self, node: KafkaNode | PostgresNode) -> None:
+        """On a busy machine a node may need longer than it takes by itself."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while True:
+            try:
+                node.start()
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def _cut(self, kind: str, proxy: Proxy) -> None:
         proxy.cut()
