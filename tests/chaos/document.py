@@ -55,8 +55,8 @@ def write(parts: Mapping[str, str], document: Path = DOCUMENT) -> None:
     """Put each text between `<!-- name -->` and `<!-- end name -->`. Raises ValueError where the document has no such place."""
     text = document.read_text()
     for name, part in parts.items():
-        place = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end {name} -->)", re.DOTALL)
-        text, found = place.subn(lambda match, part=part: f"{match[1]}{part}{match[2]}", text)
+        place = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        text, found = place.subn(lambda match, part=part: f"{match[1]}{part}\n{match[2]}", text)
         if found != 1:
             raise ValueError(f"{document} has no place for {name}")
     document.write_text(text)
