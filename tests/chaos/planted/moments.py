@@ -23,6 +23,7 @@ MOMENT = "CHAOS_MOMENT"
 ROUTER = ("sorted", "claimed", "produced", "offsets_sent", "committed")
 RELAY = ("stamped", "published")
 REDELIVERY = ("marked", "copied")
+_OVER = "moments-are-over"
 _passed: Counter[str] = Counter()
 
 
@@ -42,15 +43,24 @@ def reach(moment: str) -> None:
 
 def _take_turn(moment: str, wanted: list[str], times: int) -> bool:
     """True if it is this moment's turn and there are turns left; it is then taken."""
-    path = Path(os.environ["CHANNELS_HOME"]) / "moments"
-    with path.open("a+") as file:
+    home = Path(os.environ["CHANNELS_HOME"])
+    with (home / "moments").open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        if (home / _OVER).exists():
+            return False
         file.seek(0)
         taken = file.read().split()
         if len(taken) >= times or wanted[len(taken) % len(wanted)] != moment:
             return False
         file.write(f"{moment}\n")
         return True
+
+
+def end_moments(home: Path) -> None:
+    """From now on nothing happens at any moment: nobody is there any more to start what has killed itself."""
+    with (home / "moments").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (home / _OVER).touch()
 
 
 def taken(home: Path) -> list[str]:

@@ -17,7 +17,7 @@ from deploy.local.stack import StackAddresses
 from shared.domain.errors import Unavailable
 from tests.chaos.campaign import Campaign
 from tests.chaos.planted.cases import Case
-from tests.chaos.planted.moments import MOMENT, taken
+from tests.chaos.planted.moments import MOMENT, end_moments, taken
 from tests.chaos.report import Plan, Report
 from tests.chaos.site import Ground, Site
 
@@ -85,7 +85,8 @@ class Stage:
             time.sleep(_POLL_SECONDS)
 
     def finish(self) -> None:
-        """All alive, and those that can be are ready."""
+        """The moments are over, all alive, and those that can be are ready."""
+        end_moments(self.site.home)
         self.live(0)
         for name in self.fleet.names():
             with suppress(Unavailable):  # a planted fault may keep it from that; the verdict tells
