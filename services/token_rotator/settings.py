@@ -7,10 +7,10 @@ from pydantic import Field
 from services.token_rotator.app import Rhythm
 from services.token_rotator.decide import Policy
 from shared.adapters.renewal_rows import Budget
-from shared.runtime.settings import DatabaseSettings, LogSettings, VaultSettings
+from shared.runtime.settings import DatabaseSettings, HttpSettings, LogSettings, VaultSettings
 
 
-class TokenRotatorSettings(DatabaseSettings, VaultSettings, LogSettings):
+class TokenRotatorSettings(DatabaseSettings, VaultSettings, HttpSettings, LogSettings):
     """Any number of processes may run against one database; all of them should have the same figures."""
 
     token_rotator_operations_host: str = "127.0.0.1"

@@ -24,7 +24,7 @@ def _plan(home: Path, ingests: int = 1, routers: int = 1) -> dict[str, FleetServ
 
 def test_the_usual_ports_are_taken_and_kept(busy: set[int], tmp_path: Path) -> None:
     plan = _plan(tmp_path)
-    assert list(plan) == ["relay", "sync", "router-0", "control", "ingest-0"]
+    assert list(plan) == ["relay", "sync", "router-0", "token_rotator", "control", "ingest-0"]
     assert plan["ingest-0"].environment == {"CHANNELS_INGEST_PORT": "8080", "CHANNELS_INGEST_OPERATIONS_PORT": "9080"}
     assert kept_settings(tmp_path) == {
         "ingest_port": 8080,
@@ -34,6 +34,7 @@ def test_the_usual_ports_are_taken_and_kept(busy: set[int], tmp_path: Path) -> N
         "control_port": 8090,
         "control_operations_port": 9084,
         "sync_operations_port": 9085,
+        "token_rotator_operations_port": 9086,
     }
 
 
