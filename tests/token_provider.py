@@ -55,6 +55,7 @@ class Grant:
     access: dict[str, int] = field(default_factory=dict)
     refresh: list[str] = field(default_factory=list)
     given: int = 0
+    ends_ms: int = 0  # of the newest access token
 
 
 class TokenProvider:
@@ -96,7 +97,7 @@ class TokenProvider:
     def _answer(self, placed: PlacedCall) -> ProviderAnswer:
         fields = dict(parse_qsl(urlsplit(placed.url).query))
         if isinstance(placed.body, tuple):
-            fields |= {name: value for name, value in placed.body}  # type: ignore[misc]  # forms only
+            fields |= dict(placed.body)  # type: ignore[arg-type]  # forms only
         if placed.call.step == "revoke":
             with self._lock:
                 grant = self._by_value.get(fields["revoke_token"])
@@ -142,14 +143,14 @@ class TokenProvider:
 
     def lives(self, owner: str) -> float:
         """Seconds that the owner's newest access token has left."""
-        return (max(self.grants[owner].access.values(), default=0) - self._clock.now_ms()) / 1000
+        return (self.grants[owner].ends_ms - self._clock.now_ms()) / 1000
 
     def _issue(self, grant: Grant) -> str:
         grant.given += 1
         now = self._clock.now_ms()
         grant.access = {value: end for value, end in grant.access.items() if end > now}
         value = f"canary-access-{grant.owner}-{grant.given}"
-        grant.access[value] = now + grant.life_seconds * 1000
+        grant.ends_ms = grant.access[value] = now + grant.life_seconds * 1000
         self._by_value[value] = grant
         return value
 

@@ -57,9 +57,7 @@ def _build(
     credential = create_engine_for(
         require(settings.database_credential_url, "CHANNELS_DATABASE_CREDENTIAL_URL"), pool_size=2, application_name=name
     )
-    api = create_engine_for(
-        require(settings.database_api_url, "CHANNELS_DATABASE_API_URL"), pool_size=1, application_name=name
-    )
+    api = create_engine_for(require(settings.database_api_url, "CHANNELS_DATABASE_API_URL"), pool_size=1, application_name=name)
     clock = DatabaseClock(credential)
     policy = settings.policy()
 

@@ -19,6 +19,7 @@ _ADVICE = {
     "fix_client": "correct id and secret of the client, then `channels tokens renew`",
     "renew_token": "make a new token at the provider and add it",
     "add_credential": "add the credential, then `channels tokens renew`",
+    "fix_config": "correct the address in the connector's config, then `channels tokens renew`",
     "fix_settings": "complete the connector's config, then `channels tokens renew`",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -74,8 +74,9 @@ Play = Callable[..., Played]
 
 
 @pytest.fixture(params=[Fake, Simulated])
-def play(request: pytest.FixtureRequest) -> Iterator[Play]:
-    yield request.param
+def play(request: pytest.FixtureRequest) -> Play:
+    made: Play = request.param
+    return made
 
 
 def renew(played: Played, service: str, **held: str) -> Renewed | NotRenewed:

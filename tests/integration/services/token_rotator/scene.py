@@ -25,9 +25,11 @@ from shared.providers import provider_of
 from shared.runtime.metrics import TokenRotatorMetrics
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
+from tests.integration.rows import connect
 from tests.token_provider import CLIENT_SECRET, AtOnce, Grant, MovedClock, TokenProvider
 
 META = {"waba_id": "100000000000000", "app_id": "300000000000001"}
+_BUDGET, _POLICY = Budget(calls=1_000, window_seconds=60), Policy()
 RHYTHM = Rhythm(plan=0, replan=600, tell=0, settle=0)
 
 
@@ -50,8 +52,8 @@ class RotatorScene:
     clock: MovedClock
     provider: TokenProvider
     credential: Engine
-    budget: Budget = Budget(calls=1_000, window_seconds=60)
-    policy: Policy = Policy()
+    budget: Budget = _BUDGET
+    policy: Policy = _POLICY
     registries: list[CollectorRegistry] = field(default_factory=list)
 
     def rotator(
@@ -113,6 +115,13 @@ class RotatorScene:
         ends = None if life_seconds is None else moment(now + life_seconds * 1000)
         return self.management.token(connector, value=value, expires_at=ends, created_at=moment(now), **more)
 
+    def outage(self, *, away: bool) -> None:
+        """The database takes nobody any more, and sends away who is there."""
+        with connect(self.database.superuser_url) as rows:
+            rows.execute(f'ALTER DATABASE "{self.database.name}" ALLOW_CONNECTIONS {not away}')
+            if away:
+                rows.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (self.database.name,))
+
     def grant(self, owner: str) -> Grant:
         return self.provider.grants[owner]
 
@@ -159,4 +168,3 @@ def scene_on(database: DatabaseUnderTest, keys: Path, *, window_seconds: int = 6
     with management_of(database.api_url, keys) as management:
         yield RotatorScene(database, management, clock, TokenProvider(clock, window_seconds), credential)
     credential.dispose()
-

@@ -7,9 +7,14 @@ import threading
 import pytest
 
 from services.token_rotator.app import Rotator
-from shared.domain.enums import TokenKind
-from shared.management.opened_tokens import open_token
 from shared.adapters.database import unit_of_work
+from shared.adapters.renewal_rows import moment
+from shared.domain.enums import ConnectorStatus, ConnectorType, TokenKind
+from shared.domain.errors import Conflict, Unavailable
+from shared.management.opened_tokens import open_token
+from shared.management.renewed_tokens import renew_now
+from shared.management.tokens import describe_token, revoke_token
+from shared.providers.calling import PlacedCall, ProviderAnswer
 from tests.integration.services.token_rotator.scene import RotatorScene, until_idle
 from tests.token_provider import DAY, reply
 
@@ -19,7 +24,8 @@ pytestmark = pytest.mark.req(61)
 def value_of(scene: RotatorScene, connector: str, kind: TokenKind) -> str:
     """The value that a reader would take: that of the newest."""
     ((token,),) = scene.sql(
-        "SELECT id::text FROM channel_token WHERE connector_id = :c AND kind::text = :k ORDER BY created_at DESC, id DESC LIMIT 1",
+        "SELECT id::text FROM channel_token WHERE connector_id = :c AND kind::text = :k"
+        " ORDER BY created_at DESC, id DESC LIMIT 1",
         c=connector,
         k=kind.value,
     )
@@ -35,7 +41,8 @@ def test_a_token_of_meta_is_renewed_between_half_and_seven_tenths_of_its_life(sc
     rotator = scene.rotator()
     until_idle(rotator)
     ((due, ends),) = scene.sql(
-        "SELECT extract(epoch FROM due_at)::float, extract(epoch FROM ends_at)::float FROM token_renewal WHERE token_id = :t", t=token
+        "SELECT extract(epoch FROM due_at)::float, extract(epoch FROM ends_at)::float FROM token_renewal WHERE token_id = :t",
+        t=token,
     )
     begun = scene.clock.now_ms() / 1000
     assert 0.5 <= (due - begun) / (ends - begun) <= 0.7
@@ -197,24 +204,157 @@ def test_a_service_gets_no_more_calls_than_its_budget(scene: RotatorScene) -> No
     assert scene.provider.renewals["other"] == 1  # another service's crowd does not stand in its way
 
 
-def test_what_is_deleted_or_changed_by_people_changes_the_plan(scene: RotatorScene) -> None:
-    connector, token = scene.meta()
+def test_an_end_that_people_correct_changes_the_plan(scene: RotatorScene) -> None:
+    _, token = scene.meta()
     rotator = scene.rotator()
     until_idle(rotator)
-    scene.management.run(
-        lambda session: session.execute(
-            __import__("sqlalchemy").text("UPDATE channel_token SET expires_at = expires_at - interval '50 days' WHERE id = :t"),
-            {"t": token},
-        )
-    )
+    sooner = moment(scene.clock.now_ms() + 10 * DAY * 1000)
+    scene.management.run(lambda session: describe_token(session, token, expires_at=sooner, metadata=None, actor="test"))
     until_idle(rotator)
     scene.clock.move(8 * DAY)
     until_idle(rotator)
     assert scene.provider.renewals["shop"] == 1
 
 
+def test_a_token_that_people_take_away_is_renewed_no_more(scene: RotatorScene) -> None:
+    _, token = scene.meta()
+    rotator = scene.rotator()
+    until_idle(rotator)
+    scene.management.run(lambda session: revoke_token(session, token, actor="test"))
+    scene.clock.move(43 * DAY)
+    until_idle(rotator)
+    assert not scene.provider.calls
+
+
+def test_a_token_that_is_taken_away_during_its_call_is_not_brought_back(scene: RotatorScene) -> None:
+    connector, token = scene.meta()
+    rotator = scene.rotator()
+    until_idle(rotator)
+    scene.provider.during = lambda _: scene.management.run(lambda session: revoke_token(session, token, actor="test"))
+    scene.clock.move(43 * DAY)
+    until_idle(rotator)
+    assert [row[0] for row in scene.rows(connector)] == ["secret"]
+    assert scene.count("dropped", "meta") == 1
+
+
+def test_an_order_of_a_person_makes_it_due_at_once(scene: RotatorScene) -> None:
+    connector, token = scene.meta()
+    rotator = scene.rotator()
+    with pytest.raises(Conflict, match="not seen it yet"):
+        scene.management.run(lambda session: renew_now(session, token, actor="test"))
+    until_idle(rotator)
+    scene.management.run(lambda session: renew_now(session, token, actor="test"))
+    scene.clock.move(60)
+    until_idle(rotator)
+    assert scene.provider.renewals["shop"] == 1
+    secret = scene.sql("SELECT id::text FROM channel_token WHERE connector_id = :c AND kind = 'secret'", c=connector)[0][0]
+    with pytest.raises(Conflict, match="cannot renew itself"):
+        scene.management.run(lambda session: renew_now(session, secret, actor="test"))
+
+
+def test_an_archived_connector_is_left_alone(scene: RotatorScene) -> None:
+    connector, _ = scene.meta()
+    rotator = scene.rotator()
+    until_idle(rotator)
+    scene.management.status(connector, ConnectorStatus.ARCHIVED)
+    scene.clock.move(43 * DAY)
+    until_idle(rotator)
+    assert not scene.provider.calls
+
+
+def test_the_answer_survives_an_outage_and_nobody_is_asked_twice(scene: RotatorScene) -> None:
+    connector, _, _ = scene.mailbox("microsoft", one_time=True)
+    rotator = scene.rotator()
+    until_idle(rotator)
+    scene.provider.during = lambda _: scene.outage(away=True)
+    scene.clock.move(2_600)
+    while not scene.provider.renewals:
+        rotator.turn()
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            rotator.turn()
+    scene.outage(away=False)
+    until_idle(rotator)
+    assert scene.provider.renewals == {"ana": 1}
+    assert sum(scene.provider.calls.values()) == 1
+    assert value_of(scene, connector, TokenKind.REFRESH_TOKEN) == scene.grant("ana").refresh[-1]
+
+
+@pytest.mark.req(69)
+def test_people_are_told_once_for_each_threshold(scene: RotatorScene) -> None:
+    connector, token = scene.meta()
+    scene.provider.script = [lambda _: reply(503, {})] * 10_000
+    rotator = scene.rotator()
+    until_idle(rotator)
+    scene.clock.move(53 * DAY - 600)
+    until_idle(rotator)
+    assert scene.notices() == []
+    for hours in range(1, 7 * 24 + 2):  # as seen every hour, and at the end every minute
+        for _ in range(1 if hours < 7 * 24 else 60):
+            scene.clock.move(3_600 if hours < 7 * 24 else 60)
+            until_idle(rotator)
+    told = scene.notices()
+    assert [one["threshold_seconds"] for one in told] == [604_800, 86_400, 3_600, 300]
+    assert all(0 <= one["threshold_seconds"] - one["seconds_left"] <= 3_600 for one in told)
+    assert {(one["renewal"], one["token_id"], one["kind"]) for one in told} == {("failing", token, "access_token")}
+    assert scene.rows(connector)[-1][2:] == ("stopped", "token_expired")
+
+
+@pytest.mark.req(69)
+def test_they_are_told_again_only_after_a_renewal(scene: RotatorScene) -> None:
+    scene.mailbox("google")
+    rotator = scene.rotator()
+    until_idle(rotator)
+    for renewals in range(2):
+        scene.provider.script = [lambda _: reply(503, {})] * 1_000
+        scene.clock.move(3_250)
+        for _ in range(10):
+            scene.clock.move(30)
+            until_idle(rotator)
+        assert [one["threshold_seconds"] for one in scene.notices()] == [300] * (renewals + 1)
+        scene.provider.script = []
+        scene.clock.move(900)
+        until_idle(rotator)
+        assert scene.provider.renewals["ana"] == renewals + 1
+
+
+def test_a_key_that_cannot_be_renewed_is_watched(scene: RotatorScene) -> None:
+    connector = scene.management.connector(tipo=ConnectorType.TELEGRAM, config={})
+    scene.token(connector, "123456:canary-key", 10 * DAY)
+    rotator = scene.rotator()
+    until_idle(rotator)
+    assert [row[1] for row in scene.rows(connector)] == ["watch"]
+    scene.clock.move(3 * DAY)
+    until_idle(rotator)
+    assert [(one["threshold_seconds"], one["renewal"]) for one in scene.notices()] == [(604_800, "none")]
+    assert not scene.provider.calls
+
+
+def test_a_key_without_an_end_is_tried_on_a_schedule(scene: RotatorScene) -> None:
+    connector = scene.management.connector(tipo=ConnectorType.TELEGRAM, config={})
+    scene.token(connector, "123456:canary-key", None)
+    asked: list[str] = []
+
+    def answer(placed: PlacedCall) -> ProviderAnswer:
+        asked.append(placed.call.step)
+        return reply(401, {"ok": False, "error_code": 401, "description": "Unauthorized"})
+
+    scene.provider.script = [answer] * 10
+    rotator = scene.rotator()
+    until_idle(rotator)
+    assert [row[1] for row in scene.rows(connector)] == ["test"]
+    scene.clock.move(scene.policy.test_every * 1.2)
+    until_idle(rotator)
+    assert asked
+    ((_, task, state, cause),) = scene.rows(connector)
+    assert (task, state) == ("test", "planned")
+    assert cause  # what was found; the grade that pauses anything is the health service's
+    tests = {"service": "telegram", "grade": "failed"}
+    assert scene.registries[0].get_sample_value("channels_token_rotator_tests_total", tests) == 1
+
+
 @pytest.mark.req(74)
-def test_each_opening_has_one_row_and_no_value_is_anywhere_else(scene: RotatorScene, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_opening_has_one_row_and_no_value_is_anywhere_else(scene: RotatorScene, capsys: pytest.CaptureFixture[str]) -> None:
     scene.mailbox("microsoft")
     rotator = scene.rotator()
     until_idle(rotator)
@@ -222,8 +362,10 @@ def test_each_opening_has_one_row_and_no_value_is_anywhere_else(scene: RotatorSc
     until_idle(rotator)
     opened = scene.management.read("SELECT actor FROM audit_log WHERE action = 'token.opened'")
     assert opened == [("token_rotator",)] * 2  # the refresh token and the client's secret
-    for table in ("audit_log", "outbox", "token_renewal", "channel_token", "snapshot_version"):
-        for (row,) in scene.sql(f"SELECT t::text FROM {table} t") if table in ("token_renewal", "channel_token") else [
-            tuple(one) for one in scene.management.read(f"SELECT t::text FROM {table} t")
-        ]:
-            assert "canary" not in row
+    for table in ("audit_log", "outbox", "snapshot_version"):
+        assert "canary" not in str(scene.management.read(f"SELECT t::text FROM {table} t"))
+    for table in ("token_renewal", "channel_token"):
+        assert "canary" not in str(scene.sql(f"SELECT t::text FROM {table} t"))
+    shown = capsys.readouterr()
+    assert "renewal_done" in shown.out
+    assert "canary" not in shown.out + shown.err

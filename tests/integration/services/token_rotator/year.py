@@ -22,7 +22,7 @@ from tests.integration.services.token_rotator.scene import META, RotatorScene, o
 from tests.token_provider import CLIENT_SECRET, DAY, reply
 
 _WORKERS = 3
-_STEP_SECONDS = 4 * 3_600
+_STEP_SECONDS = 8 * 3_600
 _WINDOW_SECONDS = 3_600
 _KINDS = (("meta", 60), ("meta", 60), ("meta", 60), ("google", 45), ("microsoft", 90))  # service, days that a token lives
 _RHYTHM = Rhythm(plan=30 * DAY, replan=60 * DAY, tell=DAY, settle=0)
@@ -86,7 +86,7 @@ def simulate(scene: RotatorScene, *, tokens: int, days: int, seed: int = 7) -> S
     """Let the time pass. The budget is three times the mean need: the first renewals, which fall together, meet it."""
     began = time.monotonic()
     per_hour = max(4, round(tokens / (45 * 24) * 3 * 0.6))
-    scene.budget = Budget(calls=per_hour * 4, window_seconds=_WINDOW_SECONDS)
+    scene.budget = Budget(calls=per_hour * 8, window_seconds=_WINDOW_SECONDS)
     owners = _register(scene, tokens)
     callers = [Unruly(scene, random.Random(seed + number)) for number in range(_WORKERS)]
     workers = [_Worker(scene, caller) for caller in callers]
@@ -97,7 +97,9 @@ def simulate(scene: RotatorScene, *, tokens: int, days: int, seed: int = 7) -> S
             expired += sum(1 for owner in owners if scene.provider.lives(owner) <= 0)
             scene.clock.move(_STEP_SECONDS)
     renewals = [scene.provider.renewals[owner] for owner in owners]
-    ((stored,),) = scene.management.read("SELECT count(*) FROM audit_log WHERE action = 'token.renewed' AND after->>'kind' = 'access_token'")
+    ((stored,),) = scene.management.read(
+        "SELECT count(*) FROM audit_log WHERE action = 'token.renewed' AND after->>'kind' = 'access_token'"
+    )
     ((stopped,),) = scene.sql("SELECT count(*) FROM token_renewal WHERE state = 'stopped'")
     return Summary(
         tokens=tokens,

@@ -22,7 +22,20 @@ from shared.management.renewed_tokens import RenewedTokens
 from shared.providers.calling import PlacedCall, ProviderAnswer, ProviderResponse, TransportFault
 from shared.runtime.metrics import TokenRotatorMetrics
 from tests.token_provider import AtOnce, MovedClock, reply
-from tests.unit.services.token_rotator.builders import ACCESS, APP, CLIENT, DAY, HOUR, LONG, NOW, REFRESH, mailbox, meta, order, ready
+from tests.unit.services.token_rotator.builders import (
+    ACCESS,
+    APP,
+    CLIENT,
+    DAY,
+    HOUR,
+    LONG,
+    NOW,
+    REFRESH,
+    mailbox,
+    meta,
+    order,
+    ready,
+)
 
 pytestmark = pytest.mark.req(79)
 
