@@ -130,30 +130,38 @@ class Schedule:
         return taken
 
     def _intend(self, room: int, abandoned: bool, taken: Taken) -> list[Job]:
-        now, parts = self._parts.clock.now_ms(), self._parts
-        jobs: list[Job] = []
+        now = self._parts.clock.now_ms()
         with self._work() as session:
             due = due_services(session, now, abandoned=abandoned)
-            taken.lag_seconds = max((now - one.oldest_ms) / 1000 for one in due) if due else 0.0
-            for one in due:
-                left = budget_left(session, one.service, parts.budget, now)
-                if left < one.rows and left < room - len(jobs):
+        taken.lag_seconds = max((now - one.oldest_ms) / 1000 for one in due) if due else 0.0
+        jobs: list[Job] = []
+        for one in due:
+            wanted = min(room - len(jobs), one.rows)
+            if wanted > 0:
+                found, left = self._intend_for(one.service, wanted, abandoned, now)
+                jobs += found
+                if left < wanted:
                     taken.without_budget.append(one.service)
-                limit = min(room - len(jobs), left)
-                if limit > 0:
-                    intent = new_uuid7()
-                    jobs += take(
-                        session,
-                        one.service,
-                        limit,
-                        intent=intent,
-                        now_ms=now,
-                        lease_seconds=parts.lease_seconds,
-                        abandoned=abandoned,
-                    )
-            if jobs:
-                session.commit()
         return jobs
+
+    def _intend_for(self, service: str, wanted: int, abandoned: bool, now: int) -> tuple[list[Job], int]:
+        """(jobs, what was left of the budget). A transaction for each service: who holds one budget must not wait for another."""
+        parts = self._parts
+        with self._work() as session:
+            left = budget_left(session, service, parts.budget, now)
+            if not left:
+                return [], 0
+            jobs = take(
+                session,
+                service,
+                min(wanted, left),
+                intent=new_uuid7(),
+                now_ms=now,
+                lease_seconds=parts.lease_seconds,
+                abandoned=abandoned,
+            )
+            session.commit()
+        return jobs, left
 
     def _open(self, jobs: Sequence[Job], taken: Taken) -> None:
         parts, now = self._parts, self._parts.clock.now_ms()

@@ -26,20 +26,29 @@ _UNPLANNED = text(
     " LIMIT :limit"
 )
 _PAGE = text("SELECT id::text FROM channel_connector WHERE id > :after ORDER BY id LIMIT :limit")
-_TOKENS = text(
-    "SELECT c.id::text AS connector_id, c.tenant_id::text, c.tipo::text, c.status::text, c.config,"
-    " t.id::text AS token_id, t.kind::text, t.created_at, t.expires_at, t.metadata - 'fingerprint' AS notes,"
-    " r.task, r.service, r.state, r.planned_for FROM channel_connector c JOIN channel_token t ON t.connector_id = c.id"
-    " LEFT JOIN token_renewal r ON r.token_id = t.id WHERE c.id = ANY(CAST(:ids AS uuid[])) ORDER BY c.id, t.created_at, t.id"
+_CONNECTORS = text(
+    "SELECT id::text, tenant_id::text, tipo::text, status::text, config FROM channel_connector"
+    " WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id"
 )
-# A row for a token that is gone by now is left out. What a plan replaces must not be under way, unless its caller holds it.
+_TOKENS = text(
+    "SELECT t.connector_id::text, t.id::text AS token_id, t.kind::text, t.created_at, t.expires_at,"
+    " nullif(t.metadata - 'fingerprint', '{}') AS notes, r.task, r.service, r.state, r.planned_for"
+    " FROM channel_token t LEFT JOIN token_renewal r ON r.token_id = t.id"
+    " WHERE t.connector_id = ANY(CAST(:ids AS uuid[])) ORDER BY t.created_at, t.id"
+)
+# A plan for a token that is gone by now is left out. What it replaces must not be under way, unless its caller holds it. In one
+# order, so that two who plan the same tokens wait for each other instead of both.
 _PLAN = """
 INSERT INTO token_renewal AS r
     (token_id, task, service, state, planned_for, due_at, ends_at, notice_at, notice_seconds, changed_at)
-SELECT CAST(:token_id AS uuid), :task, :service, 'planned', CAST(:planned_for AS timestamptz), CAST(:due_at AS timestamptz),
-       CAST(:ends_at AS timestamptz), CAST(:notice_at AS timestamptz), CAST(:notice_seconds AS integer),
+SELECT p.token_id, p.task, p.service, 'planned', p.planned_for, p.due_at, p.ends_at, p.notice_at, p.notice_seconds,
        CAST(:now AS timestamptz)
-WHERE EXISTS (SELECT 1 FROM channel_token t WHERE t.id = CAST(:token_id AS uuid))
+FROM unnest(CAST(:token_id AS uuid[]), CAST(:task AS text[]), CAST(:service AS text[]), CAST(:planned_for AS timestamptz[]),
+            CAST(:due_at AS timestamptz[]), CAST(:ends_at AS timestamptz[]), CAST(:notice_at AS timestamptz[]),
+            CAST(:notice_seconds AS integer[]))
+     AS p (token_id, task, service, planned_for, due_at, ends_at, notice_at, notice_seconds)
+JOIN channel_token t ON t.id = p.token_id
+ORDER BY p.token_id
 ON CONFLICT (token_id) DO UPDATE SET task = excluded.task, service = excluded.service, state = 'planned',
     planned_for = excluded.planned_for, due_at = excluded.due_at, ends_at = excluded.ends_at, lease_until = NULL, intent = NULL,
     attempt = 0, unknown_calls = 0, cause = NULL, action = NULL, notice_at = excluded.notice_at,
@@ -123,17 +132,20 @@ def connectors_after(session: Session, after: str | None, limit: int) -> list[st
 
 def read_tokens(session: Session, connector_ids: Collection[str]) -> list[tuple[ConnectorTokens, dict[str, Standing]]]:
     """The connectors with their tokens, and what the schedule says of them; one without tokens is left out."""
-    found: dict[str, list[Any]] = {}
-    for row in session.execute(_TOKENS, {"ids": list(connector_ids)}):
-        found.setdefault(row.connector_id, []).append(row)
-    return [(_connector(rows), _standing(rows)) for rows in found.values()]
+    asked = {"ids": list(connector_ids)}
+    tokens: dict[str, list[Any]] = {}
+    for row in session.execute(_TOKENS, asked):
+        tokens.setdefault(row.connector_id, []).append(row)
+    connectors = [row for row in session.execute(_CONNECTORS, asked) if row.id in tokens]
+    return [(_connector(row, tokens[row.id]), _standing(tokens[row.id])) for row in connectors]
 
 
 def put_plans(session: Session, plans: Iterable[RenewalPlan], now_ms: int, *, held: bool = False) -> None:
     """Write rows anew. `held`: the caller holds what it replaces; otherwise rows under way, or to go, stay as they are."""
-    values = [_plan_values(plan, now_ms) for plan in plans]
-    if values:
-        session.execute(_PLAN_OVER if held else _PLAN_ANEW, values)
+    rows = [_plan_values(plan) for plan in plans]
+    if rows:
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        session.execute(_PLAN_OVER if held else _PLAN_ANEW, {**columns, "now": moment(now_ms)})
 
 
 def due_services(session: Session, now_ms: int, *, abandoned: bool) -> list[DueRows]:
@@ -203,7 +215,7 @@ def still_to_do(session: Session, token_ids: Collection[str], task: RenewalTask)
     return set(session.scalars(_HELD, {"ids": list(token_ids), "task": task.value}))
 
 
-def _plan_values(plan: RenewalPlan, now_ms: int) -> Mapping[str, Any]:
+def _plan_values(plan: RenewalPlan) -> Mapping[str, Any]:
     return {
         "token_id": plan.token_id,
         "task": plan.task.value,
@@ -213,7 +225,6 @@ def _plan_values(plan: RenewalPlan, now_ms: int) -> Mapping[str, Any]:
         "ends_at": _moment(plan.ends_ms),
         "notice_at": None if plan.notice is None else moment(plan.notice.at_ms),
         "notice_seconds": None if plan.notice is None else plan.notice.threshold_seconds,
-        "now": moment(now_ms),
     }
 
 
@@ -225,16 +236,15 @@ def _milliseconds(at: dt.datetime | None) -> int | None:
     return None if at is None else milliseconds(at)
 
 
-def _connector(rows: Sequence[Any]) -> ConnectorTokens:
-    first = rows[0]
-    settings = dict(first.config or {})
+def _connector(connector: Any, rows: Sequence[Any]) -> ConnectorTokens:
+    settings = dict(connector.config or {})
     pasted = settings.pop("token_ids", None) or {}
     names = {token_id: name.lower().replace("-", "_") for name, token_id in pasted.items()}
     return ConnectorTokens(
-        connector_id=first.connector_id,
-        tenant_id=first.tenant_id,
-        tipo=ConnectorType(first.tipo),
-        status=ConnectorStatus(first.status),
+        connector_id=connector.id,
+        tenant_id=connector.tenant_id,
+        tipo=ConnectorType(connector.tipo),
+        status=ConnectorStatus(connector.status),
         settings=settings,
         tokens=tuple(
             TokenFacts(

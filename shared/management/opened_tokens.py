@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session, undefer
 
 from shared.adapters.sealing import Aad, KeyRing
@@ -19,6 +19,11 @@ from shared.domain.enums import KeyPurpose, TokenKind
 from shared.domain.errors import ChannelsError, SealBroken, Unavailable
 from shared.management.data_keys import wrapped_keys, wrapped_keys_of
 
+_TRACES = text(
+    "INSERT INTO audit_log (tenant_id, actor, action, subject_type, subject_id)"
+    " SELECT c.tenant_id, :actor, 'token.opened', 'channel_token', t.id FROM unnest(CAST(:ids AS uuid[])) AS opened (id)"
+    " JOIN channel_token t ON t.id = opened.id JOIN channel_connector c ON c.id = t.connector_id"
+)
 _ACCOUNT = "account"  # metadata: the identidade that the token is for; without it, for all accounts of its connector
 
 
@@ -83,7 +88,7 @@ def open_tokens(
     ).all()
     if not rows:
         return {}
-    session.execute(insert(AuditLog).inline(), [_trace(row.tenant_id, row.id, actor) for row in rows])
+    session.execute(_TRACES, {"ids": [row.id for row in rows], "actor": actor})
     keys = wrapped_keys_of(session, {row.tenant_id for row in rows}, KeyPurpose.CREDENTIAL)
     rings = {tenant: vault.ring(KeyPurpose.CREDENTIAL, tenant, wrapped) for tenant, wrapped in keys.items()}
     found: dict[str, OpenedToken | ChannelsError] = {}

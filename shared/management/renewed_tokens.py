@@ -6,25 +6,33 @@ away by a person, is not written over.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from shared.adapters.renewal_rows import lock_connectors, put_plans, still_to_do
-from shared.adapters.tables import AuditLog, ChannelToken, TokenRenewal
+from shared.adapters.tables import ChannelToken, TokenRenewal
 from shared.adapters.vault import Vault
 from shared.domain.enums import ConnectorStatus, KeyPurpose, RenewalState, RenewalTask
 from shared.domain.errors import Conflict
 from shared.domain.renewals import Job, RenewalPlan
-from shared.management.changes import audit_note, find, lock_connector_of
+from shared.management.changes import audit_note, lock_connector_of
 from shared.management.connectors import change_status
 from shared.management.data_keys import wrapped_keys_of
 from shared.management.masking import columns_of, masked
 from shared.management.tokens import NewToken, sealed_token
 
+_TRACES = text(
+    "INSERT INTO audit_log (tenant_id, actor, action, subject_type, subject_id, after)"
+    " SELECT tenant_id, actor, action, 'channel_token', subject_id, CAST(after AS jsonb)"
+    " FROM unnest(CAST(:tenant_id AS uuid[]), CAST(:actor AS text[]), CAST(:action AS text[]), CAST(:subject_id AS uuid[]),"
+    " CAST(:after AS text[])) AS traces (tenant_id, actor, action, subject_id, after)"
+)
 _BY_HAND = frozenset({RenewalTask.RENEW.value, RenewalTask.TEST.value})
 
 
@@ -60,7 +68,7 @@ def store_renewals(session: Session, vault: Vault, renewed: Sequence[RenewedToke
             traces.append(_trace(one.tenant_id, row.id, "token.renewed", actor, after=after))
     session.add_all(rows)
     session.flush()
-    session.execute(insert(AuditLog).inline(), traces)
+    session.execute(_TRACES, _columns(traces))
     put_plans(session, [plan for one in kept for plan in one.plans], now_ms, held=True)
     return held
 
@@ -72,7 +80,7 @@ def retire_tokens(session: Session, jobs: Sequence[tuple[Job, str]], *, actor: s
     if held:
         session.execute(delete(ChannelToken).where(ChannelToken.id.in_(held)))
         traces = [_trace(tenant, job.token_id, "token.retired", actor) for job, tenant in jobs if job.token_id in held]
-        session.execute(insert(AuditLog).inline(), traces)
+        session.execute(_TRACES, _columns(traces))
     return held
 
 
@@ -124,17 +132,33 @@ def renew_now(session: Session, token_id: str, *, actor: str) -> TokenRenewal:
     return row
 
 
-def renewal_of(session: Session, token_id: str) -> TokenRenewal | None:
-    """What the schedule says of a token; None: the rotator has not seen it yet. Raises NotFound."""
-    return session.get(TokenRenewal, find(session, ChannelToken, token_id).id)
+def renewals_of(session: Session, connector_id: str) -> list[tuple[Any, ...]]:
+    """(token id, kind, task, state, due at, ends at, cause, action) of a connector's tokens that the rotator knows, oldest first.
+
+    Times as ISO 8601 text, None where there is none.
+    """
+    found = session.execute(
+        select(ChannelToken.id, ChannelToken.kind, TokenRenewal)
+        .join(TokenRenewal, TokenRenewal.token_id == ChannelToken.id)
+        .where(ChannelToken.connector_id == connector_id)
+        .order_by(ChannelToken.created_at, ChannelToken.id)
+    )
+    return [
+        (token_id, kind.value, row.task, row.state, _iso(row.due_at), _iso(row.ends_at), row.cause, row.action)
+        for token_id, kind, row in found
+    ]
 
 
-def _trace(tenant_id: str, token_id: str, action: str, actor: str, *, after: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {
-        "tenant_id": tenant_id,
-        "actor": actor,
-        "action": action,
-        "subject_type": "channel_token",
-        "subject_id": token_id,
-        "after": after,
-    }
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")
+
+
+def _trace(
+    tenant_id: str, token_id: str, action: str, actor: str, *, after: dict[str, Any] | None = None
+) -> dict[str, str | None]:
+    written = None if after is None else json.dumps(after)
+    return {"tenant_id": tenant_id, "actor": actor, "action": action, "subject_id": token_id, "after": written}
+
+
+def _columns(rows: Sequence[dict[str, str | None]]) -> dict[str, list[str | None]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from services.token_rotator.app import Rhythm, Rotator
+from services.token_rotator.app import Rhythm
 from shared.adapters.clock import new_uuid7
 from shared.adapters.renewal_rows import Budget, moment
 from shared.adapters.tables import ChannelConnector
@@ -124,9 +123,9 @@ def simulate(scene: RotatorScene, *, tokens: int, days: int, seed: int = 7) -> S
 
 class _Worker:
     def __init__(self, scene: RotatorScene, unruly: Unruly) -> None:
-        self._make: Callable[[], Rotator] = lambda: scene.rotator(caller=unruly, rhythm=_RHYTHM, calls=100)
+        self._scene = scene
         self._unruly = unruly
-        self._rotator = self._make()
+        self._rotator = scene.rotator(caller=unruly, rhythm=_RHYTHM, calls=100)
 
     def work(self) -> None:
         """Until there is nothing to do; a worker that was killed is replaced, and knows nothing."""
@@ -136,7 +135,8 @@ class _Worker:
                     pass
                 return
             except Killed:
-                self._rotator = self._make()
+                self._rotator = self._scene.rotator(caller=self._unruly, rhythm=_RHYTHM, calls=100)
+                self._rotator._replanning = False  # no plan is missing: the look at all of them would only take its time
 
     def _turn(self) -> bool:
         self._unruly.nothing_called = True
