@@ -93,7 +93,7 @@ class Rotator:
         while not stop or self._running or self._unwritten:
             try:
                 worked = self.turn(taking=not stop)
-            except Unavailable as error:
+            except ChannelsError as error:
                 self._fault(error, stop)
                 continue
             self._become()
@@ -205,8 +205,7 @@ class Rotator:
         if waiting.renewed:
             self._store(waiting.renewed)
         if waiting.retired:
-            self._metrics.retired.inc(len(self._schedule.retire(waiting.retired)))
-            waiting.retired.clear()
+            self._retire(waiting.retired)
         for fresh in (False, True):
             rows = [(job, how) for job, how, anew in waiting.postponed if anew is fresh]
             if rows:
@@ -216,6 +215,18 @@ class Rotator:
             self._stop(*waiting.stopped[-1])
             waiting.stopped.pop()
         self._metrics.unstored.set(len(waiting.renewed))
+
+    def _retire(self, waiting: list[Order]) -> None:
+        try:
+            self._metrics.retired.inc(len(self._schedule.retire(waiting)))
+        except Unavailable:
+            raise
+        except ChannelsError as error:  # one of them is the last that its connector has: none is taken away now
+            due = self._parts.clock.now_ms() + self._parts.policy.longest_backoff * 1000
+            how = Postpone(due_ms=due, cause=error.code, outcome="refused")
+            self._unwritten.postponed += [(order.job, how, False) for order in waiting]
+            self._log.warning("not_retired", tokens=[order.job.token_id for order in waiting], error=error.code)
+        waiting.clear()
 
     def _stop(self, order: Order, stop: Stop) -> None:
         names = {"connector_id": order.job.connector_id, "token_id": order.job.token_id}
@@ -272,11 +283,12 @@ class Rotator:
             self._log.info("token_rotator_state", state="active")
         self._state = (True, "active")
 
-    def _fault(self, error: Unavailable, stop: StopRequest) -> None:
+    def _fault(self, error: ChannelsError, stop: StopRequest) -> None:
+        """PostgreSQL is away, or refused a change that somebody else's came before: another round finds how things are."""
         self._steady_since = None
-        self._metrics.faults.labels("database").inc()
+        self._metrics.faults.labels("database" if isinstance(error, Unavailable) else "refused").inc()
         if self._state != (False, str(error)):
-            self._log.warning("dependency_away", error=str(error), unstored=len(self._unwritten.renewed))
+            self._log.warning("round_broken_off", error=str(error), code=error.code, unstored=len(self._unwritten.renewed))
         self._state = (False, str(error))
         stop.wait(self._pause_seconds)
         self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)

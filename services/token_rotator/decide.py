@@ -113,7 +113,7 @@ def _stands(plan: RenewalPlan, now: Standing | None) -> bool:
 
 def _plan(connector: ConnectorTokens, provider: Provider, token: TokenFacts, now_ms: int, policy: Policy) -> RenewalPlan:
     renewing = provider.renewing
-    if connector.status is ConnectorStatus.ARCHIVED or token is not _newest_like(token, connector.tokens):
+    if connector.status is ConnectorStatus.ARCHIVED or not is_newest(token, connector.tokens):
         return RenewalPlan(token_id=token.token_id, task=RenewalTask.NONE, planned_for_ms=token.expires_ms)
     service = None if renewing is None else renewing.service(connector.settings)
     if renewing is not None and service is not None:
@@ -273,6 +273,11 @@ def _backoff_ms(job: Job, now_ms: int, policy: Policy) -> int:
     if left > 0:
         seconds = min(seconds, max(left / 4, policy.first_backoff / 3))
     return round(1000 * seconds * (0.5 + 0.5 * _spread(f"{job.token_id}/{job.attempt}")))
+
+
+def is_newest(token: TokenFacts, tokens: Iterable[TokenFacts]) -> bool:
+    """Is there none of its kind, account and name that came after it?"""
+    return _newest_like(token, tokens) is token
 
 
 def _serves_one(source: TokenFacts, kind: TokenKind, tokens: tuple[TokenFacts, ...]) -> bool:

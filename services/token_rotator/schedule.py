@@ -14,7 +14,17 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from services.token_rotator.decide import Policy, Postpone, Stop, advice, after_our_own_fault, plan_connector, telling
+from services.token_rotator.decide import (
+    Policy,
+    Postpone,
+    Stop,
+    advice,
+    after_our_own_fault,
+    is_newest,
+    plan_connector,
+    plan_watch,
+    telling,
+)
 from services.token_rotator.orders import Impossible, Order, build_order
 from shared.adapters.clock import Clock, new_uuid7
 from shared.adapters.database import DatabaseFault, classify, unit_of_work
@@ -32,9 +42,9 @@ from shared.adapters.renewal_rows import (
 )
 from shared.adapters.tables import TokenRenewal
 from shared.adapters.vault import Vault
-from shared.domain.enums import ConnectorType, RenewalState
+from shared.domain.enums import ConnectorType, RenewalState, RenewalTask
 from shared.domain.errors import ChannelsError, ConfigError, InvalidInput, NotFound, Unavailable
-from shared.domain.renewals import DueNotice, Job
+from shared.domain.renewals import DueNotice, Job, RenewalPlan
 from shared.management.opened_tokens import OpenedToken, open_tokens
 from shared.management.renewed_tokens import RenewedTokens, retire_tokens, stop_renewal, store_renewals
 from shared.providers.calling import Credentials
@@ -168,16 +178,21 @@ class Schedule:
         with self._work() as session:
             found = {one.connector_id: one for one, _ in read_tokens(session, {job.connector_id for job in jobs})}
             orders: list[Order] = []
+            kept: list[RenewalPlan] = []
             for job in jobs:
                 connector = found.get(job.connector_id)
                 token = None if connector is None else connector.token(job.token_id)
                 if connector is None or token is None:
                     continue  # taken away since, and its row with it
+                if job.task is RenewalTask.RETIRE and is_newest(token, connector.tokens):
+                    kept.append(plan_watch(token, now, parts.policy))  # a person took away what had replaced it
+                    continue
                 built = build_order(job, connector, token, parts.provider_of(connector.tipo), now)
                 if isinstance(built, Impossible):
                     taken.stopped.append((built.order, built.failure))
                 else:
                     orders.append(built)
+            put_plans(session, kept, now, held=True)
             opened = open_tokens(session, parts.vault, {one for order in orders for one in order.needs.values()}, actor=ACTOR)
             session.commit()
         for order in orders:

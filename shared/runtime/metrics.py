@@ -177,7 +177,7 @@ class TokenRotatorMetrics:
         self.notices = Counter("channels_token_rotator_notices", "Tokens told to end soon.", ["threshold"], registry=registry)
         # grade: passed, warning, failed, unknown
         self.tests = Counter("channels_token_rotator_tests", "Keys tried.", ["service", "grade"], registry=registry)
-        # cause: database; store, stop (one result that could not be written)
+        # cause: database (away), refused (a change of somebody else came before); store, stop (one result is not written)
         self.faults = Counter("channels_token_rotator_faults", "Work interrupted, by cause.", ["cause"], registry=registry)
 
 

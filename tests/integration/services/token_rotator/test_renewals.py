@@ -15,7 +15,7 @@ from shared.management.opened_tokens import open_token
 from shared.management.renewed_tokens import renew_now
 from shared.management.tokens import describe_token, revoke_token
 from shared.providers.calling import PlacedCall, ProviderAnswer
-from tests.integration.services.token_rotator.scene import RotatorScene, until_idle
+from tests.integration.services.token_rotator.scene import RHYTHM, RotatorScene, until_idle
 from tests.token_provider import DAY, reply
 
 pytestmark = pytest.mark.req(61)
@@ -235,6 +235,25 @@ def test_a_token_that_is_taken_away_during_its_call_is_not_brought_back(scene: R
     until_idle(rotator)
     assert [row[0] for row in scene.rows(connector)] == ["secret"]
     assert scene.count("dropped", "meta") == 1
+
+
+def test_a_replaced_token_is_kept_when_a_person_takes_away_its_successor(scene: RotatorScene) -> None:
+    connector, token = scene.meta()
+    rotator = scene.rotator()
+    until_idle(rotator)
+    scene.clock.move(43 * DAY)
+    until_idle(rotator)
+    ((newer,),) = scene.sql(
+        "SELECT id::text FROM channel_token WHERE connector_id = :c AND kind = 'access_token' AND id <> :t", c=connector, t=token
+    )
+    scene.management.run(lambda session: revoke_token(session, newer, actor="test"))
+    scene.clock.move(scene.policy.overlap + 1)
+    until_idle(rotator)
+    scene.clock.move(RHYTHM.replan)
+    until_idle(rotator)
+    assert [row[1] for row in scene.rows(connector)] == ["none", "retire", "renew"]  # and renewed once more
+    assert scene.sql("SELECT task FROM token_renewal WHERE token_id = :t", t=token) == [("retire",)]
+    assert scene.provider.renewals["shop"] == 2
 
 
 def test_an_order_of_a_person_makes_it_due_at_once(scene: RotatorScene) -> None:
