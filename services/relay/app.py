@@ -22,7 +22,7 @@ from shared.adapters.kafka import event_headers, full_name
 from shared.adapters.numbered_publisher import NumberedPublisher, OutgoingRecord, PublishFailed
 from shared.adapters.outbox import Backlog, DatabaseAway, LeasedOutbox, RelayLease
 from shared.domain.errors import InvalidInput, Unavailable
-from shared.domain.topics import OUTBOX_EVENTS
+from shared.domain.topics import OUTBOX_EVENTS, Topic
 from shared.runtime.lifecycle import StopRequest
 from shared.runtime.metrics import RelayMetrics
 

@@ -115,7 +115,7 @@ def test_a_token_of_ten_minutes_is_renewed_with_five_left(scene: RotatorScene) -
 def test_two_rotators_make_one_call(scene: RotatorScene) -> None:
     for number in range(20):
         scene.mailbox("microsoft", owner=f"box-{number}", one_time=True)
-    rotators = [scene.rotator(), scene.rotator(), scene.rotator()]
+    rotators = [scene.rotator(calls=4) for _ in range(3)]
     for rotator in rotators:
         until_idle(rotator)
     scene.clock.move(2_600)
