@@ -121,8 +121,8 @@ def test_two_rotators_make_one_call(scene: RotatorScene) -> None:
     scene.clock.move(2_600)
     together(rotators)
     assert set(scene.provider.renewals.values()) == {1}
-    assert len(scene.provider.renewals) == 20
-    assert scene.provider.overlaps == 0
+    assert sum(scene.provider.calls.values()) == len(scene.provider.renewals) == 20
+    assert (scene.provider.overlaps, scene.provider.refused) == (0, {})
 
 
 def together(rotators: list[Rotator]) -> None:
