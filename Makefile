@@ -8,7 +8,7 @@ ARGS ?=
 CANDIDATES := $(PYTHON) python3.11 python3 python3.12 python3.13 python3.14
 SUITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo up down test bench chaos hostile lint requirements providers openapi cli lock clean
+.PHONY: help demo up down test bench chaos hostile year lint requirements providers openapi cli lock clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | awk -F'|' '{ printf "%-20s%s\n", $$1, $$2 }'
@@ -36,6 +36,9 @@ chaos: $(READY) ## Kill, freeze and cut everything under load; then play every p
 
 hostile: $(READY) ## Malformed, slow, idle and forging clients, SIGTERMs under load; rewrite docs/HOSTILE_CLIENTS.md (about 15 minutes).
 	@$(PY) -m tests.hostile $(ARGS)
+
+year: $(READY) ## 10 000 tokens over a virtual year on a real PostgreSQL: what was renewed, what ended (some minutes).
+	@CHANNELS_YEAR_TOKENS=10000 CHANNELS_YEAR_DAYS=365 $(PY) -m pytest -q -s tests/integration/services/token_rotator/test_year.py $(ARGS)
 
 lint: $(READY) ## Style, types and the layers.
 	@$(PY) -m ruff check .

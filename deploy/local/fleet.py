@@ -67,6 +67,14 @@ def sync_process(*, operations_port: int) -> FleetService:
     return FleetService(name="sync", module="services.sync", operations_port=operations_port, environment=environment)
 
 
+def token_rotator_process(*, operations_port: int) -> FleetService:
+    """What renews tokens."""
+    environment = {"CHANNELS_TOKEN_ROTATOR_OPERATIONS_PORT": str(operations_port)}
+    return FleetService(
+        name="token_rotator", module="services.token_rotator", operations_port=operations_port, environment=environment
+    )
+
+
 def control_process(*, port: int, operations_port: int) -> FleetService:
     """The management API."""
     environment = {"CHANNELS_CONTROL_PORT": str(port), "CHANNELS_CONTROL_OPERATIONS_PORT": str(operations_port)}

@@ -13,6 +13,7 @@ from deploy.local.fleet import (
     relay_process,
     router_process,
     sync_process,
+    token_rotator_process,
 )
 from deploy.local.ports import choose_port
 from deploy.local.settings import GivenPorts
@@ -27,6 +28,7 @@ _USUAL_PORTS = {
     "control_port": 8090,
     "control_operations_port": 9084,
     "sync_operations_port": 9085,
+    "token_rotator_operations_port": 9086,
 }
 _MAILBOX_PORTS = {"mailbox_operations_port": 9083}  # only where there is one: not every installation reads mailboxes
 
@@ -47,6 +49,7 @@ def plan_fleet(home: Path, fleet: Fleet, *, ingests: int, routers: int, mailboxe
         sync_process(operations_port=ports["sync_operations_port"]),
         *(router_process(slot, operations_port=port) for slot, port in enumerate(router_ports)),
         *_mailboxes(fleet, ports, mailboxes, taken),
+        token_rotator_process(operations_port=ports["token_rotator_operations_port"]),
         control_process(port=ports["control_port"], operations_port=ports["control_operations_port"]),
         *(ingest_process(number, port=ports["ingest_port"], operations_port=port) for number, port in enumerate(ingest_ports)),
     ]
@@ -64,7 +67,7 @@ def _ports(home: Path, fleet: Fleet, usual_ports: dict[str, int]) -> dict[str, i
     running = {name.partition("-")[0] for name in fleet.names() if fleet.pid(name)}
     chosen: dict[str, int] = {}
     for setting, usual in usual_ports.items():
-        if setting.partition("_")[0] in running and setting in kept:
+        if setting.removesuffix("_operations_port").removesuffix("_port") in running and setting in kept:
             chosen[setting] = int(kept[setting])
             continue
         chosen[setting] = choose_port(

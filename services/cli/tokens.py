@@ -9,12 +9,15 @@ import click
 
 from services.cli.groups import Group
 from services.cli.managing import CONNECTOR, acting, actor, done, every, for_tenant, listing, show, show_one, showing, vault
+from services.cli.printing import print_json, print_table
 from services.cli.values import Moment, members_of, noted, secret_from, secret_of
 from shared.adapters.tables import ChannelToken
 from shared.domain.enums import TokenKind
 from shared.management.lists import list_parts
+from shared.management.renewed_tokens import renew_now, renewals_of
 from shared.management.tokens import NewToken, add_token, describe_token, revoke_token
 
+_RENEWAL = ("token_id", "kind", "task", "state", "due_at", "ends_at", "cause", "action")
 _KIND = click.Choice([kind.value for kind in TokenKind])
 _EXPIRES = click.option("--expires-at", type=Moment(), help="Without a zone UTC; left out: never.")
 _ADDING = (
@@ -26,7 +29,7 @@ _ADDING = (
 
 @click.group(cls=Group, examples=("channels tokens list --connector Meta", *_ADDING))
 def tokens() -> None:
-    """List, add and revoke the credentials of a connector."""
+    """List, add and revoke the credentials of a connector; see and order their renewals."""
 
 
 @tokens.command("list", examples=("channels tokens list --connector Meta",))
@@ -38,6 +41,33 @@ def list_(tenant: str, connector: str, limit: int | None, as_json: bool) -> None
         row = work.connector(connector)
         rows = every(lambda asked: list_parts(work.session, work.tenant, ChannelToken, row.id, asked), limit)
     show(rows, ("id", "kind", "expires_at", "created_at"), as_json=as_json)
+
+
+@tokens.command(examples=("channels tokens renewals --connector Meta",))
+@CONNECTOR
+@showing
+def renewals(tenant: str, connector: str, as_json: bool) -> None:
+    """What the token rotator has planned for each token, and what stands in its way."""
+    with acting(tenant) as work:
+        rows = renewals_of(work.session, work.connector(connector).id)
+    views = [dict(zip(_RENEWAL, row, strict=True)) for row in rows]
+    if as_json:
+        print_json(views)
+    elif views:
+        print_table(views, _RENEWAL)
+    else:
+        click.echo("none")
+
+
+@tokens.command(examples=("channels tokens renew 0198c0de-0000-7000-8000-000000000001",))
+@click.argument("token_id")
+@for_tenant
+def renew(tenant: str, token_id: str) -> None:
+    """Make its renewal due now, also one that has stopped; a running token rotator does it within seconds."""
+    with acting(tenant, change=True) as work:
+        row = work.part(ChannelToken, token_id, change=True)
+        renew_now(work.session, row.id, actor=actor())
+    click.echo(f"{row.id} is due now")
 
 
 @tokens.command("show", examples=("channels tokens show 0198c0de-0000-7000-8000-000000000001",))

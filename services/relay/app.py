@@ -22,7 +22,7 @@ from shared.adapters.kafka import event_headers, full_name
 from shared.adapters.numbered_publisher import NumberedPublisher, OutgoingRecord, PublishFailed
 from shared.adapters.outbox import Backlog, DatabaseAway, LeasedOutbox, RelayLease
 from shared.domain.errors import InvalidInput, Unavailable
-from shared.domain.topics import Topic
+from shared.domain.topics import OUTBOX_EVENTS, Topic
 from shared.runtime.lifecycle import StopRequest
 from shared.runtime.metrics import RelayMetrics
 
@@ -128,7 +128,7 @@ class Relay:
         if records:
             self._parts.publisher.publish([record for _, record in records], number)
         told = [publication for publication, _ in records]
-        snapshots = {publication.key for publication in told if publication.topic is not Topic.CONNECTOR_STATUS_CHANGED}
+        snapshots = {publication.key for publication in told if publication.topic not in OUTBOX_EVENTS}
         outbox.settle(number, snapshots)
         self._parts.redelivery.wake({one.key for one in told if one.topic is Topic.ACCOUNT_SNAPSHOT})
         counts = Counter(publication.topic.value for publication in told)

@@ -1,7 +1,7 @@
 """What a batch of change notices says to the world. Pure: rows in, records out.
 
-Policy: several notices of one snapshot become one record of its present state; a subject that is gone becomes a deletion; a
-status change is published as it was written down. What cannot be built is set aside with its reason, the rest goes on.
+Policy: several notices of one snapshot become one record of its present state; a subject that is gone becomes a deletion; an
+event is published as it was written down. What cannot be built is set aside with its reason, the rest goes on.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.configuration import AccountRow, ChangeNotice, ConfigurationRows, ConnectorRow
-from shared.domain.enums import ConnectorStatus, ConnectorType
+from shared.domain.enums import ConnectorStatus, ConnectorType, TokenKind
 from shared.domain.errors import ChannelsError
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot, ConnectorStatusChanged
-from shared.domain.topics import Topic
+from shared.domain.records import AccountSnapshot, ConnectorSnapshot, ConnectorStatusChanged, TokenExpiring
+from shared.domain.topics import OUTBOX_EVENTS, Topic
 from shared.providers.contract import Provider
 
 INTAKE = "intake"  # the category of flow that may take messages in
 
+Told = ConnectorSnapshot | AccountSnapshot | ConnectorStatusChanged | TokenExpiring
 ProviderOf = Callable[[ConnectorType], Provider]
 
 
@@ -29,7 +30,7 @@ class Publication:
 
     topic: Topic
     key: str
-    value: ConnectorSnapshot | AccountSnapshot | ConnectorStatusChanged | None
+    value: Told | None
     event_id: str
     time_ms: int
     notice_ids: tuple[int, ...]
@@ -76,17 +77,18 @@ def plan_batch(
 def _grouped(notices: Sequence[ChangeNotice]) -> list[list[ChangeNotice]]:
     groups: dict[object, list[ChangeNotice]] = {}
     for notice in notices:
-        event = notice.topic is Topic.CONNECTOR_STATUS_CHANGED
-        groups.setdefault(notice.id if event else (notice.topic, notice.subject_id), []).append(notice)
+        alone = notice.topic in OUTBOX_EVENTS
+        groups.setdefault(notice.id if alone else (notice.topic, notice.subject_id), []).append(notice)
     return sorted(groups.values(), key=lambda group: group[-1].id)
 
 
-def _build(
-    notice: ChangeNotice, rows: ConfigurationRows, provider_of: ProviderOf
-) -> tuple[ConnectorSnapshot | AccountSnapshot | ConnectorStatusChanged | None, str]:
+def _build(notice: ChangeNotice, rows: ConfigurationRows, provider_of: ProviderOf) -> tuple[Told | None, str]:
     if notice.topic is Topic.CONNECTOR_STATUS_CHANGED:
         event = _status_changed(notice, rows.connectors.get(notice.subject_id))
         return event, event.change_id
+    if notice.topic is Topic.TOKEN_EXPIRING:
+        expiring = _token_expiring(notice)
+        return expiring, expiring.notice_id
     snapshot: ConnectorSnapshot | AccountSnapshot
     if notice.topic is Topic.CONNECTOR_SNAPSHOT:
         connector = rows.connectors.get(notice.subject_id)
@@ -148,6 +150,11 @@ def _status_changed(notice: ChangeNotice, connector: ConnectorRow | None) -> Con
         actor=str(detail["actor"]),
         changed_at_ms=int(detail["changed_at_ms"]),
     )
+
+
+def _token_expiring(notice: ChangeNotice) -> TokenExpiring:
+    detail = dict(notice.detail or {})
+    return TokenExpiring(connector_id=notice.subject_id, kind=TokenKind(detail.pop("kind")), **detail)
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:

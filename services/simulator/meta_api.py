@@ -23,7 +23,10 @@ _NEEDS = {"template": "template", "text": "text", "interactive": "interactive", 
 
 
 class MetaApi(StandIn):
-    """What calls of ours get. A token is known by its value; `token_expires_ms` ends it."""
+    """What calls of ours get. A token is known by its value; `token_expires_ms` ends it.
+
+    A token that was exchanged works on until its own end, or until it is revoked (`old_tokens`: value → when it ends, ms).
+    """
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -54,11 +57,14 @@ class MetaApi(StandIn):
         parts = _VERSION.sub("", call.path).strip("/").split("/")
         if operation == "token":
             return self._token(call)
-        account = self._account_of_token(call)
+        given = call.headers.get("authorization", "").removeprefix("Bearer ") or call.query.get("access_token", "")
+        account = self._account_of_token(given)
         if account is None:
             return graph_error(190, 467)
-        if self._expired(account):
+        if self._expired(account, given):
             return graph_error(190, 463)
+        if operation == "revoke":
+            return self._revoke(account, call)
         if operation == "debug_token":
             return self._debug_token(call)
         if operation == "subscribed_apps":
@@ -76,14 +82,21 @@ class MetaApi(StandIn):
             return self._upload(call)
         return reply(200, self._node(number)) if call.method == "GET" else self._override(number, call)
 
-    def _account_of_token(self, call: ApiCall) -> Account | None:
-        given = call.headers.get("authorization", "").removeprefix("Bearer ") or call.query.get("access_token", "")
+    def _account_of_token(self, given: str | None) -> Account | None:
         app = next((one for one in self.accounts.values() if given == f"{one.about['app_id']}|{one.secret}"), None)
-        return app or next((one for one in self.accounts.values() if one.about["access_token"] == given), None)
+        return app or self._holder(given)
 
-    def _expired(self, account: Account) -> bool:
-        ends = account.about["token_expires_ms"]
+    def _holder(self, token: str | None) -> Account | None:
+        return next((one for one in self.accounts.values() if token in (one.about["access_token"], *_old_tokens(one))), None)
+
+    def _expired(self, account: Account, token: str | None) -> bool:
+        ends = _old_tokens(account).get(token or "", account.about["token_expires_ms"])
         return ends is not None and ends <= self.world.clock.now_ms
+
+    def is_live(self, token: str) -> bool:
+        """Does this token still work?"""
+        account = self._holder(token)
+        return account is not None and not self._expired(account, token)
 
     def _messages(self, account: Account, call: ApiCall) -> ApiReply:
         order = call.document
@@ -130,26 +143,32 @@ class MetaApi(StandIn):
 
     def _token(self, call: ApiCall) -> ApiReply:
         given = {**call.query, **call.document}
-        account = next(
-            (one for one in self.accounts.values() if one.about["access_token"] == given.get("fb_exchange_token")), None
-        )
+        shown = given.get("fb_exchange_token")
+        account = self._holder(shown)
         if account is None or given.get("client_secret") != account.secret:
             return graph_error(190 if account is None else 1)
-        if self._expired(account):
+        if self._expired(account, shown):
             return graph_error(190, 463)
+        account.about.setdefault("old_tokens", {})[account.about["access_token"]] = account.about["token_expires_ms"]
         account.about["access_token"] = f"EAAG-simulated-{account.id}-{self.next_id()}"
         lives = 60 * 86_400
         account.about["token_expires_ms"] = self.world.clock.now_ms + lives * 1000
         return reply(200, {"access_token": account.about["access_token"], "token_type": "bearer", "expires_in": lives})
 
+    def _revoke(self, account: Account, call: ApiCall) -> ApiReply:
+        if call.query.get("client_secret") != account.secret:
+            return graph_error(1)
+        _old_tokens(account).pop(call.query.get("revoke_token", ""), None)
+        return reply(200, {"success": True})
+
     def _debug_token(self, call: ApiCall) -> ApiReply:
         wanted = call.query.get("input_token")
-        account = next((one for one in self.accounts.values() if one.about["access_token"] == wanted), None)
+        account = self._holder(wanted)
         if account is None:
             return reply(200, {"data": {"is_valid": False, "error": {"code": 190, "message": "Invalid", "subcode": 467}}})
-        ends = account.about["token_expires_ms"]
+        ends = _old_tokens(account).get(wanted or "", account.about["token_expires_ms"])
         scopes = ["whatsapp_business_messaging", "whatsapp_business_management"]
-        data = {"app_id": account.about["app_id"], "type": "SYSTEM_USER", "is_valid": not self._expired(account)}
+        data = {"app_id": account.about["app_id"], "type": "SYSTEM_USER", "is_valid": not self._expired(account, wanted)}
         targets = [{"scope": scope, "target_ids": [account.about["waba_id"]]} for scope in scopes]
         return reply(200, {"data": {**data, "expires_at": (ends or 0) // 1000, "scopes": scopes, "granular_scopes": targets}})
 
@@ -203,3 +222,8 @@ class MetaApi(StandIn):
             "health_status": {"can_send_message": can, "entities": [entity]},
             "webhook_configuration": {"application": account.callback_url},
         }
+
+
+def _old_tokens(account: Account) -> dict[str, int | None]:
+    tokens: dict[str, int | None] = account.about.get("old_tokens", {})
+    return tokens

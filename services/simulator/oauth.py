@@ -31,7 +31,10 @@ ERRORS: dict[str, tuple[int, dict[str, Any]]] = {
 
 
 class TokenEndpoint(StandIn):
-    """Accounts are mailboxes with a consent. It posts nothing."""
+    """Accounts are mailboxes with a consent. It posts nothing.
+
+    `one_time` in an account's `about`: a refresh token that was exchanged is worth nothing any more.
+    """
 
     rotates = False
     life_seconds = 3_599
@@ -99,12 +102,14 @@ class TokenEndpoint(StandIn):
         return reply(200, granted)
 
     def _knows(self, account: Account, refresh_token: str) -> bool:
-        return refresh_token in (account.about["refresh_token"], *account.about.get("old_refresh_tokens", []))
+        old = () if account.about.get("one_time") else account.about.get("old_refresh_tokens", [])
+        return refresh_token in (account.about["refresh_token"], *old)
 
     def _grant(self, account: Account) -> dict[str, Any]:
         token = f"{self.name}-access-{account.id}-{self.next_id()}"
-        account.about["access_tokens"][token] = self.world.clock.now_ms + self.life_seconds * 1000
-        return {"access_token": token, "expires_in": self.life_seconds, "scope": "mail", "token_type": "Bearer"}
+        lives = account.about.get("life_seconds", self.life_seconds)
+        account.about["access_tokens"][token] = self.world.clock.now_ms + lives * 1000
+        return {"access_token": token, "expires_in": lives, "scope": "mail", "token_type": "Bearer"}
 
 
 class Google(TokenEndpoint):

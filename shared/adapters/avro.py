@@ -33,6 +33,7 @@ from shared.domain.records import (
     MessageReceived,
     OrgUnitSnapshot,
     SyncRequired,
+    TokenExpiring,
     WebhookReceived,
 )
 from shared.domain.topics import Topic
@@ -49,6 +50,7 @@ RECORD_TYPES: Final[dict[Topic, type]] = {
     Topic.AUDIT: AuditRecorded,
     Topic.SYNC_REQUIRED: SyncRequired,
     Topic.CONNECTOR_STATUS_CHANGED: ConnectorStatusChanged,
+    Topic.TOKEN_EXPIRING: TokenExpiring,
     Topic.CONNECTOR_SNAPSHOT: ConnectorSnapshot,
     Topic.ACCOUNT_SNAPSHOT: AccountSnapshot,
     Topic.ORG_UNIT_SNAPSHOT: OrgUnitSnapshot,

@@ -21,7 +21,7 @@ from shared.adapters.database import DatabaseFault, classify, create_engine_for
 from shared.adapters.tables import Outbox as OutboxTable
 from shared.domain.configuration import ChangeNotice, ConfigurationRows
 from shared.domain.errors import ConfigError, Unavailable
-from shared.domain.topics import Topic
+from shared.domain.topics import OUTBOX_EVENTS, Topic
 
 SESSION_SECONDS = 10
 SET_ASIDE = -1
@@ -124,7 +124,7 @@ class LeasedOutbox:
         """Delete the rows of a published batch, and older rows set aside that its snapshots of `told` have made needless."""
         superseded = (
             (OutboxTable.batch_number == SET_ASIDE)
-            & (OutboxTable.topic != Topic.CONNECTOR_STATUS_CHANGED.value)
+            & OutboxTable.topic.not_in([topic.value for topic in OUTBOX_EVENTS])
             & OutboxTable.subject_id.in_(told)
         )
         with self._transaction():

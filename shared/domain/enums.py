@@ -259,6 +259,24 @@ class HeldState(StrEnum):
     DONE = "done"
 
 
+class RenewalTask(StrEnum):
+    """`token_renewal.task`: what is to happen with a token."""
+
+    RENEW = "renew"
+    RETIRE = "retire"  # it was replaced; it is taken away once its overlap is over
+    TEST = "test"  # it cannot renew itself, and does not end: it is tried on a schedule
+    WATCH = "watch"  # it ends, and nothing of ours can renew it: people are told
+    NONE = "none"
+
+
+class RenewalState(StrEnum):
+    """`token_renewal.state`."""
+
+    PLANNED = "planned"
+    CALLING = "calling"  # the intent of one call is committed
+    STOPPED = "stopped"  # a person must act
+
+
 class KeyPurpose(StrEnum):
     """What a data key may open: `ingest` receiving secrets and raw bodies, `credential` tokens."""
 

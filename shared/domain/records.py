@@ -18,6 +18,7 @@ from shared.domain.enums import (
     ItemOutcome,
     MessageKind,
     RecordSource,
+    TokenKind,
     WebhookEvent,
     WebhookStatus,
 )
@@ -278,6 +279,27 @@ class ConnectorStatusChanged:
     cause: str
     actor: str
     changed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenExpiring:
+    """`channel.token.expiring`: a credential ends within `threshold_seconds`; once per threshold until it is renewed.
+
+    `renewal`: planned, failing, stopped (a person must act: `action`), none (it cannot renew itself). No part of its value.
+    """
+
+    notice_id: str
+    tenant_id: str
+    connector_id: str
+    token_id: str
+    kind: TokenKind
+    expires_at_ms: int
+    seconds_left: int  # when it was noticed; negative once it has ended
+    threshold_seconds: int
+    renewal: str
+    cause: str | None = None
+    action: str | None = None
+    noticed_at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,12 @@ class Topic(StrEnum):
     AUDIT = "channels.audit"
     SYNC_REQUIRED = "channel.account.sync_required"
     CONNECTOR_STATUS_CHANGED = "channel.connector.status_changed"
+    TOKEN_EXPIRING = "channel.token.expiring"
     CONNECTOR_SNAPSHOT = "channel.connector.snapshot"
     ACCOUNT_SNAPSHOT = "channel.account.snapshot"
     ORG_UNIT_SNAPSHOT = "organization.org_unit.snapshot"
     FLOW_SNAPSHOT = "automation.flow.snapshot"
+
+
+# What the outbox carries as it was written down, one event for each row; its other topics tell the present state of a subject.
+OUTBOX_EVENTS = frozenset({Topic.CONNECTOR_STATUS_CHANGED, Topic.TOKEN_EXPIRING})

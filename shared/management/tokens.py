@@ -28,13 +28,17 @@ _FINGERPRINT = "fingerprint"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewToken:
-    """A credential in clear, on its way in. `expires_at` carries a time zone; `metadata` holds scopes and the like."""
+    """A credential in clear, on its way in. `expires_at` carries a time zone; `metadata` holds scopes and the like.
+
+    `created_at` None: now, by the database's clock.
+    """
 
     kind: TokenKind
     value: str = field(repr=False)
     expires_at: datetime | None = None
     metadata: Mapping[str, Any] | None = None
     id: str | None = None
+    created_at: datetime | None = None
 
 
 def add_token(session: Session, vault: Vault, connector_id: str, new: NewToken, *, actor: str) -> ChannelToken:
@@ -80,21 +84,29 @@ def revoke_token(session: Session, token_id: str, *, actor: str) -> None:
 
 def seal_token(session: Session, vault: Vault, connector: ChannelConnector, new: NewToken, *, actor: str) -> ChannelToken:
     """The part of `add_token` for a caller that holds the connector's lock and announces by itself."""
+    ring = ring_for(session, vault, connector.tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
+    token = sealed_token(ring, connector.tenant_id, connector.id, new)
+    audit_new(session, token, "token.added", tenant_id=connector.tenant_id, actor=actor)
+    return token
+
+
+def sealed_token(ring: KeyRing, tenant_id: str, connector_id: str, new: NewToken) -> ChannelToken:
+    """The row that holds it, not stored yet; the connector is locked before the ring's keys are read. Raises InvalidInput."""
     if not new.value.strip():
         raise InvalidInput("a token cannot be empty", reason="token_empty", pointer="/value")
     refuse_secrets(new.metadata, "/metadata")
-    token_id, tenant = new.id or new_uuid7(), connector.tenant_id
-    ring = ring_for(session, vault, tenant, KeyPurpose.CREDENTIAL, actor=actor)
-    fingerprint = ring.seal_text(_digest(new.value), _aad(tenant, "metadata", token_id))
+    token_id = new.id or new_uuid7()
+    fingerprint = ring.seal_text(_digest(new.value), _aad(tenant_id, "metadata", token_id))
     token = ChannelToken(
         id=token_id,
-        connector_id=connector.id,
+        connector_id=connector_id,
         kind=new.kind,
-        valor_encrypted=ring.seal_text(new.value.encode(), _aad(tenant, "valor_encrypted", token_id)),
+        valor_encrypted=ring.seal_text(new.value.encode(), _aad(tenant_id, "valor_encrypted", token_id)),
         expires_at=_checked_expiry(new.expires_at),
         extra={**(new.metadata or {}), _FINGERPRINT: fingerprint},
     )
-    audit_new(session, token, "token.added", tenant_id=tenant, actor=actor)
+    if new.created_at is not None:
+        token.created_at = new.created_at
     return token
 
 

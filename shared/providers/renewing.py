@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from shared.domain.enums import TokenKind
 from shared.providers.calling import CallContext, Fault, ProviderAnswer, ProviderCall
@@ -40,13 +41,14 @@ RefreshOutcome = Renewed | NotRenewed
 class Renewing:
     """`build` names in its placements the credentials that the call needs; `read` never raises.
 
-    A token is due once `due_at_life` of its life is over or `due_before_seconds` are left, whichever comes first.
-    `build_revoke` ends the old token after the switch, where the provider can.
+    `kind` is what is renewed, `spends` what is shown for it: the token itself, which must not have ended, or a refresh token.
+    `service` names who is called (a budget each), by the connector's settings; None: these settings renew nothing.
+    `build_revoke` ends the old token (credential `old_<kind>`) after the switch, where the provider can.
     """
 
     kind: TokenKind
+    spends: TokenKind
+    service: Callable[[Mapping[str, Any]], str | None]
     build: Callable[[CallContext], ProviderCall]
     read: Callable[[ProviderAnswer], RefreshOutcome]
     build_revoke: Callable[[CallContext], ProviderCall] | None = None
-    due_at_life: float = 0.8
-    due_before_seconds: int = 7 * 86_400

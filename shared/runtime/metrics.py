@@ -129,7 +129,7 @@ class HttpMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # outcome: answered_2xx … answered_5xx, rate_limited, or the code of a fault (call_timed_out, egress_refused, …);
-        # provider: a connector type, or other
+        # provider: a connector type, a service that gives tokens (meta, google, microsoft), or other
         self._calls = Counter("channels_http_calls", "Calls to others, by outcome.", ["provider", "outcome"], registry=registry)
         self._seconds = Histogram(
             "channels_http_call_seconds",
@@ -148,6 +148,37 @@ class HttpMetrics:
     def repeated(self, provider: str) -> None:
         """A call is about to be made again."""
         self._repeated.labels(provider).inc()
+
+
+class TokenRotatorMetrics:
+    """What the token rotator counts. `service`: who is called (meta, google, microsoft), or a connector type that is tested."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # outcome: renewed, transient, rate_limited, unknown, consent_needed, expired, refused, dropped (the token is gone)
+        self.renewals = Counter(
+            "channels_token_rotator_renewals", "Tries to renew a token, by outcome.", ["service", "outcome"], registry=registry
+        )
+        # How long the oldest row is due that nobody has taken; grows when all workers or a budget are too small.
+        self.due_lag_seconds = Gauge(
+            "channels_token_rotator_due_lag_seconds", "Since when the oldest renewal is due.", registry=registry
+        )
+        self.budget_refusals = Counter(
+            "channels_token_rotator_budget_refusals",
+            "Looks that found work and no budget for it.",
+            ["service"],
+            registry=registry,
+        )
+        # Alert above 0: a person must act (`channels tokens list` names cause and action).
+        self.stopped = Gauge("channels_token_rotator_stopped_tokens", "Tokens whose renewal has stopped.", registry=registry)
+        # Alert above 0 for long: new tokens that PostgreSQL does not take; lost if this process ends now.
+        self.unstored = Gauge("channels_token_rotator_unstored_results", "Answers that wait to be stored.", registry=registry)
+        self.retired = Counter("channels_token_rotator_retired", "Replaced tokens that were taken away.", registry=registry)
+        # threshold: seconds before the end
+        self.notices = Counter("channels_token_rotator_notices", "Tokens told to end soon.", ["threshold"], registry=registry)
+        # grade: passed, warning, failed, unknown
+        self.tests = Counter("channels_token_rotator_tests", "Keys tried.", ["service", "grade"], registry=registry)
+        # cause: database (away), refused (a change of somebody else came before); store, stop (one result is not written)
+        self.faults = Counter("channels_token_rotator_faults", "Work interrupted, by cause.", ["cause"], registry=registry)
 
 
 class VaultMetrics:

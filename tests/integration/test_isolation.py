@@ -29,8 +29,10 @@ _API_TABLES = (
     "      has_table_privilege('channels_api', c.oid, 'DELETE')) ORDER BY 1"
 )
 # What the role may not touch at all holds no tenant's configuration: the router's memory, what operators did with dead letters,
-# and which schema this is.
-_WITHOUT_RIGHTS = {"claim", "held_record", "delivery_state", "router_progress", "dead_letter_mark", "alembic_version"}
+# how often providers were called, and which schema this is.
+_WITHOUT_RIGHTS = {
+    *("claim", "held_record", "delivery_state", "router_progress", "dead_letter_mark", "provider_budget", "alembic_version"),
+}
 _OF_NOBODY = {"consumer_offset"}  # how far a consumer of a topic came: the topic has all tenants in it
 
 
@@ -60,6 +62,8 @@ def fill(owner: psycopg.Connection[Any]) -> str:
         ("INSERT INTO connector_default_fallback VALUES (%s, %s)", (connector, fallback)),
         ("INSERT INTO account_state (account_id) VALUES (%s)", (account,)),
         ("INSERT INTO mailbox_position (account_id) VALUES (%s)", (account,)),
+        ("INSERT INTO token_renewal (token_id, task, service, changed_at)"
+         " SELECT id, 'none', '', now() FROM channel_token WHERE connector_id = %s", (connector,)),
         ("INSERT INTO secret_use VALUES (%s, 0, now())", (webhook,)),
         ("INSERT INTO outbox (topic, subject_id) VALUES ('channel.account.snapshot', %s)", (account,)),
         ("INSERT INTO snapshot_version (subject_id, kind, version) VALUES (%s, 'account', 1)", (account,)),

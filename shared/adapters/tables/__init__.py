@@ -13,6 +13,7 @@ from shared.adapters.tables.channels import (
     ChannelUsageLog,
     ChannelWebhook,
 )
+from shared.adapters.tables.renewals import ProviderBudget, TokenRenewal
 from shared.adapters.tables.support import (
     AccountState,
     AuditLog,
@@ -60,9 +61,11 @@ __all__ = [
     "MailboxPosition",
     "OrgUnit",
     "Outbox",
+    "ProviderBudget",
     "RouterProgress",
     "SecretUse",
     "SnapshotVersion",
     "Tenant",
+    "TokenRenewal",
     "loaded_columns",
 ]

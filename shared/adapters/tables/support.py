@@ -252,7 +252,8 @@ class Outbox(Base):
     __tablename__ = "outbox"
     __table_args__ = (
         CheckConstraint(
-            "topic IN ('channel.connector.snapshot', 'channel.account.snapshot', 'channel.connector.status_changed')",
+            "topic IN ('channel.connector.snapshot', 'channel.account.snapshot', 'channel.connector.status_changed',"
+            " 'channel.token.expiring')",
             name="topic",
         ),
     )

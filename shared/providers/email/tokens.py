@@ -7,6 +7,9 @@ https://learn.microsoft.com/en-us/entra/identity-platform/v2-oauth2-auth-code-fl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from shared.domain.enums import ErrorClass, TokenKind
 from shared.domain.errors import InvalidInput
 from shared.providers.calling import (
@@ -108,4 +111,16 @@ def _seconds(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**10 else None
 
 
-RENEWING = Renewing(kind=TokenKind.ACCESS_TOKEN, build=build_refresh, read=read_refresh, due_before_seconds=300)
+def service(settings: Mapping[str, Any]) -> str | None:
+    """Google or Microsoft, where the connector has a client there."""
+    provider = settings.get("oauth_provider")
+    return provider if provider in ("google", "microsoft") and settings.get("oauth_client_id") else None
+
+
+RENEWING = Renewing(
+    kind=TokenKind.ACCESS_TOKEN,
+    spends=TokenKind.REFRESH_TOKEN,
+    service=service,
+    build=build_refresh,
+    read=read_refresh,
+)

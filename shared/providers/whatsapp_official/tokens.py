@@ -6,6 +6,9 @@ An expired token cannot be renewed: a person must make a new one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from shared.domain.enums import ErrorClass, TokenKind
 from shared.providers.calling import CallContext, Fault, Placement, ProviderAnswer, ProviderCall, TransportFault, json_object
 from shared.providers.renewing import FreshToken, NotRenewed, RefreshOutcome, Renewed, Renewing
@@ -56,4 +59,16 @@ def read_refresh(answer: ProviderAnswer) -> RefreshOutcome:
     return Renewed(tokens=(FreshToken(kind=TokenKind.ACCESS_TOKEN, value=token, expires_in_seconds=lives),))
 
 
-RENEWING = Renewing(kind=TokenKind.ACCESS_TOKEN, build=build_refresh, read=read_refresh, build_revoke=build_revoke)
+def service(settings: Mapping[str, Any]) -> str | None:
+    """Meta, where the app is known."""
+    return "meta" if settings.get("app_id") else None
+
+
+RENEWING = Renewing(
+    kind=TokenKind.ACCESS_TOKEN,
+    spends=TokenKind.ACCESS_TOKEN,
+    service=service,
+    build=build_refresh,
+    read=read_refresh,
+    build_revoke=build_revoke,
+)

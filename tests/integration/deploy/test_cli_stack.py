@@ -71,7 +71,7 @@ def test_a_killed_part_of_the_fleet_is_shown_and_healed_by_up(channels: Channels
     assert up.returncode == 0, up.stdout + up.stderr
     assert channels("status").returncode == 0
     fleet = Fleet(tmp_path / "home")
-    assert fleet.names() == ["control", "ingest-0", "relay", "router-0", "sync"]
+    assert fleet.names() == ["control", "ingest-0", "relay", "router-0", "sync", "token_rotator"]
     killed = fleet.kill("router-0")
 
     shown = channels("status")
@@ -81,7 +81,7 @@ def test_a_killed_part_of_the_fleet_is_shown_and_healed_by_up(channels: Channels
     assert channels("up").returncode == 0
     assert fleet.pid("router-0") not in (None, killed)
     down = channels("down")
-    assert "ingest-0, relay, router-0, sync, kafka, postgres" in down.stdout
+    assert "ingest-0, relay, router-0, sync, token_rotator, kafka, postgres" in down.stdout
     assert processes_of(tmp_path) == []
 
 

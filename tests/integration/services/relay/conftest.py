@@ -14,7 +14,7 @@ from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.services.relay.scene import RelayProcess, Scene, scene_of
 
-RELAY_TOPICS = (Topic.CONNECTOR_SNAPSHOT, Topic.ACCOUNT_SNAPSHOT, Topic.CONNECTOR_STATUS_CHANGED)
+RELAY_TOPICS = (Topic.CONNECTOR_SNAPSHOT, Topic.ACCOUNT_SNAPSHOT, Topic.CONNECTOR_STATUS_CHANGED, Topic.TOKEN_EXPIRING)
 
 
 @pytest.fixture(scope="session")

@@ -11,15 +11,16 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from sqlalchemy import make_url, update
+from sqlalchemy import insert, make_url, update
 
 from shared.adapters.avro import Codec
+from shared.adapters.clock import new_uuid7
 from shared.adapters.database import unit_of_work
 from shared.adapters.kafka import read_headers
 from shared.adapters.snapshots import SnapshotReader
-from shared.adapters.tables import AutomationFlow
-from shared.domain.enums import ConnectorStatus, ConnectorType
-from shared.domain.records import ConnectorStatusChanged
+from shared.adapters.tables import AutomationFlow, Outbox
+from shared.domain.enums import ConnectorStatus, ConnectorType, TokenKind
+from shared.domain.records import ConnectorStatusChanged, TokenExpiring
 from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.services.relay.scene import RelayProcess, Scene, eventually, read_committed
@@ -130,6 +131,35 @@ def test_one_event_for_each_committed_change_and_none_for_a_rolled_back_one(
     assert headers["ce_type"] == "channel.connector.status_changed"
     assert headers["ce_subject"] == connector_id
     assert messages[0].key() == connector_id.encode()
+
+
+@pytest.mark.req(69)
+def test_a_token_that_ends_soon_is_told_once(
+    scene: Scene, start_relay: StartRelay, kafka_bootstrap: str, topics: str, codec: Codec
+) -> None:
+    connector_id, token_id = scene.add_connector(), new_uuid7()
+    told = {
+        "notice_id": new_uuid7(),
+        "tenant_id": scene.tenant_id,
+        "token_id": token_id,
+        "kind": "access_token",
+        "expires_at_ms": 1_790_000_300_000,
+        "seconds_left": 299,
+        "threshold_seconds": 300,
+        "renewal": "stopped",
+        "cause": "invalid_grant",
+        "action": "consent_again",
+        "noticed_at_ms": 1_790_000_001_000,
+    }
+    with unit_of_work(scene.engine, tenant_id=scene.tenant_id) as session:
+        session.execute(insert(Outbox).values(topic=Topic.TOKEN_EXPIRING.value, subject_id=connector_id, detail=told))
+        session.commit()
+    start_relay()
+    eventually(lambda: scene.outbox() == [], 20)
+    [message] = read_committed(kafka_bootstrap, topics, Topic.TOKEN_EXPIRING)
+    event = codec.decode(Topic.TOKEN_EXPIRING, message.value() or b"")
+    assert event == TokenExpiring(**{**told, "connector_id": connector_id, "kind": TokenKind.ACCESS_TOKEN})
+    assert (message.key(), read_headers(message.headers())["ce_id"]) == (connector_id.encode(), told["notice_id"])
 
 
 def test_a_row_that_cannot_be_built_is_set_aside_and_stops_nobody(

@@ -8,11 +8,12 @@ import pytest
 
 from services.relay.decide import plan_batch
 from shared.domain.configuration import AccountRow, ChangeNotice, ConfigurationRows, ConnectorRow
-from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType, WebhookEvent, WebhookStatus
+from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType, TokenKind, WebhookEvent, WebhookStatus
 from shared.domain.records import (
     AccountSnapshot,
     ConnectorSnapshot,
     ConnectorStatusChanged,
+    TokenExpiring,
     WebhookSnapshot,
     WrappedDataKey,
 )
@@ -131,6 +132,32 @@ def test_every_status_change_is_an_event_of_its_own_under_its_own_id() -> None:
     )
     assert isinstance(second, ConnectorStatusChanged)
     assert second.old_status is None
+
+
+@pytest.mark.req(69)
+def test_every_token_that_ends_soon_is_an_event_of_its_own_also_when_its_connector_is_gone() -> None:
+    told: dict[str, Any] = {
+        "notice_id": "n1",
+        "tenant_id": "t1",
+        "token_id": "k1",
+        "kind": "api_key",
+        "expires_at_ms": 9,
+        "seconds_left": 299,
+        "threshold_seconds": 300,
+        "renewal": "none",
+        "cause": None,
+        "action": None,
+        "noticed_at_ms": 5,
+    }
+    notices = [
+        notice(1, Topic.TOKEN_EXPIRING, "gone", told),
+        notice(2, Topic.TOKEN_EXPIRING, "gone", told | {"notice_id": "n2", "threshold_seconds": 60}),
+        notice(3, Topic.TOKEN_EXPIRING, "gone", told | {"unheard_of": 1}),
+    ]
+    publications, aside = plan_batch(notices, rows(), provider_of)
+    assert [(one.key, one.event_id) for one in publications] == [("gone", "n1"), ("gone", "n2")]
+    assert publications[0].value == TokenExpiring(**{**told, "connector_id": "gone", "kind": TokenKind.API_KEY})
+    assert [(one.notice_ids, one.reason) for one in aside] == [((3,), "TypeError")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,22 @@
+"""The durable schedule of token renewals, and the budgets of the providers that are called for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+
+_SQL = Path(__file__).parent.parent / "sql"
+
+
+def upgrade() -> None:
+    """Run the script; the previous release knows nothing of the tables, and writes no notice of the new topic."""
+    op.get_bind().exec_driver_sql((_SQL / "0013_token_renewal.sql").read_text())
+
+
+def downgrade() -> None:
+    """Refuse: migrations only go forward, each one such that the previous release still runs on it."""
+    raise RuntimeError("migrations only go forward; restore a backup instead")
