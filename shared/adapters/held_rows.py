@@ -15,59 +15,67 @@ from shared.adapters.binary_arrays import bigints, ints, texts, uuids
 from shared.adapters.clock import new_uuid7
 from shared.adapters.router_store import Stale
 from shared.domain.enums import HeldState, HoldReason
-from shared.domain.holding import BLOCKING, HeldRow, NewHold, Position, Settlement, Waiting
-
-TargetLine = tuple[str, str]  # connector, external key of the message
+from shared.domain.holding import BLOCKING, HeldRow, NewHold, Position, Settlement, TargetLine, Waiting, WantedRows
 
 _COLUMNS = (
     "h.id::text, h.seq, h.connector_id::text, h.account_id::text, h.conversation_id::text, h.target, h.request_id::text,"
     " h.epoch::text, h.raw_partition, h.raw_offset, h.item, h.reason, h.attempt, h.decision, h.state,"
     " (extract(epoch FROM h.first_arrival_at) * 1000)::bigint, (extract(epoch FROM h.expires_at) * 1000)::bigint"
 )
-# The EXISTS is asked once: where nobody waits, which is the usual case, the long lists are not looked at.
-_READ = (
-    f"SELECT {_COLUMNS} FROM held_record AS h"  # noqa: S608  no input in it
-    " JOIN unnest(%b::int[], %b::bigint[], %b::bigint[]) AS r(partition, first, behind)"
-    " ON h.raw_partition = r.partition AND h.raw_offset >= r.first AND h.raw_offset < r.behind WHERE h.epoch = %s::uuid"
-    f" UNION SELECT {_COLUMNS} FROM held_record AS h"
-    " JOIN unnest(%b::uuid[], %b::int[], %b::bigint[], %b::text[]) AS c(epoch, partition, place, item)"
-    " ON h.epoch = c.epoch AND h.raw_partition = c.partition AND h.raw_offset = c.place AND h.item = c.item"
-    f" UNION SELECT {_COLUMNS} FROM held_record AS h JOIN unnest(%b::uuid[]) AS v(id) ON h.conversation_id = v.id"
-    " WHERE h.blocks AND h.state <> 'done' AND EXISTS (SELECT FROM held_record AS w WHERE w.blocks AND w.state <> 'done')"
-    f" UNION SELECT {_COLUMNS} FROM held_record AS h"
-    " JOIN unnest(%b::uuid[], %b::text[]) AS t(connector_id, target) ON h.connector_id = t.connector_id AND h.target = t.target"
-    " WHERE NOT h.blocks AND h.state <> 'done' AND EXISTS (SELECT FROM held_record AS w WHERE NOT w.blocks AND w.state <> 'done')"
+# Whether anybody waits is asked once: where nobody does, which is the usual case, the long lists are not looked at. It is asked in
+# the order of an index, or the table would be read up to the first such row, which may be its last. A subquery with a limit is
+# never turned into a join over the whole table, whatever the statistics say, and of a line it reads the first rows alone.
+_BLOCKING = "h.blocks AND h.state <> 'done'"
+_FOR_TARGET = "NOT h.blocks AND h.state <> 'done'"
+READ = (
+    f"SELECT {_COLUMNS} FROM unnest(%b::int[], %b::bigint[], %b::bigint[]) AS r(partition, first, behind)"  # noqa: S608  no input in it
+    " JOIN held_record AS h ON h.raw_partition = r.partition AND h.raw_offset >= r.first AND h.raw_offset < r.behind"
+    " WHERE h.epoch = %s::uuid"
+    f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[], %b::int[], %b::bigint[], %b::text[]) AS c(epoch, partition, place, item)"
+    " JOIN held_record AS h ON h.epoch = c.epoch AND h.raw_partition = c.partition AND h.raw_offset = c.place AND h.item = c.item"
+    f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[], %b::int[]) AS v(id, most) CROSS JOIN LATERAL ("
+    f"  SELECT * FROM held_record AS h WHERE {_BLOCKING} AND h.conversation_id = v.id ORDER BY h.seq LIMIT v.most) AS h"
+    f" WHERE (SELECT true FROM held_record AS h WHERE {_BLOCKING} ORDER BY h.conversation_id, h.seq LIMIT 1)"
+    f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[], %b::text[], %b::int[]) AS t(connector_id, target, most)"
+    f" CROSS JOIN LATERAL (SELECT * FROM held_record AS h WHERE {_FOR_TARGET}"
+    "  AND h.connector_id = t.connector_id AND h.target = t.target ORDER BY h.seq LIMIT t.most) AS h"
+    f" WHERE (SELECT true FROM held_record AS h WHERE {_FOR_TARGET} ORDER BY h.connector_id, h.target, h.seq LIMIT 1)"
+    f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[]) AS m(id) CROSS JOIN LATERAL ("
+    f"  SELECT * FROM held_record AS h WHERE {_BLOCKING} AND h.request_id = m.id LIMIT 1) AS h"
+    f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[], %b::text[]) AS e(conversation_id, target) CROSS JOIN LATERAL ("
+    f"  SELECT * FROM held_record AS h WHERE {_BLOCKING} AND h.conversation_id = e.conversation_id AND h.target = e.target"
+    "  OFFSET 0) AS h"
 )
 
 
 def read_held(
-    cursor: psycopg.Cursor[Any],
-    epoch: str,
-    ranges: Mapping[int, tuple[int, int]],
-    copies_of: Collection[Position],
-    conversations: Collection[str],
-    targets: Collection[TargetLine],
+    cursor: psycopg.Cursor[Any], epoch: str, ranges: Mapping[int, tuple[int, int]], wanted: WantedRows
 ) -> list[HeldRow]:
-    """Rows at the positions of the batch (`ranges`: partition -> (first, end)), rows that its copies name, and the unfinished
-    rows of these conversations and messages."""
-    partitions, copies, lines = sorted(ranges), sorted(copies_of), sorted(targets)
-    cursor.execute(
-        _READ,
-        (
-            ints(partitions),
-            bigints([ranges[partition][0] for partition in partitions]),
-            bigints([ranges[partition][1] for partition in partitions]),
-            epoch,
-            uuids([copy[0] for copy in copies]),
-            ints([copy[1] for copy in copies]),
-            bigints([copy[2] for copy in copies]),
-            texts([copy[3] for copy in copies]),
-            uuids(sorted(conversations)),
-            uuids([line[0] for line in lines]),
-            texts([line[1] for line in lines]),
-        ),
-    )
+    """Rows at the positions of the batch (`ranges`: partition -> (first, end)), finished ones too, and the wanted ones. Some
+    come twice."""
+    cursor.execute(READ, read_values(epoch, ranges, wanted))
     return [_row(*values) for values in cursor.fetchall()]
+
+
+def read_values(epoch: str, ranges: Mapping[int, tuple[int, int]], wanted: WantedRows) -> tuple[Any, ...]:
+    """The parameters of READ."""
+    partitions, copies, messages = sorted(ranges), sorted(wanted.copies_of), sorted(wanted.messages)
+    conversations, lines, edits = sorted(wanted.conversations), sorted(wanted.targets), sorted(wanted.edits)
+    return (
+        ints(partitions),
+        bigints([ranges[partition][0] for partition in partitions]),
+        bigints([ranges[partition][1] for partition in partitions]),
+        epoch,
+        *_position_arrays(copies),
+        uuids(conversations),
+        ints([wanted.conversations[one] for one in conversations]),
+        uuids([line[0] for line in lines]),
+        texts([line[1] for line in lines]),
+        ints([wanted.targets[line] for line in lines]),
+        uuids(messages),
+        uuids([edit[0] for edit in edits]),
+        texts([edit[1] for edit in edits]),
+    )
 
 
 def insert_holds(cursor: psycopg.Cursor[Any], holds: Sequence[NewHold]) -> None:
