@@ -25,7 +25,7 @@ from shared.domain.routing import INTAKE_FLOW, after_deadline, by_answer, decide
 
 HELD = Ending(outcome=ItemOutcome.HELD)
 SECOND_COPY = Ending(outcome=ItemOutcome.DUPLICATE, reason="second_copy")
-FOREIGN_COPY = Ending(outcome=ItemOutcome.DUPLICATE, reason="claim_lost")
+FOREIGN_COPY = Ending(outcome=ItemOutcome.DEAD_LETTERED, reason="claim_lost")
 TARGET_UNKNOWN = "target_unknown"
 LAST_LOOK = "last_look"  # in a row's decision: it is due at the deadline, so its copy is written after it
 
@@ -34,7 +34,8 @@ LAST_LOOK = "last_look"  # in a row's decision: it is due at the deadline, so it
 class Gated:
     """What is to be written: new rows in order of arrival, rows that their copies settled, lines whose head may go on.
 
-    `breaches`: copies whose row waits but whose claim another item holds, which cannot be.
+    `breaches`: copies whose row waits but whose claim another item holds, which cannot be, unless the provider's name of an
+    account went to another account meanwhile. A person must look: each is a dead letter.
     """
 
     holds: list[NewHold] = field(default_factory=list)
@@ -97,7 +98,8 @@ class _Fold:
                 self._finish(candidate, row)
         elif not self._mine(candidate):
             self.gated.breaches.append(candidate)
-            candidate.ending, candidate.unbooked = FOREIGN_COPY, True
+            candidate.ending, candidate.row = FOREIGN_COPY, row
+            self._finish(candidate, row)  # else it would be sent again for ever, and its line stand still
         else:
             candidate.row = row
             self._consider(candidate, row)
