@@ -1,7 +1,7 @@
 """Which held rows a batch has to see, so that the gate decides as if it saw all of them. Pure.
 
-Of a line only the first rows matter: whoever is not before its first stands behind it. In one batch the first may leave, and those
-after it; but only a copy makes a row leave, so one more row is enough than copies of that line are in the batch.
+Of a line only the first rows matter: whoever is not before its first stands behind it. In one batch the first may leave, and
+those after it; but only a copy makes a row leave, so one more row is enough than copies of that line are in the batch.
 """
 
 from __future__ import annotations

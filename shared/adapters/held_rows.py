@@ -22,8 +22,8 @@ _COLUMNS = (
     " h.epoch::text, h.raw_partition, h.raw_offset, h.item, h.reason, h.attempt, h.decision, h.state,"
     " (extract(epoch FROM h.first_arrival_at) * 1000)::bigint, (extract(epoch FROM h.expires_at) * 1000)::bigint"
 )
-# Whether anybody waits is asked once: where nobody does, which is the usual case, the long lists are not looked at. It is asked in
-# the order of an index, or the table would be read up to the first such row, which may be its last. A subquery with a limit is
+# Whether anybody waits is asked once: where nobody does, which is the usual case, the long lists are not looked at. It is asked
+# in the order of an index, or the table would be read up to the first such row, which may be its last. A subquery with a limit is
 # never turned into a join over the whole table, whatever the statistics say, and of a line it reads the first rows alone.
 _BLOCKING = "h.blocks AND h.state <> 'done'"
 _FOR_TARGET = "NOT h.blocks AND h.state <> 'done'"
@@ -31,7 +31,8 @@ READ = (
     f"SELECT {_COLUMNS} FROM unnest(%b::int[], %b::bigint[], %b::bigint[]) AS r(partition, first, behind)"  # noqa: S608  no input in it
     " JOIN held_record AS h ON h.raw_partition = r.partition AND h.raw_offset >= r.first AND h.raw_offset < r.behind"
     " WHERE h.epoch = %s::uuid"
-    f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[], %b::int[], %b::bigint[], %b::text[]) AS c(epoch, partition, place, item)"
+    f" UNION ALL SELECT {_COLUMNS}"
+    " FROM unnest(%b::uuid[], %b::int[], %b::bigint[], %b::text[]) AS c(epoch, partition, place, item)"
     " JOIN held_record AS h ON h.epoch = c.epoch AND h.raw_partition = c.partition AND h.raw_offset = c.place AND h.item = c.item"
     f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[], %b::int[]) AS v(id, most) CROSS JOIN LATERAL ("
     f"  SELECT * FROM held_record AS h WHERE {_BLOCKING} AND h.conversation_id = v.id ORDER BY h.seq LIMIT v.most) AS h"
@@ -175,7 +176,9 @@ def _hold_again(cursor: psycopg.Cursor[Any], held: Sequence[Settlement]) -> None
         "  raw_partition = u.partition, raw_offset = u.place, item = u.item, reason = u.reason,"
         "  blocks = u.conversation IS NOT NULL, conversation_id = coalesce(u.conversation, h.conversation_id),"
         "  target = coalesce(u.target, h.target), request_id = coalesce(u.request, h.request_id),"
-        "  decision = coalesce(h.decision, '{}') || coalesce(u.decision::jsonb, '{}'), due_at = to_timestamp(u.due / 1000.0)"
+        "  decision = coalesce(h.decision, '{}') || coalesce(u.decision::jsonb, '{}'),"
+        # By our clock its deadline may not have come, by PostgreSQL's it may have passed: it must not be sent in a circle.
+        "  due_at = greatest(to_timestamp(u.due / 1000.0), now() + interval '1 second')"
         " FROM unnest(%b::uuid[], %b::uuid[], %b::int[], %b::bigint[], %b::text[], %b::uuid[], %b::text[], %b::uuid[],"
         "  %b::text[], %b::text[], %b::bigint[])"
         "  AS u(id, epoch, partition, place, item, conversation, target, request, reason, decision, due)"
