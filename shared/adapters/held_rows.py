@@ -47,6 +47,18 @@ READ = (
     f"  SELECT * FROM held_record AS h WHERE {_BLOCKING} AND h.conversation_id = e.conversation_id AND h.target = e.target"
     "  OFFSET 0) AS h"
 )
+# The first of each line by a look of its own, again: a line may be very long.
+WAKE_CONVERSATIONS = (
+    "UPDATE held_record AS w SET due_at = now() FROM unnest(%b::uuid[]) AS v(id) CROSS JOIN LATERAL ("  # noqa: S608
+    f"  SELECT h.id FROM held_record AS h WHERE {_BLOCKING} AND h.conversation_id = v.id ORDER BY h.seq LIMIT 1"
+    " ) AS head WHERE w.id = head.id AND w.state = 'waiting' AND w.reason = 'queued' AND w.due_at > now()"
+)
+WAKE_TARGETS = (
+    "UPDATE held_record AS w SET due_at = now() FROM unnest(%b::uuid[], %b::text[]) AS t(connector_id, target)"  # noqa: S608
+    f" CROSS JOIN LATERAL (SELECT h.id FROM held_record AS h WHERE {_FOR_TARGET}"
+    "  AND h.connector_id = t.connector_id AND h.target = t.target ORDER BY h.seq LIMIT 1"
+    " ) AS head WHERE w.id = head.id AND w.state = 'waiting' AND w.due_at > now()"
+)
 
 
 def read_held(
@@ -130,24 +142,10 @@ def settle_held(cursor: psycopg.Cursor[Any], settlements: Iterable[Settlement]) 
 def wake_heads(cursor: psycopg.Cursor[Any], conversations: Collection[str], targets: Collection[TargetLine]) -> None:
     """Let the first of each line come out now, if it only waits for its turn (or for the message that has just come)."""
     if conversations:
-        cursor.execute(
-            "UPDATE held_record AS h SET due_at = now() FROM ("
-            "  SELECT DISTINCT ON (w.conversation_id) w.id FROM held_record AS w"
-            "  WHERE w.conversation_id = ANY(%b::uuid[]) AND w.blocks AND w.state <> 'done' ORDER BY w.conversation_id, w.seq"
-            " ) AS head WHERE h.id = head.id AND h.state = 'waiting' AND h.reason = 'queued' AND h.due_at > now()",
-            (uuids(sorted(conversations)),),
-        )
+        cursor.execute(WAKE_CONVERSATIONS, (uuids(sorted(conversations)),))
     if targets:
         lines = sorted(targets)
-        cursor.execute(
-            "UPDATE held_record AS h SET due_at = now() FROM ("
-            "  SELECT DISTINCT ON (w.connector_id, w.target) w.id FROM held_record AS w"
-            "  JOIN unnest(%b::uuid[], %b::text[]) AS t(connector_id, target)"
-            "   ON w.connector_id = t.connector_id AND w.target = t.target"
-            "  WHERE NOT w.blocks AND w.state <> 'done' ORDER BY w.connector_id, w.target, w.seq"
-            " ) AS head WHERE h.id = head.id AND h.state = 'waiting' AND h.due_at > now()",
-            (uuids([line[0] for line in lines]), texts([line[1] for line in lines])),
-        )
+        cursor.execute(WAKE_TARGETS, (uuids([line[0] for line in lines]), texts([line[1] for line in lines])))
 
 
 def _finish(cursor: psycopg.Cursor[Any], ended: Sequence[Settlement]) -> None:

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from shared.adapters import held_rows
-from shared.adapters.binary_arrays import register_arrays
+from shared.adapters.binary_arrays import register_arrays, texts, uuids
 from shared.domain.holding import WantedRows
 from tests.database_fixtures import DatabaseUnderTest
 
@@ -57,16 +57,42 @@ def test_of_a_long_line_the_first_rows_are_read(connection: psycopg.Connection[A
         rows = held_rows.read_held(cursor, named("e"), ranges, WANTED)
         offsets = sorted({row.position[2] for row in rows})
         assert offsets == [1, 2, 3, 5, 77, 100, 101, 500, ROWS + 1, ROWS + 2]
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {held_rows.READ}", held_rows.read_values(named("e"), ranges, WANTED))
-        [[found]] = cursor.fetchall()
-    nodes: list[dict[str, Any]] = []
-    _collect(found[0]["Plan"], nodes)
-    print(json.dumps([(node["Node Type"], node.get("Index Name"), node["Actual Rows"]) for node in nodes]))
+    nodes = plan(connection, held_rows.READ, held_rows.read_values(named("e"), ranges, WANTED))
     first_only = [node for node in nodes if node.get("Index Name") == "ix_held_record_target"]
     assert first_only
     assert all(node["Actual Rows"] <= 2 for node in first_only)
     assert "ix_held_record_conversation" in {node.get("Index Name") for node in nodes}
     assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "values", "first"),
+    [
+        (held_rows.WAKE_CONVERSATIONS, (uuids([named("line")]),), 1),
+        (held_rows.WAKE_TARGETS, (uuids([named("c")]), texts(["target"])), ROWS + 1),
+    ],
+)
+def test_of_a_long_line_the_first_row_is_woken(
+    connection: psycopg.Connection[Any], statement: str, values: tuple[Any, ...], first: int
+) -> None:
+    connection.execute("UPDATE held_record SET due_at = now() + interval '1 hour' WHERE raw_offset = %s", (first,))
+    nodes = plan(connection, statement, values)
+    lines = ("ix_held_record_conversation", "ix_held_record_target")
+    assert [node["Actual Rows"] for node in nodes if node.get("Index Name") in lines] == [1]
+    assert not [node for node in nodes if node["Node Type"] in ("Seq Scan", "Hash Join", "Merge Join")]
+    [[late]] = connection.execute("SELECT count(*) FROM held_record WHERE due_at > now()").fetchall()
+    assert late == 0
+
+
+def plan(connection: psycopg.Connection[Any], statement: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """The nodes of the plan as it was executed."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", values)  # type: ignore[arg-type]
+        [[found]] = cursor.fetchall()
+    nodes: list[dict[str, Any]] = []
+    _collect(found[0]["Plan"], nodes)
+    print(json.dumps([(node["Node Type"], node.get("Index Name"), node["Actual Rows"]) for node in nodes]))
+    return nodes
 
 
 def _collect(node: dict[str, Any], into: list[dict[str, Any]]) -> None:
