@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from services.router.audit import audit
-from services.router.decide import Context, decide
+from services.router.context import Context
+from services.router.decide import decide
 from services.router.facts import Candidate, Facts, MessageRow, Owner, ReceiptRow
 from services.router.keys import message_key
 from services.router.people import News
