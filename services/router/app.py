@@ -13,8 +13,9 @@ import structlog
 from services.router.answers import IntakeAnswers
 from services.router.audit import audit
 from services.router.batches import Batch, Batches
+from services.router.context import Context
 from services.router.debounce import Debounce
-from services.router.decide import Context, decide
+from services.router.decide import decide
 from services.router.facts import Candidate, Owner, ranges_of, taken_from
 from services.router.fragments import fragment_at
 from services.router.gate import gate

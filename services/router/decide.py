@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from services.router.contact_events import contact_events
+from services.router.context import Context
 from services.router.facts import Candidate, Facts, Owner, owner_of, raw_position
-from services.router.keys import message_key, position_id, stable_id
+from services.router.keys import message_key, stable_id
+from services.router.letters import dead_letter
 from services.router.lookups import message_of_receipt, participant_of
-from services.router.sorting import UNKNOWN_ACCOUNT
 from shared.domain.delivery import rank
 from shared.domain.enums import ItemOutcome
-from shared.domain.items import ConnectorEventItem, MessageItem, PoisonItem, ReceiptItem, SendResultItem
+from shared.domain.items import ConnectorEventItem, MessageItem, ReceiptItem, SendResultItem
 from shared.domain.outcomes import Ending, Publish
-from shared.domain.records import (
-    DeadLetter,
-    Decision,
-    DeliveryUpdated,
-    IntakeRequested,
-    Message,
-    MessageReceived,
-    SyncRequired,
-)
+from shared.domain.records import Decision, DeliveryUpdated, IntakeRequested, Message, MessageReceived
 from shared.domain.topics import Topic
 
 DUPLICATE = Ending(outcome=ItemOutcome.DUPLICATE, reason="claimed_before")
@@ -30,19 +23,6 @@ SUPERSEDED = Ending(outcome=ItemOutcome.SUPERSEDED, reason="older_state")
 ORPHAN_REASON = "target_unknown"
 CONTACT_UPDATED = Ending(outcome=ItemOutcome.EMITTED, reason="contact")
 CONTACT_UNCHANGED = Ending(outcome=ItemOutcome.IGNORED, reason="contact_unchanged")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What is the same for the whole batch. `seal` seals a dead letter's fragment (None: too large to carry);
-    `sync_due` says whether a request for this connector and reference may go out now (it is debounced)."""
-
-    epoch: str
-    raw_topic: str
-    now_ms: int
-    schema_version: str
-    seal: Callable[[Candidate], bytes | None]
-    sync_due: Callable[[str, str], bool]
 
 
 @dataclass(slots=True)
@@ -67,7 +47,7 @@ def decide(candidates: Sequence[Candidate], facts: Facts, context: Context) -> D
         if candidate.ending is None:
             candidate.ending = _settle(candidate, facts, context, places, decided.publishes)
         elif candidate.ending.outcome is ItemOutcome.DEAD_LETTERED:
-            decided.publishes.extend(_dead_letter(candidate, candidate.ending.reason, context))
+            decided.publishes.extend(dead_letter(candidate, candidate.ending.reason, context))
     return decided
 
 
@@ -243,64 +223,3 @@ def _delivery(
 
 def _provider_ids(item: ReceiptItem | SendResultItem) -> tuple[str, ...]:
     return item.provider_message_ids if isinstance(item, SendResultItem) else (item.provider_message_id,)
-
-
-def _dead_letter(candidate: Candidate, reason: str, context: Context) -> list[Publish]:
-    opened, item = candidate.opened, candidate.item
-    record = opened.record
-    redrive = record.redrive if record is not None else None
-    here = raw_position(context.epoch, candidate)
-    event = DeadLetter(
-        record_id=record.record_id if record else "",
-        tenant_id=record.tenant_id if record else None,
-        connector_id=opened.connector_id,
-        account_id=candidate.account.account_id if candidate.account else None,
-        origin=replace(redrive.origin, item=item.path or redrive.origin.item) if redrive is not None else here,
-        origin_topic=context.raw_topic,
-        reason=reason,
-        detail=item.reason if isinstance(item, PoisonItem) else ",".join(item.account_refs),
-        schema_version=context.schema_version,
-        first_arrival_at_ms=opened.received_at_ms,
-        dead_lettered_at_ms=context.now_ms,
-        sealed_fragment=context.seal(candidate),
-        attempt=redrive.attempt if redrive is not None else 1,
-        tries=(*redrive.tries, here.offset) if redrive is not None else (),
-    )
-    event_id = position_id(context.epoch, opened.partition, opened.offset, item.path, "dead_letter")
-    publishes = [
-        Publish(
-            topic=Topic.WEBHOOK_RECEIVED_DLQ,
-            key=opened.connector_id,
-            event_id=event_id,
-            subject=opened.connector_id,
-            time_ms=context.now_ms,
-            event=event,
-            connector_id=opened.connector_id,
-            traceparent=opened.traceparent,
-        )
-    ]
-    refs = ",".join(item.account_refs)
-    if reason == UNKNOWN_ACCOUNT and record is not None and context.sync_due(opened.connector_id, refs):
-        publishes.append(_sync_required(candidate, record.tenant_id, context))
-    return publishes
-
-
-def _sync_required(candidate: Candidate, tenant_id: str, context: Context) -> Publish:
-    opened, item = candidate.opened, candidate.item
-    return Publish(
-        topic=Topic.SYNC_REQUIRED,
-        key=opened.connector_id,
-        event_id=position_id(context.epoch, opened.partition, opened.offset, item.path, "sync_required"),
-        subject=opened.connector_id,
-        time_ms=context.now_ms,
-        event=SyncRequired(
-            tenant_id=tenant_id,
-            connector_id=opened.connector_id,
-            account_id=None,
-            cause=UNKNOWN_ACCOUNT,
-            detail=",".join(item.account_refs),
-            requested_at_ms=context.now_ms,
-        ),
-        connector_id=opened.connector_id,
-        traceparent=opened.traceparent,
-    )

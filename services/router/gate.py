@@ -9,23 +9,23 @@ Three kinds of candidates meet here: items that arrived now; copies, which the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from services.router.facts import Candidate, Facts, Owner, held_position, owner_of
 from services.router.lines import Lines, came_before
 from services.router.lookups import known_by_callback, messages_brought_by, target_of
+from services.router.remembered import decision_of, outcome_of, restore, stored
 from shared.domain.enums import HoldReason, IntakeOutcome, ItemOutcome
 from shared.domain.holding import HeldRow, HoldLimits, NewHold, Settlement, Waiting, route_due, target_due
 from shared.domain.items import MessageItem
 from shared.domain.outcomes import Ending
-from shared.domain.records import AccountSnapshot, Decision
+from shared.domain.records import AccountSnapshot
 from shared.domain.routing import INTAKE_FLOW, after_deadline, by_answer, decide_route
 
 HELD = Ending(outcome=ItemOutcome.HELD)
 SECOND_COPY = Ending(outcome=ItemOutcome.DUPLICATE, reason="second_copy")
-FOREIGN_COPY = Ending(outcome=ItemOutcome.DUPLICATE, reason="claim_lost")
+FOREIGN_COPY = Ending(outcome=ItemOutcome.DEAD_LETTERED, reason="claim_lost")
 TARGET_UNKNOWN = "target_unknown"
 LAST_LOOK = "last_look"  # in a row's decision: it is due at the deadline, so its copy is written after it
 
@@ -34,7 +34,8 @@ LAST_LOOK = "last_look"  # in a row's decision: it is due at the deadline, so it
 class Gated:
     """What is to be written: new rows in order of arrival, rows that their copies settled, lines whose head may go on.
 
-    `breaches`: copies whose row waits but whose claim another item holds, which cannot be.
+    `breaches`: copies whose row waits but whose claim another item holds, which cannot be, unless the provider's name of an
+    account went to another account meanwhile. A person must look: each is a dead letter.
     """
 
     holds: list[NewHold] = field(default_factory=list)
@@ -81,10 +82,10 @@ class _Fold:
             said = row.decision or {}
             asked = said.get("request")
             if row.reason is HoldReason.INTAKE and asked is not None and self._mine(candidate):
-                candidate.asks = Decision(**(asked | {"labels": ()}))
+                candidate.asks = decision_of(asked)
                 candidate.orphan_reason = said.get("orphan_reason")
             return
-        self._restore(candidate, row.decision or {})
+        restore(candidate, row.decision or {})
 
     def _copy(self, candidate: Candidate, row: HeldRow | None) -> None:
         if row is None or not row.unfinished:
@@ -97,7 +98,8 @@ class _Fold:
                 self._finish(candidate, row)
         elif not self._mine(candidate):
             self.gated.breaches.append(candidate)
-            candidate.ending, candidate.unbooked = FOREIGN_COPY, True
+            candidate.ending, candidate.row = FOREIGN_COPY, row
+            self._finish(candidate, row)  # else it would be sent again for ever, and its line stand still
         else:
             candidate.row = row
             self._consider(candidate, row)
@@ -216,7 +218,7 @@ class _Fold:
             due_ms=min(self._now_ms + self._intake_ms(account), self._expiry(candidate, row)),
             conversation_id=conversation,
             request_id=message_id,
-            decision={"request": _stored(decided), "orphan_reason": candidate.orphan_reason},
+            decision={"request": stored(decided), "orphan_reason": candidate.orphan_reason},
         )
 
     def _answered(self, candidate: Candidate, row: HeldRow, account: AccountSnapshot) -> None:
@@ -255,13 +257,8 @@ class _Fold:
         self._lines.join(opened.connector_id, waiting, row)
 
     def _finish(self, candidate: Candidate, row: HeldRow) -> None:
-        outcome = {
-            "decision": None if candidate.decision is None else _stored(candidate.decision),
-            "ending": None if candidate.ending is None else [candidate.ending.outcome.value, candidate.ending.reason],
-            "orphan_reason": candidate.orphan_reason,
-        }
         position = held_position(self._epoch, candidate)
-        self.gated.settlements.append(Settlement(row=row, position=position, waiting=None, decision={"outcome": outcome}))
+        self.gated.settlements.append(Settlement(row=row, position=position, waiting=None, decision=outcome_of(candidate)))
         self._left(row, None)
 
     def _left(self, row: HeldRow, waiting: Waiting | None) -> None:
@@ -274,14 +271,6 @@ class _Fold:
             self.gated.conversations.add(row.conversation_id)
         elif row.target is not None:
             self.gated.targets.add((row.connector_id, row.target))
-
-    def _restore(self, candidate: Candidate, said: Mapping[str, Any]) -> None:
-        outcome = said.get("outcome", {})
-        if outcome.get("decision") is not None:
-            candidate.decision = Decision(**(outcome["decision"] | {"labels": tuple(outcome["decision"].get("labels", ()))}))
-        if outcome.get("ending") is not None:
-            candidate.ending = Ending(outcome=ItemOutcome(outcome["ending"][0]), reason=outcome["ending"][1])
-        candidate.orphan_reason = outcome.get("orphan_reason")
 
     def _mine(self, candidate: Candidate) -> bool:
         key = candidate.claim_key
@@ -300,14 +289,3 @@ class _Fold:
     def _intake_ms(self, account: AccountSnapshot) -> int:
         seconds = account.intake_deadline_seconds
         return self._limits.intake_ms if seconds is None else seconds * 1000
-
-
-def _stored(decision: Decision) -> dict[str, Any]:
-    return {
-        "rule": decision.rule,
-        "reason": decision.reason,
-        "org_unit_id": decision.org_unit_id,
-        "intake_flow_id": decision.intake_flow_id,
-        "account_snapshot_version": decision.account_snapshot_version,
-        "labels": list(decision.labels),
-    }

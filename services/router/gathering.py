@@ -14,9 +14,9 @@ from services.router.lookups import (
     message_of_receipt,
     messages_brought_by,
     participant_of,
-    target_of,
     targets_of,
 )
+from services.router.wanted_rows import wanted_rows
 from shared.adapters import held_rows
 from shared.adapters import mapping_rows as mappings
 from shared.adapters import router_store as store
@@ -49,19 +49,7 @@ class Gathering:
 
     def held(self, candidates: Sequence[Candidate], mine: Sequence[Candidate], facts: Facts, ranges: Ranges) -> None:
         """What waits of the batch's records, conversations and messages. `ranges`: partition -> (first offset, end)."""
-        copies = {
-            (copy.epoch, copy.partition, copy.offset, copy.item)
-            for copy in (candidate.opened.held_copy_of for candidate in candidates)
-            if copy is not None
-        }
-        lines: set[tuple[str, str]] = set()
-        for candidate in mine:
-            connector, target = candidate.opened.connector_id, target_of(candidate)
-            if target is not None:
-                lines.add((connector, target))
-            lines.update((connector, key) for key, _ in messages_brought_by(candidate))
-        conversations = set(facts.conversations.values())
-        rows = held_rows.read_held(self._cursor, self._epoch, ranges, copies, conversations, lines)
+        rows = held_rows.read_held(self._cursor, self._epoch, ranges, wanted_rows(candidates, mine, facts))
         facts.held = {row.position: row for row in rows}
 
     def _conversations(self, mine: Sequence[Candidate], facts: Facts) -> None:

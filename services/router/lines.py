@@ -11,9 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from services.router.facts import Candidate, Facts
-from shared.domain.holding import BLOCKING, HeldRow, Waiting
-
-TargetLine = tuple[str, str]  # connector, external key of the message that is waited for
+from shared.domain.holding import BLOCKING, HeldRow, TargetLine, Waiting
 
 
 class Lines:

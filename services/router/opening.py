@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
-from types import MappingProxyType
-from typing import Any
 
 import structlog
 
 from services.router.facts import Opened
 from services.router.fragments import fragment_at
 from services.router.own_faults import OWN_EXCEPTION
+from services.router.splitting import Splitter
 from shared.adapters.avro import Codec
 from shared.adapters.kafka_transactions import RawMessage
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.raw_body import fragment_aad, open_body
 from shared.adapters.snapshots import Directory
 from shared.adapters.vault import KeyRing, Vault
-from shared.domain.enums import KeyPurpose, RecordSource, WebhookEvent
+from shared.domain.enums import KeyPurpose, WebhookEvent
 from shared.domain.errors import CorruptData, NotFound, SealBroken, Unavailable, UnknownKey
 from shared.domain.items import AnyItem, PoisonItem
 from shared.domain.records import ConnectorSnapshot, WebhookReceived
-from shared.domain.send_result import parse_send_result
 from shared.domain.topics import Topic
-from shared.providers import provider_of
 from shared.providers.contract import TooManyItems, UnparseableBody
 
 __all__ = ["SNAPSHOT_GRACE_MS", "Opener", "all_poison", "fragment_aad"]
@@ -45,6 +40,7 @@ class Opener:
         self._objects = objects
         self._directory = directory
         self._now_ms = now_ms
+        self._splitter = Splitter()
 
     def open(self, message: RawMessage) -> Opened:
         """One record with its items; never raises for bad content, only Unavailable when a part we need is away."""
@@ -77,7 +73,7 @@ class Opener:
 
     def _split(self, message: RawMessage, record: WebhookReceived, connector: ConnectorSnapshot, body: bytes) -> Opened:
         try:
-            items = _items(record, connector, body)
+            items = self._splitter.items(record, connector, body)
         except TooManyItems as error:
             return _poison(message, record.connector_id, record, connector, b"", error.code)
         except (UnparseableBody, CorruptData):
@@ -92,18 +88,6 @@ class Opener:
         if not items and (record.only_item is not None or record.redrive is not None):
             return _poison(message, record.connector_id, record, connector, b"", "redelivery_item_missing")
         return _opened(message, record.connector_id, record, connector, items, body)
-
-
-def _items(record: WebhookReceived, connector: ConnectorSnapshot, body: bytes) -> tuple[AnyItem, ...]:
-    if record.source is RecordSource.RESULT:
-        return (parse_send_result(body),)
-    return tuple(provider_of(connector.tipo).normalise(body, record.headers, _settings(connector.config)))
-
-
-@lru_cache(maxsize=4096)
-def _settings(config: str) -> Mapping[str, Any]:
-    """A connector's config; shared between records, so nobody may change it."""
-    return MappingProxyType(json.loads(config))
 
 
 def _poison(

@@ -15,59 +15,80 @@ from shared.adapters.binary_arrays import bigints, ints, texts, uuids
 from shared.adapters.clock import new_uuid7
 from shared.adapters.router_store import Stale
 from shared.domain.enums import HeldState, HoldReason
-from shared.domain.holding import BLOCKING, HeldRow, NewHold, Position, Settlement, Waiting
-
-TargetLine = tuple[str, str]  # connector, external key of the message
+from shared.domain.holding import BLOCKING, HeldRow, NewHold, Position, Settlement, TargetLine, Waiting, WantedRows
 
 _COLUMNS = (
     "h.id::text, h.seq, h.connector_id::text, h.account_id::text, h.conversation_id::text, h.target, h.request_id::text,"
     " h.epoch::text, h.raw_partition, h.raw_offset, h.item, h.reason, h.attempt, h.decision, h.state,"
     " (extract(epoch FROM h.first_arrival_at) * 1000)::bigint, (extract(epoch FROM h.expires_at) * 1000)::bigint"
 )
-# The EXISTS is asked once: where nobody waits, which is the usual case, the long lists are not looked at.
-_READ = (
-    f"SELECT {_COLUMNS} FROM held_record AS h"  # noqa: S608  no input in it
-    " JOIN unnest(%b::int[], %b::bigint[], %b::bigint[]) AS r(partition, first, behind)"
-    " ON h.raw_partition = r.partition AND h.raw_offset >= r.first AND h.raw_offset < r.behind WHERE h.epoch = %s::uuid"
-    f" UNION SELECT {_COLUMNS} FROM held_record AS h"
-    " JOIN unnest(%b::uuid[], %b::int[], %b::bigint[], %b::text[]) AS c(epoch, partition, place, item)"
-    " ON h.epoch = c.epoch AND h.raw_partition = c.partition AND h.raw_offset = c.place AND h.item = c.item"
-    f" UNION SELECT {_COLUMNS} FROM held_record AS h JOIN unnest(%b::uuid[]) AS v(id) ON h.conversation_id = v.id"
-    " WHERE h.blocks AND h.state <> 'done' AND EXISTS (SELECT FROM held_record AS w WHERE w.blocks AND w.state <> 'done')"
-    f" UNION SELECT {_COLUMNS} FROM held_record AS h"
-    " JOIN unnest(%b::uuid[], %b::text[]) AS t(connector_id, target) ON h.connector_id = t.connector_id AND h.target = t.target"
-    " WHERE NOT h.blocks AND h.state <> 'done' AND EXISTS (SELECT FROM held_record AS w WHERE NOT w.blocks AND w.state <> 'done')"
+# Whether anybody waits is asked once: where nobody does, which is the usual case, the long lists are not looked at. It is asked
+# in the order of an index, or the table would be read up to the first such row, which may be its last. A subquery with a limit is
+# never turned into a join over the whole table, whatever the statistics say, and of a line it reads the first rows alone.
+_BLOCKING = "h.blocks AND h.state <> 'done'"
+_FOR_TARGET = "NOT h.blocks AND h.state <> 'done'"
+READ = (
+    f"SELECT {_COLUMNS} FROM unnest(%b::int[], %b::bigint[], %b::bigint[]) AS r(partition, first, behind)"  # noqa: S608  no input in it
+    " JOIN held_record AS h ON h.raw_partition = r.partition AND h.raw_offset >= r.first AND h.raw_offset < r.behind"
+    " WHERE h.epoch = %s::uuid"
+    f" UNION ALL SELECT {_COLUMNS}"
+    " FROM unnest(%b::uuid[], %b::int[], %b::bigint[], %b::text[]) AS c(epoch, partition, place, item)"
+    " JOIN held_record AS h ON h.epoch = c.epoch AND h.raw_partition = c.partition AND h.raw_offset = c.place AND h.item = c.item"
+    f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[], %b::int[]) AS v(id, most) CROSS JOIN LATERAL ("
+    f"  SELECT * FROM held_record AS h WHERE {_BLOCKING} AND h.conversation_id = v.id ORDER BY h.seq LIMIT v.most) AS h"
+    f" WHERE (SELECT true FROM held_record AS h WHERE {_BLOCKING} ORDER BY h.conversation_id, h.seq LIMIT 1)"
+    f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[], %b::text[], %b::int[]) AS t(connector_id, target, most)"
+    f" CROSS JOIN LATERAL (SELECT * FROM held_record AS h WHERE {_FOR_TARGET}"
+    "  AND h.connector_id = t.connector_id AND h.target = t.target ORDER BY h.seq LIMIT t.most) AS h"
+    f" WHERE (SELECT true FROM held_record AS h WHERE {_FOR_TARGET} ORDER BY h.connector_id, h.target, h.seq LIMIT 1)"
+    f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[]) AS m(id) CROSS JOIN LATERAL ("
+    f"  SELECT * FROM held_record AS h WHERE {_BLOCKING} AND h.request_id = m.id LIMIT 1) AS h"
+    f" UNION ALL SELECT {_COLUMNS} FROM unnest(%b::uuid[], %b::text[]) AS e(conversation_id, target) CROSS JOIN LATERAL ("
+    f"  SELECT * FROM held_record AS h WHERE {_BLOCKING} AND h.conversation_id = e.conversation_id AND h.target = e.target"
+    "  OFFSET 0) AS h"
+)
+# The first of each line by a look of its own, again: a line may be very long.
+WAKE_CONVERSATIONS = (
+    "UPDATE held_record AS w SET due_at = now() FROM unnest(%b::uuid[]) AS v(id) CROSS JOIN LATERAL ("  # noqa: S608
+    f"  SELECT h.id FROM held_record AS h WHERE {_BLOCKING} AND h.conversation_id = v.id ORDER BY h.seq LIMIT 1"
+    " ) AS head WHERE w.id = head.id AND w.state = 'waiting' AND w.reason = 'queued' AND w.due_at > now()"
+)
+WAKE_TARGETS = (
+    "UPDATE held_record AS w SET due_at = now() FROM unnest(%b::uuid[], %b::text[]) AS t(connector_id, target)"  # noqa: S608
+    f" CROSS JOIN LATERAL (SELECT h.id FROM held_record AS h WHERE {_FOR_TARGET}"
+    "  AND h.connector_id = t.connector_id AND h.target = t.target ORDER BY h.seq LIMIT 1"
+    " ) AS head WHERE w.id = head.id AND w.state = 'waiting' AND w.due_at > now()"
 )
 
 
 def read_held(
-    cursor: psycopg.Cursor[Any],
-    epoch: str,
-    ranges: Mapping[int, tuple[int, int]],
-    copies_of: Collection[Position],
-    conversations: Collection[str],
-    targets: Collection[TargetLine],
+    cursor: psycopg.Cursor[Any], epoch: str, ranges: Mapping[int, tuple[int, int]], wanted: WantedRows
 ) -> list[HeldRow]:
-    """Rows at the positions of the batch (`ranges`: partition -> (first, end)), rows that its copies name, and the unfinished
-    rows of these conversations and messages."""
-    partitions, copies, lines = sorted(ranges), sorted(copies_of), sorted(targets)
-    cursor.execute(
-        _READ,
-        (
-            ints(partitions),
-            bigints([ranges[partition][0] for partition in partitions]),
-            bigints([ranges[partition][1] for partition in partitions]),
-            epoch,
-            uuids([copy[0] for copy in copies]),
-            ints([copy[1] for copy in copies]),
-            bigints([copy[2] for copy in copies]),
-            texts([copy[3] for copy in copies]),
-            uuids(sorted(conversations)),
-            uuids([line[0] for line in lines]),
-            texts([line[1] for line in lines]),
-        ),
-    )
+    """Rows at the positions of the batch (`ranges`: partition -> (first, end)), finished ones too, and the wanted ones. Some
+    come twice."""
+    cursor.execute(READ, read_values(epoch, ranges, wanted))
     return [_row(*values) for values in cursor.fetchall()]
+
+
+def read_values(epoch: str, ranges: Mapping[int, tuple[int, int]], wanted: WantedRows) -> tuple[Any, ...]:
+    """The parameters of READ."""
+    partitions, copies, messages = sorted(ranges), sorted(wanted.copies_of), sorted(wanted.messages)
+    conversations, lines, edits = sorted(wanted.conversations), sorted(wanted.targets), sorted(wanted.edits)
+    return (
+        ints(partitions),
+        bigints([ranges[partition][0] for partition in partitions]),
+        bigints([ranges[partition][1] for partition in partitions]),
+        epoch,
+        *_position_arrays(copies),
+        uuids(conversations),
+        ints([wanted.conversations[one] for one in conversations]),
+        uuids([line[0] for line in lines]),
+        texts([line[1] for line in lines]),
+        ints([wanted.targets[line] for line in lines]),
+        uuids(messages),
+        uuids([edit[0] for edit in edits]),
+        texts([edit[1] for edit in edits]),
+    )
 
 
 def insert_holds(cursor: psycopg.Cursor[Any], holds: Sequence[NewHold]) -> None:
@@ -121,24 +142,10 @@ def settle_held(cursor: psycopg.Cursor[Any], settlements: Iterable[Settlement]) 
 def wake_heads(cursor: psycopg.Cursor[Any], conversations: Collection[str], targets: Collection[TargetLine]) -> None:
     """Let the first of each line come out now, if it only waits for its turn (or for the message that has just come)."""
     if conversations:
-        cursor.execute(
-            "UPDATE held_record AS h SET due_at = now() FROM ("
-            "  SELECT DISTINCT ON (w.conversation_id) w.id FROM held_record AS w"
-            "  WHERE w.conversation_id = ANY(%b::uuid[]) AND w.blocks AND w.state <> 'done' ORDER BY w.conversation_id, w.seq"
-            " ) AS head WHERE h.id = head.id AND h.state = 'waiting' AND h.reason = 'queued' AND h.due_at > now()",
-            (uuids(sorted(conversations)),),
-        )
+        cursor.execute(WAKE_CONVERSATIONS, (uuids(sorted(conversations)),))
     if targets:
         lines = sorted(targets)
-        cursor.execute(
-            "UPDATE held_record AS h SET due_at = now() FROM ("
-            "  SELECT DISTINCT ON (w.connector_id, w.target) w.id FROM held_record AS w"
-            "  JOIN unnest(%b::uuid[], %b::text[]) AS t(connector_id, target)"
-            "   ON w.connector_id = t.connector_id AND w.target = t.target"
-            "  WHERE NOT w.blocks AND w.state <> 'done' ORDER BY w.connector_id, w.target, w.seq"
-            " ) AS head WHERE h.id = head.id AND h.state = 'waiting' AND h.due_at > now()",
-            (uuids([line[0] for line in lines]), texts([line[1] for line in lines])),
-        )
+        cursor.execute(WAKE_TARGETS, (uuids([line[0] for line in lines]), texts([line[1] for line in lines])))
 
 
 def _finish(cursor: psycopg.Cursor[Any], ended: Sequence[Settlement]) -> None:
@@ -167,7 +174,9 @@ def _hold_again(cursor: psycopg.Cursor[Any], held: Sequence[Settlement]) -> None
         "  raw_partition = u.partition, raw_offset = u.place, item = u.item, reason = u.reason,"
         "  blocks = u.conversation IS NOT NULL, conversation_id = coalesce(u.conversation, h.conversation_id),"
         "  target = coalesce(u.target, h.target), request_id = coalesce(u.request, h.request_id),"
-        "  decision = coalesce(h.decision, '{}') || coalesce(u.decision::jsonb, '{}'), due_at = to_timestamp(u.due / 1000.0)"
+        "  decision = coalesce(h.decision, '{}') || coalesce(u.decision::jsonb, '{}'),"
+        # By our clock its deadline may not have come, by PostgreSQL's it may have passed: it must not be sent in a circle.
+        "  due_at = greatest(to_timestamp(u.due / 1000.0), now() + interval '1 second')"
         " FROM unnest(%b::uuid[], %b::uuid[], %b::int[], %b::bigint[], %b::text[], %b::uuid[], %b::text[], %b::uuid[],"
         "  %b::text[], %b::text[], %b::bigint[])"
         "  AS u(id, epoch, partition, place, item, conversation, target, request, reason, decision, due)"

@@ -204,7 +204,8 @@ class PlacedRecords:
                     if record.offset >= last:
                         return
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    return
+                    if (message.offset() or 0) > last:
+                        return  # else there was more a moment ago, and a new leader has yet to learn of it
                 elif error.code() in _MOVED_ON:
                     raise Unavailable(f"retention has just taken records of {self.topic}/{partition}: try again")
             if messages:

@@ -84,7 +84,11 @@ _WAKE = text(
 )
 _PRUNE_DONE = text(
     "DELETE FROM held_record h WHERE h.id IN (SELECT d.id FROM held_record d"
-    "  WHERE d.state = 'done' AND d.done_at < now() - :age ORDER BY d.done_at LIMIT :rows FOR UPDATE SKIP LOCKED)"
+    "  WHERE d.state = 'done' AND d.done_at < now() - :age"
+    # A router that has settled a batch here, and has not told Kafka yet, finds by these rows what it decided, however late.
+    "   AND NOT EXISTS (SELECT FROM router_progress p WHERE p.topic_id = d.epoch AND p.partition = d.raw_partition"
+    "    AND p.first_offset <= d.raw_offset)"
+    "  ORDER BY d.done_at LIMIT :rows FOR UPDATE OF d SKIP LOCKED)"
 )
 _CLAIM_BLOCKS = text("SELECT pg_relation_size('claim') / current_setting('block_size')::int")
 PRUNE_CLAIMS = text(
@@ -183,7 +187,7 @@ class RedeliveryRows:
         return self._changed(_WAKE, {"accounts": list(accounts), "delay": delay, "rows": rows})
 
     def prune_done(self, age: dt.timedelta, rows: int) -> int:
-        """Delete so many rows that were done before `age`; how many."""
+        """Delete so many rows that were done before `age`, up to the routers' last batches; how many."""
         return self._changed(_PRUNE_DONE, {"age": age, "rows": rows})
 
     def claim_blocks(self) -> int:

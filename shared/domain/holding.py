@@ -5,13 +5,14 @@ A held row names its item by the position of the raw record that held it last, (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.domain.enums import HeldState, HoldReason
 
 Position = tuple[str, int, int, str]  # epoch, partition, offset, item path
+TargetLine = tuple[str, str]  # connector, external key of the message that is waited for
 
 # What stands in the line of its conversation; the other reasons stand in the line of the message that they wait for.
 BLOCKING = frozenset({HoldReason.INTAKE, HoldReason.FLOW_UNUSABLE, HoldReason.PAUSED, HoldReason.QUEUED})
@@ -100,6 +101,22 @@ class Settlement:
     position: Position
     waiting: Waiting | None
     decision: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedRows:
+    """The rows that a batch has to see beside those at its own positions. Of a line only the first: it may be very long.
+
+    `copies_of`: rows that copies name. `conversations`, `targets`: line -> how many of its first rows. `messages`: ids of
+    messages of which it matters whether they wait themselves. `edits`: (conversation, external key of a message), for the rows in
+    the line of that conversation which have waited for that message.
+    """
+
+    copies_of: Collection[Position] = ()
+    conversations: Mapping[str, int] = field(default_factory=dict)
+    targets: Mapping[TargetLine, int] = field(default_factory=dict)
+    messages: Collection[str] = ()
+    edits: Collection[tuple[str, str]] = ()
 
 
 def target_due(attempt: int, now_ms: int, deadline_ms: int) -> int:

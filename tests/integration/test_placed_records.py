@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from shared.adapters.kafka import client_config
@@ -62,3 +63,33 @@ def test_copies_go_where_they_are_told_in_order(records: PlacedRecords) -> None:
 def test_a_topic_that_is_not_there_is_said(kafka_bootstrap: str, topic_prefix: str) -> None:
     with PlacedRecords(kafka_bootstrap, f"{topic_prefix}none") as placed, pytest.raises(NotFound, match="topics apply"):
         placed.bounds()
+
+
+class Forgetful:
+    """A broker that has just become leader: once it says that its log ends where it does not."""
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._told = False
+
+    def consume(self, count: int, timeout: float) -> list[Any]:
+        if self._told:
+            return list(self._consumer.consume(count, timeout))
+        self._told = True
+        return [_End()]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+
+class _End:
+    def error(self) -> KafkaError:
+        return KafkaError(KafkaError._PARTITION_EOF)
+
+    def offset(self) -> int:
+        return 3
+
+
+def test_an_end_before_what_is_there_is_not_believed(records: PlacedRecords) -> None:
+    records._consumer = Forgetful(records._consumer)
+    assert records.read_at([(0, 7)])[0, 7].value == b"14"

@@ -17,9 +17,9 @@ from services.router.lookups import (
     messages_brought_by,
     participant_of,
     people_of,
-    target_of,
     targets_of,
 )
+from services.router.wanted_rows import wanted_rows
 from shared.domain.enums import DeliveryStatus, HeldState, HoldReason
 from shared.domain.holding import HeldRow, NewHold, Position, Settlement
 from shared.domain.items import ReceiptItem, SendResultItem
@@ -122,30 +122,17 @@ class Tables:
         self, candidates: Iterable[Candidate], mine: Iterable[Candidate], facts: Facts, bounds: tuple[int, int]
     ) -> None:
         """`Gathering.held`: the rows that the gate may see, and no others."""
-        copies = {
-            (of.epoch, of.partition, of.offset, of.item) for one in candidates if (of := one.opened.held_copy_of) is not None
-        }
-        lines = set()
-        for one in mine:
-            connector, target = one.opened.connector_id, target_of(one)
-            lines.update((connector, key) for key, _ in messages_brought_by(one))
-            if target is not None:
-                lines.add((connector, target))
-        conversations = set(facts.conversations.values())
-        facts.held = {
-            stored.row.position: stored.row
-            for stored in self.held.values()
-            if _in_range(stored.row.position, bounds)
-            or stored.row.position in copies
-            or (
-                stored.row.unfinished
-                and (
-                    stored.row.conversation_id in conversations
-                    if stored.row.blocks
-                    else (stored.row.connector_id, stored.row.target) in lines
-                )
-            )
-        }
+        wanted = wanted_rows(list(candidates), mine, facts)
+        rows = [stored.row for stored in self.held.values()]
+        found = [row for row in rows if _in_range(row.position, bounds) or row.position in wanted.copies_of]
+        for conversation, most in wanted.conversations.items():
+            found += _first(self._line("conversation", conversation), most)
+        for target, most in wanted.targets.items():
+            found += _first(self._line("target", target), most)
+        blocking = [row for row in rows if row.unfinished and row.blocks]
+        found += [row for row in blocking if row.request_id in wanted.messages]
+        found += [row for row in blocking if (row.conversation_id, row.target) in wanted.edits]
+        facts.held = {row.position: row for row in found}
 
     def record_receipts(self, mine: Iterable[Candidate], facts: Facts) -> None:
         """`Gathering.receipts`: those that the gate let pass; a row that stands keeps its owner."""
@@ -243,15 +230,21 @@ class Tables:
         return self.entities[connector, key]
 
 
+def _first(line: list[Stored], most: int) -> list[HeldRow]:
+    return sorted((stored.row for stored in line), key=lambda row: row.seq)[:most]
+
+
 def bounds_of(ranges: Mapping[int, tuple[int, int]]) -> tuple[int, int]:
     """First and end offset of the model's only partition."""
     return ranges[0]
 
 
 def _same_line(other: HeldRow, row: HeldRow) -> bool:
-    if other.blocks:
+    if other.blocks is not row.blocks:  # a row stands in one line at a time
+        return False
+    if row.blocks:
         return other.conversation_id == row.conversation_id
-    return not row.blocks and (other.connector_id, other.target) == (row.connector_id, row.target)
+    return (other.connector_id, other.target) == (row.connector_id, row.target)
 
 
 def _in_range(position: Position, bounds: tuple[int, int]) -> bool:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from services.router import gate as gating
 from services.router.audit import audit
 from services.router.batches import _repeats
-from services.router.decide import Context, decide
+from services.router.context import Context
+from services.router.decide import decide
 from services.router.facts import Opened, owner_of, ranges_of
 from services.router.sorting import collapse, sort_out
 from shared.domain.enums import HeldState, HoldReason, IntakeOutcome, WebhookEvent

@@ -169,6 +169,27 @@ def _receipts_forget_their_past(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(inbound_tables.Tables, "record_receipts", only_mine)
 
 
+def _wanting(**changes: object) -> Patch:
+    """The router sees fewer rows than the gate needs."""
+
+    def apply(patch: pytest.MonkeyPatch) -> None:
+        original = inbound_tables.wanted_rows
+        patch.setattr(inbound_tables, "wanted_rows", lambda *given: replace(original(*given), **changes))  # type: ignore[arg-type]
+
+    return apply
+
+
+def _one_row_of_a_line(patch: pytest.MonkeyPatch) -> None:
+    original = inbound_tables.wanted_rows
+
+    def fewer(*given):
+        wanted = original(*given)
+        lines = {name: dict.fromkeys(getattr(wanted, name), 1) for name in ("conversations", "targets")}
+        return replace(wanted, **lines)
+
+    patch.setattr(inbound_tables, "wanted_rows", fewer)
+
+
 SABOTAGE: dict[str, tuple[Rules, Patch]] = {
     "a second copy is an item": (Rules(), _second_copies_count),
     "rows stay where they were first": (Rules(position_moves=False), _nothing),
@@ -189,6 +210,9 @@ SABOTAGE: dict[str, tuple[Rules, Patch]] = {
     "receipts forget their past": (Rules(), _receipts_forget_their_past),
     "holds are booked again": (Rules(), _holds_are_booked_again),
     "second copies are booked": (Rules(), _second_copies_are_booked),
+    "of a line one row is seen": (Rules(), _one_row_of_a_line),
+    "nobody looks for a message that waits itself": (Rules(), _wanting(messages=())),
+    "nobody looks for older edits": (Rules(), _wanting(edits=())),
     "nobody wakes the next, nobody sweeps": (Rules(wakes=False, sweeps=False), _nothing),
     "lost copies are not sent again": (Rules(sends_again=False), _nothing),
     "a frozen router may commit": (Rules(workers_are_fenced=False), _nothing),

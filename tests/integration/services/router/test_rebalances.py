@@ -66,7 +66,7 @@ def wait_for_members(pipeline: Pipeline, wanted: int, routers: list[RouterProces
         time.sleep(0.2)
 
 
-@pytest.mark.req(21, 64, 91)
+@pytest.mark.req(64, 91)
 @pytest.mark.parametrize("end", ["terminate", "kill"])
 def test_workers_that_come_and_go_lose_and_double_nothing(
     kafka_bootstrap: str, topic_prefix: str, database: DatabaseUnderTest, tmp_path: Path, end: str

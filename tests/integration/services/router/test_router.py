@@ -3,10 +3,20 @@ from __future__ import annotations
 import json
 import time
 
+import psycopg
 import pytest
 
 from services.router.opening import fragment_aad
-from shared.domain.enums import DeliveryStatus, ErrorClass, ItemOutcome, MessageKind, RecordSource, WebhookEvent, WebhookStatus
+from shared.domain.enums import (
+    AccountStatus,
+    DeliveryStatus,
+    ErrorClass,
+    ItemOutcome,
+    MessageKind,
+    RecordSource,
+    WebhookEvent,
+    WebhookStatus,
+)
 from shared.domain.items import Alias, AliasKind
 from shared.domain.records import WebhookSnapshot
 from shared.domain.send_result import encode_send_result
@@ -74,6 +84,38 @@ def test_a_dead_letter_carries_the_sealed_fragment_of_its_own_item(pipeline, rou
     assert json.loads(plain)["text"]["body"] == "canary-text"
 
 
+@pytest.mark.req(3, 70, 91)
+def test_one_post_for_three_known_numbers_and_an_unknown_one(pipeline, router):
+    third = "01900000-0000-7000-8000-00000000a003"
+    with psycopg.connect(pipeline.database.owner_url.replace("+psycopg", ""), autocommit=True) as owner:
+        owner.execute(
+            "INSERT INTO channel_account (id, connector_id, identidade, status, org_unit_id) VALUES (%s, %s, '3', 'pending', %s)",
+            (third, pipeline.connector_id, pipeline.unit_id),
+        )
+    pipeline.publish_account(pipeline.unit_account(account_id=third, account_refs=("phone_number_id:100000000000003",)))
+    _wait(lambda: router.snapshots.directory.account(third) is not None)
+    numbers = (UNIT_NUMBER, "100000000000003", FLOW_NUMBER, "100000000000009")
+    pipeline.post(meta_body(*(messages_value(number, [text_item(f"wamid.{number}")]) for number in numbers)))
+    received = pipeline.read(Topic.MESSAGE_RECEIVED, 2)
+    (asked,) = pipeline.read(Topic.INTAKE_REQUESTED, 1)
+    accounts = [read.event.message.account_id for read in [*received, asked]]
+    assert sorted(accounts) == sorted([pipeline.unit_account_id, third, pipeline.flow_account_id])
+    (letter,) = pipeline.read(Topic.WEBHOOK_RECEIVED_DLQ, 1)
+    assert (letter.event.reason, letter.event.detail) == ("unknown_account", "phone_number_id:100000000000009")
+    (sync,) = pipeline.read(Topic.SYNC_REQUIRED, 1)
+    assert (sync.event.connector_id, sync.event.cause) == (pipeline.connector_id, "unknown_account")
+
+
+@pytest.mark.req(21)
+def test_what_arrives_for_an_inactive_account_is_counted_and_emits_nothing(pipeline, router):
+    pipeline.publish_account(pipeline.unit_account(version=5, status=AccountStatus.INACTIVE))
+    _wait(lambda: router.snapshots.directory.account(pipeline.unit_account_id).version == 5)
+    pipeline.post(meta_body(messages_value(UNIT_NUMBER, [text_item("wamid.a")], statuses=[status_item("wamid.b", "read")])))
+    assert pipeline.books(10, 2) == {("rejected", "account_inactive"): 2}
+    assert pipeline.read(Topic.MESSAGE_RECEIVED, 1, 1) == []
+
+
+@pytest.mark.req(91)
 def test_junk_never_stops_its_neighbours(pipeline, router):
     pipeline.post_raw(pipeline.connector_id.encode(), b"not avro at all")
     pipeline.post_raw(pipeline.connector_id.encode(), None)

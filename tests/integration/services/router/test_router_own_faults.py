@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from deploy.local.fleet import Fleet, FleetService
 from deploy.local.ports import choose_port
 from services.cli.__main__ import cli
-from services.router import opening
+from services.router import splitting
 from services.router.app import Router
 from services.router.own_faults import MAX_CONNECTORS, TooManyOwnFaults
 from shared.adapters.clock import new_uuid7
@@ -130,7 +130,7 @@ def test_one_tenants_many_connectors_never_stop_the_others_but_two_tenants_fault
             raise ZeroDivisionError
         return meta.normalise(body, headers, config)
 
-    monkeypatch.setattr(opening, "provider_of", lambda tipo: replace(meta, normalise=raising))
+    monkeypatch.setattr(splitting, "provider_of", lambda tipo: replace(meta, normalise=raising))
     noisy, key = another_tenant(pipeline)
     odd = meta_body(messages_value(UNIT_NUMBER, [text_item("wamid.odd", "odd")]))
     many = [set_up(pipeline, noisy, key) for _ in range(3 * MAX_CONNECTORS)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from services.router.decide import Context, Decided, decide
+from services.router.context import Context
+from services.router.decide import Decided, decide
 from services.router.facts import Candidate, Facts, Opened, Owner
 from services.router.gate import Gated, gate
 from services.router.keys import claim_key

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from services.router.audit import audit
-from services.router.decide import Context, decide
+from services.router.context import Context
+from services.router.decide import decide
 from services.router.facts import Candidate, Facts, MessageRow, Owner, ReceiptRow
 from services.router.keys import message_key
 from services.router.people import News
@@ -82,6 +83,47 @@ def test_a_message_names_one_target_and_says_why(changes, topic, rule, reason):
     assert event.message.raw.offset == 3
     assert one.ending is not None
     assert one.ending.outcome is (ItemOutcome.HELD if topic is Topic.INTAKE_REQUESTED else ItemOutcome.EMITTED)
+
+
+ROUTES: tuple[dict[str, object], ...] = (
+    {},
+    {"intake_flow_id": FLOW, "intake_flow_usable": True},
+    {"intake_flow_id": FLOW},
+    {"intake_flow_id": FLOW, "intake_flow_usable": True, "pause_cause": "health"},
+    {"intake_flow_id": FLOW, "intake_flow_usable": True, "org_unit_id": None},
+    {"org_unit_id": None},
+)
+
+
+@pytest.mark.req(1, 3, 91)
+def test_of_ten_thousand_messages_to_six_accounts_each_names_exactly_one_target():
+    accounts = [account(number, **changes) for number, changes in enumerate(ROUTES, 1)]
+    records = [
+        opened(offset, message(f"wamid.{offset}", number=offset % 6 + 1, phone=f"551190000{offset:04}"))
+        for offset in range(10_000)
+    ]
+    candidates = sort_out(records, KnownAccounts(*accounts))
+    facts = no_facts()
+    own(facts, *candidates)
+    for one in candidates:
+        assert one.account is not None
+        number = f"{one.opened.offset}"
+        one.contact_id, one.conversation_key = number, f"{one.account.account_id}:{number}"
+        facts.conversations[CONNECTOR, one.conversation_key] = number
+        key = message_key(one.account.account_id, None, f"wamid.{number}")
+        facts.messages[CONNECTOR, key] = MessageRow(number, number)
+    published = settle(candidates, facts, context()).publishes
+    assert [publish.event_id for publish in published] == [f"{offset}" for offset in range(10_000)]
+    unrouted = 0
+    for publish in published:
+        event = publish.event
+        assert isinstance(event, MessageReceived | IntakeRequested)
+        targets = [one for one in (event.decision.org_unit_id, event.decision.intake_flow_id) if one is not None]
+        asked = event.message.account_id in (accounts[1].account_id, accounts[4].account_id)
+        assert targets == ([FLOW] if asked else [] if event.message.account_id == accounts[5].account_id else [UNIT])
+        unrouted += not targets
+        assert event.decision.reason == "no_route" or targets
+    assert unrouted == 1_666
 
 
 def test_an_item_claimed_elsewhere_is_a_duplicate_and_emits_nothing():

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import replace
 
 from services.router.audit import audit
-from services.router.decide import Context, decide
+from services.router.context import Context
+from services.router.decide import decide
 from services.router.facts import Candidate, Opened, taken_from
 from services.router.sorting import sort_out
 from shared.domain.enums import ItemOutcome, WebhookEvent

@@ -15,7 +15,7 @@ PAIRS = [
 ]
 
 
-@pytest.mark.req(67)
+@pytest.mark.req(48)
 @pytest.mark.parametrize(("old", "new"), PAIRS)
 def test_both_spellings_are_one_person(old: str, new: str) -> None:
     assert canonical_phone(old) == canonical_phone(new) == new
