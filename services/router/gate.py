@@ -27,6 +27,7 @@ HELD = Ending(outcome=ItemOutcome.HELD)
 SECOND_COPY = Ending(outcome=ItemOutcome.DUPLICATE, reason="second_copy")
 FOREIGN_COPY = Ending(outcome=ItemOutcome.DEAD_LETTERED, reason="claim_lost")
 TARGET_UNKNOWN = "target_unknown"
+LEAST_INTAKE_MS = 10_000  # for a flow's answer to a message whose own time went by while it queued
 LAST_LOOK = "last_look"  # in a row's decision: it is due at the deadline, so its copy is written after it
 
 
@@ -215,7 +216,7 @@ class _Fold:
         candidate.asks = decided
         return Waiting(
             reason=HoldReason.INTAKE,
-            due_ms=min(self._now_ms + self._intake_ms(account), self._expiry(candidate, row)),
+            due_ms=min(self._intake_deadline(candidate, account), self._expiry(candidate, row)),
             conversation_id=conversation,
             request_id=message_id,
             decision={"request": stored(decided), "orphan_reason": candidate.orphan_reason},
@@ -285,6 +286,11 @@ class _Fold:
 
     def _expiry(self, candidate: Candidate, row: HeldRow | None) -> int:
         return row.expires_ms if row is not None else self._limits.expiry(candidate.opened.received_at_ms)
+
+    def _intake_deadline(self, candidate: Candidate, account: AccountSnapshot) -> int:
+        """From the arrival on; but whoever had to queue gives its flow a moment too: a dead flow must not hold each one anew."""
+        intake_ms = self._intake_ms(account)
+        return max(candidate.opened.received_at_ms + intake_ms, self._now_ms + min(intake_ms, LEAST_INTAKE_MS))
 
     def _intake_ms(self, account: AccountSnapshot) -> int:
         seconds = account.intake_deadline_seconds

@@ -75,7 +75,7 @@ def test_a_fault_of_ours_keeps_its_traceback() -> None:
     [
         (["conectors"], "no command 'conectors'; did you mean 'connectors'?"),
         (["tokens", "ad"], "no command 'ad'; did you mean 'add'?"),
-        (["tokens", "zzz"], "no command 'zzz'; there are add, list, revoke, show, update"),
+        (["tokens", "zzz"], "no command 'zzz'; there are add, list, renew, renewals, revoke, show, update"),
         (["tokens", "list", "--jsn"], "No such option: --jsn"),
         (["connectors", "status", "Meta", "actve"], "'actve' is not one of"),
     ],

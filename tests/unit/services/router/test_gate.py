@@ -480,3 +480,16 @@ def test_the_books_of_what_is_held():
     second = copy(9, message())
     gated([second], facts(second))
     assert books(second) == {}
+
+
+@pytest.mark.req(67)
+@pytest.mark.parametrize(
+    ("turn_after_ms", "due_after_ms"),
+    [(1_000, 120_000), (115_000, 125_000), (300_000, 310_000)],  # its own time from its arrival on, and never less than 10 s
+)
+def test_a_message_that_queued_does_not_wait_for_its_flow_anew(turn_after_ms: int, due_after_ms: int) -> None:
+    one = copy(9, message("wamid.1"), who=WITH_FLOW)
+    found = facts(one)
+    hold(found, row(R.QUEUED))
+    wait = only_wait(gated([one], found, ARRIVAL_MS + turn_after_ms))
+    assert (wait.reason, wait.due_ms - ARRIVAL_MS) == (R.INTAKE, due_after_ms)
