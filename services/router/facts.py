@@ -12,9 +12,10 @@ from shared.domain.holding import HeldRow, Position
 from shared.domain.items import AnyItem
 from shared.domain.outcomes import Ending
 from shared.domain.records import AccountSnapshot, ConnectorSnapshot, Decision, RawPosition, WebhookReceived
+from shared.domain.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Opened:
     """One raw record, opened and split. `record` is None when the bytes are no record of ours at all."""
 
