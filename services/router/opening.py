@@ -20,12 +20,12 @@ from shared.adapters.object_store import ObjectStore
 from shared.adapters.raw_body import fragment_aad, open_body
 from shared.adapters.snapshots import Directory
 from shared.adapters.vault import KeyRing, Vault
+from shared.adapters.webhook_reader import WebhookReader
 from shared.domain.enums import KeyPurpose, RecordSource, WebhookEvent
 from shared.domain.errors import CorruptData, NotFound, SealBroken, Unavailable, UnknownKey
 from shared.domain.items import AnyItem, PoisonItem
 from shared.domain.records import ConnectorSnapshot, WebhookReceived
 from shared.domain.send_result import parse_send_result
-from shared.domain.topics import Topic
 from shared.providers import provider_of
 from shared.providers.contract import TooManyItems, UnparseableBody
 
@@ -40,7 +40,7 @@ class Opener:
     """Opens raw records. Blocks on the key service and on the object store for large bodies; raises Unavailable."""
 
     def __init__(self, codec: Codec, vault: Vault, objects: ObjectStore, directory: Directory, now_ms: Callable[[], int]) -> None:
-        self._codec = codec
+        self._reader = WebhookReader(codec)
         self._vault = vault
         self._objects = objects
         self._directory = directory
@@ -49,7 +49,7 @@ class Opener:
     def open(self, message: RawMessage) -> Opened:
         """One record with its items; never raises for bad content, only Unavailable when a part we need is away."""
         try:
-            record: WebhookReceived = self._codec.decode(Topic.WEBHOOK_RECEIVED, message.value)
+            record = self._reader.decode(message.value)
         except CorruptData:
             key = message.key.decode("ascii", "replace")
             return _poison(message, key, None, None, b"", "undecodable_record")
