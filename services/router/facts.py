@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -51,6 +51,7 @@ class Candidate:
     account: AccountSnapshot | None = None
     claim_key: bytes | None = None
     ending: Ending | None = None
+    message_key: str | None = None  # external key of a message itself; made when it is first asked for
     contact_id: str | None = None  # set once the people of the batch are known
     conversation_key: str | None = None  # external key of its conversation; None for a receipt
     # Set by the gate:
@@ -95,7 +96,7 @@ class ReceiptRow:
 class Facts:
     """Everything that the decision needs from the database, fetched (and, for ids, given) before it."""
 
-    owners: dict[bytes, Owner]
+    owners: Mapping[bytes, Position]  # claim key -> who holds it, as an `Owner` has it
     contacts: dict[tuple[str, str], str]  # (connector, alias key) -> contact id
     conversations: dict[tuple[str, str], str]  # (connector, conversation key) -> id
     messages: dict[tuple[str, str], MessageRow]  # (connector, message key)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -24,7 +24,6 @@ _COLUMNS = (
     " h.epoch::text, h.raw_partition, h.raw_offset, h.item, h.reason, h.attempt, h.decision, h.state,"
     " (extract(epoch FROM h.first_arrival_at) * 1000)::bigint, (extract(epoch FROM h.expires_at) * 1000)::bigint"
 )
-# The EXISTS is asked once: where nobody waits, which is the usual case, the long lists are not looked at.
 _READ = (
     f"SELECT {_COLUMNS} FROM held_record AS h"  # noqa: S608  no input in it
     " JOIN unnest(%b::int[], %b::bigint[], %b::bigint[]) AS r(partition, first, behind)"
@@ -33,11 +32,37 @@ _READ = (
     " JOIN unnest(%b::uuid[], %b::int[], %b::bigint[], %b::text[]) AS c(epoch, partition, place, item)"
     " ON h.epoch = c.epoch AND h.raw_partition = c.partition AND h.raw_offset = c.place AND h.item = c.item"
     f" UNION SELECT {_COLUMNS} FROM held_record AS h JOIN unnest(%b::uuid[]) AS v(id) ON h.conversation_id = v.id"
-    " WHERE h.blocks AND h.state <> 'done' AND EXISTS (SELECT FROM held_record AS w WHERE w.blocks AND w.state <> 'done')"
+    " WHERE h.blocks AND h.state <> 'done'"
     f" UNION SELECT {_COLUMNS} FROM held_record AS h"
     " JOIN unnest(%b::uuid[], %b::text[]) AS t(connector_id, target) ON h.connector_id = t.connector_id AND h.target = t.target"
-    " WHERE NOT h.blocks AND h.state <> 'done' AND EXISTS (SELECT FROM held_record AS w WHERE NOT w.blocks AND w.state <> 'done')"
+    " WHERE NOT h.blocks AND h.state <> 'done'"
 )
+
+
+class Waiters(NamedTuple):
+    """Whether anything waits at all: in the line of any conversation, of any message; or any row is of the batch's records."""
+
+    in_conversations: bool
+    for_targets: bool
+    of_batch: bool
+
+
+def look(cursor: psycopg.Cursor[Any], epoch: str, ranges: Mapping[int, tuple[int, int]]) -> Waiters:
+    """Asked before the long lists of `read_held` are made; nobody but this worker adds rows for its partitions' connectors."""
+    partitions = sorted(ranges)
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM held_record WHERE blocks AND state <> 'done'),"
+        " EXISTS (SELECT FROM held_record WHERE NOT blocks AND state <> 'done'),"
+        " EXISTS (SELECT FROM held_record AS h JOIN unnest(%b::int[], %b::bigint[], %b::bigint[]) AS r(partition, first, behind)"
+        "  ON h.raw_partition = r.partition AND h.raw_offset >= r.first AND h.raw_offset < r.behind WHERE h.epoch = %s::uuid)",
+        (
+            ints(partitions),
+            bigints([ranges[partition][0] for partition in partitions]),
+            bigints([ranges[partition][1] for partition in partitions]),
+            epoch,
+        ),
+    )
+    return Waiters(*cursor.fetchall()[0])
 
 
 def read_held(

@@ -1,13 +1,14 @@
 """The raw record of a webhook, read from Avro field by field: the one record that the router opens for each item.
 
-Reads what `webhook_record` writes: today's schema in single-object framing, one sealed body, and nothing of a copy. Everything else
-(copies, references to large bodies, other schemas, the registry's framing, garbage) is left to the codec; so for every record the
-outcome is the codec's (tests/contract holds them equal), for most at a third of its cost: 2.5 µs against 8.
+Reads what `webhook_record` writes: today's schema in single-object framing, one sealed body, and nothing of a copy. Everything
+else (copies, references to large bodies, other schemas, the registry's framing, garbage) is left to the codec; so for every
+record the outcome is the codec's (tests/contract holds them equal), for most at half of its cost: 3.3 µs against 6.6.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from shared.adapters.avro import Codec
@@ -127,7 +128,7 @@ def _origin(data: bytes) -> Origin:
     ends = [0]
     for _ in range(3):
         ends.append(_behind_text(data, ends[-1]))
-    source, tenant_id, connector_id = (data[begin + 1 : end].decode() for begin, end in zip(ends, ends[1:], strict=False))
+    source, tenant_id, connector_id = (data[begin + 1 : end].decode() for begin, end in pairwise(ends))
     return RecordSource(source), tenant_id, connector_id, _optional(data[ends[-1] :])
 
 

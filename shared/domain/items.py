@@ -78,7 +78,7 @@ class Alias:
     @property
     def key(self) -> str:
         """`chave_externa` of the contact's row, e.g. `phone:5511987654321`."""
-        return f"{self.kind}:{self.value}"
+        return self.kind + ":" + self.value  # the kind is a string; to format an enumeration takes three times as long
 
 
 @value
