@@ -45,6 +45,7 @@ class Opener:
         self._objects = objects
         self._directory = directory
         self._now_ms = now_ms
+        self._rings: dict[str, tuple[ConnectorSnapshot, KeyRing]] = {}
 
     def open(self, message: RawMessage) -> Opened:
         """One record with its items; never raises for bad content, only Unavailable when a part we need is away."""
@@ -72,8 +73,13 @@ class Opener:
         return self._split(message, record, connector, body)
 
     def ring(self, connector: ConnectorSnapshot) -> KeyRing:
-        """The keys of the connector's tenant that open (and seal) raw bodies."""
-        return self._vault.ring(KeyPurpose.INGEST, connector.tenant_id, connector.ingest_keys)
+        """The keys of the connector's tenant that open (and seal) raw bodies; made once per snapshot."""
+        known = self._rings.get(connector.connector_id)
+        if known is not None and known[0] is connector:
+            return known[1]
+        ring = self._vault.ring(KeyPurpose.INGEST, connector.tenant_id, connector.ingest_keys)
+        self._rings[connector.connector_id] = connector, ring
+        return ring
 
     def _split(self, message: RawMessage, record: WebhookReceived, connector: ConnectorSnapshot, body: bytes) -> Opened:
         try:
