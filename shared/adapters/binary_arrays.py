@@ -62,7 +62,7 @@ _TYPES: dict[type[_Array], tuple[int, int]] = {
 def uuids(values: Sequence[str | None]) -> Uuids:
     """Of ids in their usual spelling. Raises psycopg.DataError for any other text."""
     different = set(values)
-    if len(different) * 2 < len(values) or None in different:
+    if not values or len(different) * 2 < len(values) or None in different:
         return Uuids(_array(Uuids, values, _uuid))
     return Uuids(_uuids_at_once(values))
 

@@ -174,7 +174,7 @@ def run(site: Site, sizes: Sizes, say: Callable[[str], None]) -> Part:
     part.notes = [
         f"Rivals: {rival_versions('faust', 'faust-streaming', 'aiokafka')}; {rival_versions('quix', 'quixstreams')}. They parse"
         " JSON and forward it, nothing else: no sealed body, no claims, no look-ups, no schema, no headers. Quix commits a"
-        " transaction per 2 000 records, as the router does; Faust acknowledges at least once.",
+        " transaction per 4 000 records, as the router does at most; Faust acknowledges at least once.",
         f"The router's records are sealed; {100 // NEW_PEER_SHARE} % of its messages come from people it has never seen.",
         "Poison: messages without an id. Each becomes a dead letter with its sealed fragment, and counts as an item.",
         "Two routers share their two cores with Kafka, PostgreSQL and the reader, so how they scale says little beyond that"

@@ -22,6 +22,10 @@ def test_ids_stand_in_their_order(values: list[str | None]) -> None:
     assert uuids(values) == struct.pack("!iiIii", 1, int(None in values), 2950, len(values), 1) + elements
 
 
+def test_no_ids_are_an_array_without_dimensions() -> None:
+    assert uuids([]) == struct.pack("!iiI", 0, 0, 2950)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
