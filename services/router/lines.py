@@ -39,7 +39,9 @@ class Lines:
             return standing is not None and self._behind(standing.values(), candidate, row)
         if conversation in self._new_in_conversation:
             return True
-        return bool(standing) and (row is not None or self._behind(standing.values(), candidate, None))
+        if not standing:
+            return False
+        return row is not None or self._behind(standing.values(), candidate, None)
 
     def message_waits(self, conversation: str, message_id: str) -> bool:
         """Whether this message itself still waits in the line of its conversation, wherever it stands."""
