@@ -43,7 +43,7 @@ STEPS_TITLE = "Where the router's time goes (its own metric, microseconds per it
 class Sizes:
     """Records per round for each candidate (the faster ones need more for the same time), and rounds."""
 
-    router: int = 20_000
+    router: int = 40_000  # a tenth is one full batch: rates begin between two batches, else they would be too high
     faust: int = 12_000
     quix: int = 60_000
     rounds: int = 5
