@@ -16,7 +16,7 @@ from services.router.batches import Batch, Batches
 from services.router.context import Context
 from services.router.debounce import Debounce
 from services.router.decide import decide
-from services.router.facts import Candidate, Owner, ranges_of, taken_from
+from services.router.facts import Candidate, owner_of, ranges_of, taken_from
 from services.router.fragments import fragment_at
 from services.router.gate import gate
 from services.router.gathering import Gathering
@@ -34,7 +34,7 @@ from shared.adapters.kafka import full_name
 from shared.adapters.kafka_transactions import Aborted, TransactionalWorker
 from shared.adapters.snapshots import Directory
 from shared.domain.errors import ChannelsError, ConfigError, Fenced, Unavailable
-from shared.domain.holding import HoldLimits
+from shared.domain.holding import HoldLimits, Position
 from shared.domain.items import PoisonItem
 from shared.domain.routing import UNROUTED
 from shared.domain.topics import Topic
@@ -192,7 +192,7 @@ class Router:
             bounds = {partition: (self._committed[partition], end) for partition, (_, end) in ranges.items()}
             store.assert_progress(cursor, self._topic, self._epoch, bounds, parts.store.holder)
             owners = self._claim(cursor, winners)
-            mine = [one for one in winners if one.claim_key and owners[one.claim_key] == self._owner(one)]
+            mine = [one for one in winners if one.claim_key and owners[one.claim_key] == owner_of(self._epoch, one)]
             gathering = Gathering(cursor, self._epoch, new_uuid7, self._collision)
             facts = gathering.gather(mine, owners)
             gathering.held(candidates, mine, facts, ranges)
@@ -215,16 +215,13 @@ class Router:
         self._count(candidates)
         self._secret_uses.note(batch.records)
 
-    def _claim(self, cursor: Any, winners: Iterable[Candidate]) -> dict[bytes, Owner]:
+    def _claim(self, cursor: Any, winners: Iterable[Candidate]) -> dict[bytes, Position]:
         rows = [
             store.ClaimRow(one.claim_key, one.opened.partition, one.opened.offset, one.item.path, taken_from(one.opened))
             for one in winners
             if one.claim_key is not None
         ]
-        return {key: Owner._make(owner) for key, owner in store.claim(cursor, self._epoch, rows).items()} if rows else {}
-
-    def _owner(self, candidate: Candidate) -> Owner:
-        return Owner(self._epoch, candidate.opened.partition, candidate.opened.offset, candidate.item.path)
+        return store.claim(cursor, self._epoch, rows) if rows else {}
 
     def _context(self, now_ms: int) -> Context:
         return Context(

@@ -9,17 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.router.facts import Candidate, Facts
-from services.router.lookups import change_of, people_of
+from services.router.lookups import change_of, contact_of, people_of
 from services.router.own_faults import OWN_EXCEPTION
 from services.router.people import AliasKey, AliasRow, Mention, Move, Pair, People
 from shared.adapters import alias_rows as store
 from shared.adapters.alias_rows import AliasWrite
 from shared.domain.items import Alias, PeopleChange
 
-Seen = tuple[Candidate, tuple[Alias, ...], PeopleChange | None]
+
+class Seen(NamedTuple):
+    """An item and the people it names; `keys` are those of the aliases."""
+
+    candidate: Candidate
+    aliases: tuple[Alias, ...]
+    keys: tuple[str, ...]
+    change: PeopleChange | None
 
 
 class Contacts:
@@ -32,10 +39,10 @@ class Contacts:
         self._on_collision = on_collision
 
     def resolve(self, mine: Sequence[Candidate], facts: Facts) -> None:
-        """Sets `facts.contacts` and `facts.news`; rows that are missing are written on the way."""
-        seen = [(one, aliases, change_of(one.item)) for one in mine if (aliases := people_of(one))]
-        wanted = {(one.opened.connector_id, alias.key) for one, aliases, _ in seen for alias in aliases}
-        changing = {(one.opened.connector_id, alias.key) for one, aliases, change in seen if change for alias in aliases}
+        """Sets `facts.contacts`, `facts.news` and each candidate's contact; rows that are missing are written on the way."""
+        seen = [_seen(one, aliases) for one in mine if (aliases := people_of(one))]
+        wanted = {(one.candidate.opened.connector_id, key) for one in seen for key in one.keys}
+        changing = {(one.candidate.opened.connector_id, key) for one in seen if one.change is not None for key in one.keys}
         people = self._fold(seen, wanted - changing, changing)
         new = {key: row for key, row in people.rows.items() if row.added_at_ms is not None}
         if not store.insert_aliases(self._cursor, [_write(key, row, _whole(key, row)) for key, row in new.items()]):
@@ -45,6 +52,8 @@ class Contacts:
         store.update_aliases(self._cursor, [_write(key, row, _memory(row)) for key, row in changed])
         facts.contacts = {key: row.contact_id for key, row in people.rows.items()}
         facts.news = dict(people.news())
+        for one in seen:
+            one.candidate.contact_id = contact_of(one.candidate, one.keys, facts)
 
     def _fold(
         self,
@@ -60,9 +69,9 @@ class Contacts:
             if (rows[key].contact_id, rows[key].by) == (row.contact_id, row.by):
                 del rows[key]  # we have just added it: not a row of somebody else
         people = People(rows, self._new_id, given)
-        for candidate, aliases, change in seen:
+        for candidate, aliases, keys, change in seen:
             mine = self._positions(candidate)
-            if change is not None or people.may_learn(candidate.opened.connector_id, aliases, mine):
+            if change is not None or people.may_learn(candidate.opened.connector_id, keys, mine):
                 people.see(_mention(candidate, aliases, change, mine))
         return people
 
@@ -88,6 +97,11 @@ class Contacts:
         # its first tries may have written the rows, and then could not write the events
         at = redrive.origin
         return (own, *(f"{at.epoch}/{at.partition}/{offset}/{item.path}" for offset in redrive.tries))
+
+
+def _seen(candidate: Candidate, aliases: tuple[Alias, ...]) -> Seen:
+    keys = (aliases[0].key,) if len(aliases) == 1 else tuple([alias.key for alias in aliases])
+    return Seen(candidate, aliases, keys, change_of(candidate.item))
 
 
 def _mention(candidate: Candidate, aliases: tuple[Alias, ...], change: PeopleChange | None, mine: tuple[str, ...]) -> Mention:

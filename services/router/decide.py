@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from services.router.contact_events import contact_events
 from services.router.context import Context
 from services.router.facts import Candidate, Facts, Owner, owner_of, raw_position
 from services.router.keys import message_key, stable_id
 from services.router.letters import dead_letter
-from services.router.lookups import message_of_receipt, participant_of
+from services.router.lookups import message_key_of, message_of_receipt, participant_of
 from shared.domain.delivery import rank
 from shared.domain.enums import ItemOutcome
 from shared.domain.items import ConnectorEventItem, MessageItem, ReceiptItem, SendResultItem
@@ -41,7 +42,8 @@ def decide(candidates: Sequence[Candidate], facts: Facts, context: Context) -> D
         if not isinstance(candidate.item, MessageItem)
     }
     for candidate in candidates:
-        decided.publishes.extend(contact_events(candidate, facts, context.epoch))
+        if facts.news:
+            decided.publishes.extend(contact_events(candidate, facts, context.epoch))
         if candidate.asks is not None:
             decided.publishes.append(_request(candidate, candidate.asks, facts, context))
         if candidate.ending is None:
@@ -75,7 +77,12 @@ def _message(candidate: Candidate, item: MessageItem, facts: Facts, context: Con
     publishes.append(_about(message, Topic.MESSAGE_RECEIVED, MessageReceived(message=message, decision=decision), candidate))
     if candidate.orphan_reason is not None:
         return Ending(outcome=ItemOutcome.ORPHANED, reason=candidate.orphan_reason)
-    return Ending(outcome=ItemOutcome.EMITTED, reason=decision.rule)
+    return _emitted(decision.rule)
+
+
+@lru_cache(maxsize=16)
+def _emitted(rule: str) -> Ending:
+    return Ending(outcome=ItemOutcome.EMITTED, reason=rule)
 
 
 def _request(candidate: Candidate, asks: Decision, facts: Facts, context: Context) -> Publish:
@@ -105,7 +112,7 @@ def _normalised(candidate: Candidate, item: MessageItem, facts: Facts, context: 
     if account is None or opened.connector is None:
         raise TypeError("a claimed item has an account and a connector")
     connector = opened.connector_id
-    own = facts.messages[connector, message_key(account.account_id, item.chat_scope, item.provider_message_id)]
+    own = facts.messages[connector, message_key_of(candidate, item)]
     contact = candidate.contact_id
     if contact is None:
         raise TypeError("a message has a peer with at least one alias")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,9 +12,10 @@ from shared.domain.holding import HeldRow, Position
 from shared.domain.items import AnyItem
 from shared.domain.outcomes import Ending
 from shared.domain.records import AccountSnapshot, ConnectorSnapshot, Decision, RawPosition, WebhookReceived
+from shared.domain.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Opened:
     """One raw record, opened and split. `record` is None when the bytes are no record of ours at all."""
 
@@ -50,6 +51,7 @@ class Candidate:
     account: AccountSnapshot | None = None
     claim_key: bytes | None = None
     ending: Ending | None = None
+    message_key: str | None = None  # external key of a message itself; made when it is first asked for
     contact_id: str | None = None  # set once the people of the batch are known
     conversation_key: str | None = None  # external key of its conversation; None for a receipt
     # Set by the gate:
@@ -94,7 +96,7 @@ class ReceiptRow:
 class Facts:
     """Everything that the decision needs from the database, fetched (and, for ids, given) before it."""
 
-    owners: dict[bytes, Owner]
+    owners: Mapping[bytes, Position]  # claim key -> who holds it, as an `Owner` has it
     contacts: dict[tuple[str, str], str]  # (connector, alias key) -> contact id
     conversations: dict[tuple[str, str], str]  # (connector, conversation key) -> id
     messages: dict[tuple[str, str], MessageRow]  # (connector, message key)

@@ -65,15 +65,15 @@ class _Fold:
 
     def take(self, candidate: Candidate) -> None:
         copy_of = candidate.opened.held_copy_of
-        own = held_position(self._epoch, candidate)
-        row = self._facts.held.get(own)
+        held = self._facts.held
+        row = held.get(held_position(self._epoch, candidate)) if held else None
         if row is not None:
             self._obey(candidate, row)
         elif copy_of is None:
             if candidate.ending is None and self._mine(candidate):
                 self._consider(candidate, None)
         else:
-            self._copy(candidate, self._facts.held.get(Owner(copy_of.epoch, copy_of.partition, copy_of.offset, copy_of.item)))
+            self._copy(candidate, held.get(Owner(copy_of.epoch, copy_of.partition, copy_of.offset, copy_of.item)))
 
     def _obey(self, candidate: Candidate, row: HeldRow) -> None:
         """The batch is tried again: what was decided about this record stands, whatever the configuration says by now."""
@@ -111,10 +111,11 @@ class _Fold:
             self._hold(candidate, row, waiting)
         elif row is not None:
             self._finish(candidate, row)
-        for key, _ in messages_brought_by(candidate):
-            line = candidate.opened.connector_id, key
-            if self._lines.somebody_waits_for(line):
-                self.gated.targets.add(line)
+        if self._lines.wait_for_targets:
+            for key, _ in messages_brought_by(candidate):
+                line = candidate.opened.connector_id, key
+                if self._lines.somebody_waits_for(line):
+                    self.gated.targets.add(line)
 
     def _wants(self, candidate: Candidate, row: HeldRow | None) -> Waiting | None:
         """What it waits for, or None: then its decision, if it needs one, is made."""

@@ -9,7 +9,6 @@ from services.router.contacts import Contacts
 from services.router.facts import Candidate, Facts, MessageRow, Owner, ReceiptRow
 from services.router.lookups import (
     callback_id,
-    contact_of,
     conversation_of,
     message_of_receipt,
     messages_brought_by,
@@ -21,6 +20,7 @@ from shared.adapters import held_rows
 from shared.adapters import mapping_rows as mappings
 from shared.adapters import router_store as store
 from shared.domain.enums import DeliveryStatus
+from shared.domain.holding import Position
 from shared.domain.items import ReceiptItem, SendResultItem
 
 NewId = Callable[[], str]
@@ -36,19 +36,24 @@ class Gathering:
         self._new_id = new_id
         self._contacts = Contacts(cursor, epoch, new_id, on_collision)
 
-    def gather(self, mine: Sequence[Candidate], owners: dict[bytes, Owner]) -> Facts:
+    def gather(self, mine: Sequence[Candidate], owners: Mapping[bytes, Position]) -> Facts:
         """Facts for the gate; rows that are missing are written on the way."""
         facts = Facts(owners=owners, contacts={}, conversations={}, messages={}, known_message_ids={}, receipts={})
         self._contacts.resolve(mine, facts)
         for candidate in mine:
-            candidate.contact_id = contact_of(candidate, facts)
             candidate.conversation_key = conversation_of(candidate)
         self._conversations(mine, facts)
         self._messages(mine, facts)
         return facts
 
     def held(self, candidates: Sequence[Candidate], mine: Sequence[Candidate], facts: Facts, ranges: Ranges) -> None:
-        """What waits of the batch's records, conversations and messages. `ranges`: partition -> (first offset, end)."""
+        """What waits of the batch's records, conversations and messages. `ranges`: partition -> (first offset, end).
+
+        Mostly nothing waits anywhere, and then this is one short question.
+        """
+        copies = any(candidate.opened.held_copy_of is not None for candidate in candidates)
+        if not copies and not held_rows.anything_waits(self._cursor, self._epoch, ranges):
+            return
         rows = held_rows.read_held(self._cursor, self._epoch, ranges, wanted_rows(candidates, mine, facts))
         facts.held = {row.position: row for row in rows}
 

@@ -32,12 +32,14 @@ class Lines:
 
     def conversation_blocked(self, conversation: str, candidate: Candidate, row: HeldRow | None) -> bool:
         """Whether something of this conversation that came before still waits. `row`: the candidate's own, if it is a copy."""
-        standing = self._conversations.get(conversation, {})
+        standing = self._conversations.get(conversation)
         if row is not None and row.blocks:
-            return self._behind(standing.values(), candidate, row)
+            return standing is not None and self._behind(standing.values(), candidate, row)
         if conversation in self._new_in_conversation:
             return True
-        return bool(standing) if row is not None else self._behind(standing.values(), candidate, None)
+        if not standing:
+            return False
+        return row is not None or self._behind(standing.values(), candidate, None)
 
     def message_waits(self, conversation: str, message_id: str) -> bool:
         """Whether this message itself still waits in the line of its conversation, wherever it stands."""
@@ -48,7 +50,13 @@ class Lines:
         """Whether something that came before and is about the same message still waits."""
         if row is None and line in self._new_for_target:
             return True
-        return self._behind(self._targets.get(line, {}).values(), candidate, row)
+        standing = self._targets.get(line)
+        return standing is not None and self._behind(standing.values(), candidate, row)
+
+    @property
+    def wait_for_targets(self) -> bool:
+        """Whether anything waits for any message."""
+        return bool(self._new_for_target or self._targets)
 
     def older_waits(self, conversation: str, target: str, row: HeldRow) -> bool:
         """Whether one stands behind this row that is about the same message, and older: it has waited for that message."""

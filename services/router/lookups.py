@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from services.router.facts import Candidate, Facts, MessageRow
 from services.router.keys import conversation_key, message_key
@@ -39,9 +40,8 @@ def _no_groups(aliases: tuple[Alias, ...]) -> tuple[Alias, ...]:
     return tuple(alias for alias in aliases if alias.kind is not AliasKind.GROUP)
 
 
-def contact_of(candidate: Candidate, facts: Facts) -> str | None:
-    """The contact of one item: the oldest that any of its own aliases names."""
-    keys = [alias.key for alias in people_of(candidate)]
+def contact_of(candidate: Candidate, keys: Sequence[str], facts: Facts) -> str | None:
+    """The contact of one item: the oldest that any of its own aliases (their keys) names."""
     if len(keys) == 1:
         return facts.contacts[candidate.opened.connector_id, keys[0]]
     known = {key: facts.contacts[candidate.opened.connector_id, key] for key in keys}
@@ -62,10 +62,13 @@ def participant_of(item: ReceiptItem | SendResultItem) -> str:
 
 
 def message_key_of(candidate: Candidate, item: MessageItem) -> str:
-    """External key of a message itself."""
-    if candidate.account is None:
-        raise TypeError("a claimed item has an account")
-    return message_key(candidate.account.account_id, item.chat_scope, item.provider_message_id)
+    """External key of a message itself; `item` is the candidate's."""
+    key = candidate.message_key
+    if key is None:
+        if candidate.account is None:
+            raise TypeError("a claimed item has an account")
+        key = candidate.message_key = message_key(candidate.account.account_id, item.chat_scope, item.provider_message_id)
+    return key
 
 
 def messages_brought_by(candidate: Candidate) -> list[tuple[str, str | None]]:

@@ -17,11 +17,11 @@ from shared.adapters.object_store import ObjectStore
 from shared.adapters.raw_body import fragment_aad, open_body
 from shared.adapters.snapshots import Directory
 from shared.adapters.vault import KeyRing, Vault
+from shared.adapters.webhook_reader import WebhookReader
 from shared.domain.enums import KeyPurpose, WebhookEvent
 from shared.domain.errors import CorruptData, NotFound, SealBroken, Unavailable, UnknownKey
 from shared.domain.items import AnyItem, PoisonItem
 from shared.domain.records import ConnectorSnapshot, WebhookReceived
-from shared.domain.topics import Topic
 from shared.providers.contract import TooManyItems, UnparseableBody
 
 __all__ = ["SNAPSHOT_GRACE_MS", "Opener", "all_poison", "fragment_aad"]
@@ -35,17 +35,18 @@ class Opener:
     """Opens raw records. Blocks on the key service and on the object store for large bodies; raises Unavailable."""
 
     def __init__(self, codec: Codec, vault: Vault, objects: ObjectStore, directory: Directory, now_ms: Callable[[], int]) -> None:
-        self._codec = codec
+        self._reader = WebhookReader(codec)
         self._vault = vault
         self._objects = objects
         self._directory = directory
         self._now_ms = now_ms
         self._splitter = Splitter()
+        self._rings: dict[str, tuple[ConnectorSnapshot, KeyRing]] = {}
 
     def open(self, message: RawMessage) -> Opened:
         """One record with its items; never raises for bad content, only Unavailable when a part we need is away."""
         try:
-            record: WebhookReceived = self._codec.decode(Topic.WEBHOOK_RECEIVED, message.value)
+            record = self._reader.decode(message.value)
         except CorruptData:
             key = message.key.decode("ascii", "replace")
             return _poison(message, key, None, None, b"", "undecodable_record")
@@ -68,8 +69,13 @@ class Opener:
         return self._split(message, record, connector, body)
 
     def ring(self, connector: ConnectorSnapshot) -> KeyRing:
-        """The keys of the connector's tenant that open (and seal) raw bodies."""
-        return self._vault.ring(KeyPurpose.INGEST, connector.tenant_id, connector.ingest_keys)
+        """The keys of the connector's tenant that open (and seal) raw bodies; made once per snapshot."""
+        known = self._rings.get(connector.connector_id)
+        if known is not None and known[0] is connector:
+            return known[1]
+        ring = self._vault.ring(KeyPurpose.INGEST, connector.tenant_id, connector.ingest_keys)
+        self._rings[connector.connector_id] = connector, ring
+        return ring
 
     def _split(self, message: RawMessage, record: WebhookReceived, connector: ConnectorSnapshot, body: bytes) -> Opened:
         try:

@@ -107,11 +107,11 @@ class People:
         self._born: dict[str, _Born] = {}
         self._mentions: list[Mention] = []
 
-    def may_learn(self, connector: str, aliases: Iterable[Alias], mine: tuple[str, ...]) -> bool:
+    def may_learn(self, connector: str, keys: Iterable[str], mine: tuple[str, ...]) -> bool:
         """Whether there is anything to see: mostly all aliases lead to one contact already, and not since this item."""
         contact = None
-        for alias in aliases:
-            row = self.rows.get((connector, alias.key))
+        for key in keys:
+            row = self.rows.get((connector, key))
             if row is None or row.by in mine or (contact is not None and row.contact_id != contact):
                 return True
             contact = row.contact_id

@@ -13,7 +13,7 @@ class RouterSettings(KafkaSettings, DatabaseSettings, VaultSettings, ObjectStore
     router_slot: int = Field(default=0, ge=0, le=9_999)
     router_operations_port: int = 9081
     router_operations_host: str = "127.0.0.1"
-    router_batch_items: int = Field(default=2_000, ge=1, le=20_000)
+    router_batch_items: int = Field(default=4_000, ge=1, le=20_000)
     router_batch_bytes: int = Field(default=16 * 1024 * 1024, ge=1)
     router_session_timeout_ms: int = Field(default=10_000, ge=6_000, le=60_000)
     router_transaction_timeout_ms: int = Field(default=10_000, ge=1_000, le=60_000)

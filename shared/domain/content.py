@@ -6,12 +6,11 @@ any kind. Lengths are bounded by the providers' normalisers, so that an event st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from shared.domain.enums import MessageKind
+from shared.domain.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Media:
     """An attachment by reference; the bytes stay with the provider until the media service fetches them."""
 
@@ -33,7 +32,7 @@ class Media:
     height_pixels: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Location:
     """A place, in decimal degrees. `live`: it moves, and this is where it was."""
 
@@ -45,7 +44,7 @@ class Location:
     live: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ContactCard:
     """One shared contact card."""
 
@@ -56,7 +55,7 @@ class ContactCard:
     user_ids: tuple[str, ...] = ()  # the provider's own ids of the person (WhatsApp's wa_id, Telegram's user id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Choice:
     """The peer pressed a button, chose a row of a list, filled a form, answered a call request.
 
@@ -72,7 +71,7 @@ class Choice:
     payload: str | None = None  # free payload of a template button, or the JSON text of a form
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Reaction:
     """An emoji on a message; `emoji` None means that it was taken away."""
 
@@ -80,7 +79,7 @@ class Reaction:
     emoji: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Unsupported:
     """A kind that has no shape here yet: the provider's type and its own explanation, if any."""
 
@@ -89,7 +88,7 @@ class Unsupported:
     detail: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Edit:
     """The message with this id now says what the other fields of the content say; `kind` names its kind.
 
@@ -100,14 +99,14 @@ class Edit:
     kind: MessageKind
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Revoke:
     """The message with this id was deleted for everybody. Without an id of its own: `<id>:revoke`."""
 
     target_provider_message_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class OrderLine:
     """One product of an order. `unit_price` is decimal text as the provider gave it."""
 
@@ -118,7 +117,7 @@ class OrderLine:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Order:
     """What the peer ordered from a catalogue."""
 
@@ -127,7 +126,7 @@ class Order:
     lines: tuple[OrderLine, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Referral:
     """How the peer came to write: an advertisement, a post, a deep link, a page with our widget."""
 
@@ -144,7 +143,7 @@ class Referral:
     greeting: str | None = None  # what the advertisement said for the company before the peer wrote
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Product:
     """The product of a catalogue that the message asks about."""
 
@@ -152,7 +151,7 @@ class Product:
     product_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Quoted:
     """What the provider repeats of the message that this one answers; its id is `reply_to_provider_message_id`."""
 
@@ -161,7 +160,7 @@ class Quoted:
     author: str | None = None  # alias key, e.g. `phone:5511900000001`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class MailAddress:
     """One address of a mail's head: the address in lower case, the name as written."""
 
@@ -169,7 +168,7 @@ class MailAddress:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Email:
     """What a mail has beside its text. `message_id`, `in_reply_to` and `references` stand without angle brackets."""
 
@@ -192,7 +191,7 @@ class Email:
     virus: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Content:
     """What was said. Which fields are set follows from the message's kind."""
 

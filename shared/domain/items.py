@@ -6,7 +6,7 @@ verified body, before any filtering; it is stable across releases because claims
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from shared.domain.content import (
     Choice,
@@ -36,6 +36,7 @@ from shared.domain.enums import (
     MessageKind,
     WebhookEvent,
 )
+from shared.domain.values import value
 
 __all__ = [
     "Alias",
@@ -67,7 +68,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Alias:
     """One external name of a person, scoped to its connector. `value` is normalised (phone: E.164 digits without +)."""
 
@@ -77,10 +78,10 @@ class Alias:
     @property
     def key(self) -> str:
         """`chave_externa` of the contact's row, e.g. `phone:5511987654321`."""
-        return f"{self.kind}:{self.value}"
+        return self.kind + ":" + self.value  # the kind is a string; to format an enumeration takes three times as long
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Peer:
     """The person at the other end: every alias the payload names (at least one), and the display name if given.
 
@@ -93,7 +94,7 @@ class Peer:
     username: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Item:
     """What every item has: where it stood, which account it names, which webhook row it falls under, what repeats it."""
 
@@ -104,7 +105,7 @@ class Item:
     provider_time_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class MessageItem(Item):
     """One message, written by the peer (`inbound`) or by the company outside of this system (`echo`)."""
 
@@ -122,7 +123,7 @@ class MessageItem(Item):
     group_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ReceiptItem(Item):
     """What the provider says about a message that we sent."""
 
@@ -141,7 +142,7 @@ class ReceiptItem(Item):
     pricing_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PeopleChange:
     """A person has other aliases now. All of `old` and `new` are the same person; `old` are used no more."""
 
@@ -149,7 +150,7 @@ class PeopleChange:
     new: tuple[Alias, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ConnectorEventItem(Item):
     """The provider speaks about the account, a template, its limits or a person's aliases: never a message.
 
@@ -164,7 +165,7 @@ class ConnectorEventItem(Item):
     people: PeopleChange | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class SendResultItem(Item):
     """Outbound's own report of one provider call (a raw record of source `result`), claimed by message id and attempt."""
 
@@ -178,7 +179,7 @@ class SendResultItem(Item):
     error_code: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PoisonItem(Item):
     """An element that is not what the provider documents. `fragment` is its JSON text; its neighbours go on."""
 

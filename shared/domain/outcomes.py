@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from shared.domain.enums import ItemOutcome
 from shared.domain.topics import Topic
+from shared.domain.values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Publish:
     """One event to write, in the transaction of its batch. `event` is a record of `shared.domain.records`."""
 

@@ -23,6 +23,7 @@ from shared.domain.enums import (
     WebhookStatus,
 )
 from shared.domain.items import Alias, Content
+from shared.domain.values import value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +35,7 @@ class BodyReference:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class RawPosition:
     """One item of the raw topic: where the record lies and, if known, the item's path in the verified body."""
 
@@ -56,7 +57,7 @@ class Redrive:
     first_arrival_at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class WebhookReceived:
     """`channels.webhook.received`: one verified body, sealed. Exactly one of `sealed_body` and `body_reference` is set.
 
@@ -92,7 +93,7 @@ class Decision:
     labels: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Message:
     """One normalised message with its internal ids; the same in `message.received` and in the flow's request."""
 
@@ -124,7 +125,7 @@ class Message:
     orphan_reason: str | None = None  # an edit, revocation or reaction whose message never came: why it comes alone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class MessageReceived:
     """`message.received`, keyed by conversation."""
 
@@ -132,7 +133,7 @@ class MessageReceived:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class IntakeRequested:
     """`automation.intake.requested`, keyed by conversation; `request_id` equals the message id."""
 
@@ -179,7 +180,7 @@ class ContactUpdated:
     other_contact_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class DeliveryUpdated:
     """`delivery.updated`, keyed by conversation. An orphan names a message that we do not know, with the reason."""
 

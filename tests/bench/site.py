@@ -17,7 +17,7 @@ from shared.domain.enums import SecretUse, WebhookEvent, WebhookStatus
 from shared.domain.records import WebhookSnapshot
 from shared.management.installation import prepare_database, role_urls
 from shared.providers.contract import ReceivingSecret
-from tests.bench.processes import Measured, free_port
+from tests.bench.processes import ROOT, Measured, free_port
 from tests.database_fixtures import DatabaseUnderTest
 from tests.pipeline import Pipeline
 
@@ -77,12 +77,15 @@ class Site:
         } | settings
         return {f"CHANNELS_{name.upper()}": str(value) for name, value in values.items()}
 
-    def router(self, pipeline: Pipeline, *, profile: Path | None = None) -> tuple[Measured, int]:
-        """A router process (not started) and its operations port; `profile`: where cProfile writes."""
+    def router(
+        self, pipeline: Pipeline, *, profile: Path | None = None, folder: Path = ROOT, slot: int = 0
+    ) -> tuple[Measured, int]:
+        """A router process (not started) and its operations port; `profile`: where cProfile writes; `folder`: whose code."""
         port = free_port()
         module = "tests.bench.variants.profiled_router" if profile else "services.router"
-        environment = self.environment(pipeline, router_operations_port=port) | {"BENCH_PROFILE": str(profile)}
-        return Measured([sys.executable, "-m", module], environment, self.logs / "router.log"), port
+        environment = self.environment(pipeline, router_operations_port=port, router_slot=slot)
+        environment |= {"BENCH_PROFILE": str(profile), "PYTHONPATH": str(folder)}
+        return Measured([sys.executable, "-m", module], environment, self.logs / "router.log", folder), port
 
     def create_topics(self, *names: str) -> None:
         """Plain topics with one partition, for rivals."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from msgspec import convert
 
@@ -39,8 +39,7 @@ def echo_message(change: Change, path: str, element: JsonObject) -> MessageItem:
     return _message(change, path, element, envelope, receiver, Direction.ECHO)
 
 
-@dataclass(frozen=True, slots=True)
-class _Person:
+class _Person(NamedTuple):
     phone: str | None
     user_id: str | None
     parent_user_id: str | None

@@ -99,7 +99,7 @@ class Tables:
             connector = one.opened.connector_id
             for alias in people_of(one):
                 facts.contacts[connector, alias.key] = self._entity(connector, alias.key)
-            one.contact_id = contact_of(one, facts)
+            one.contact_id = contact_of(one, [alias.key for alias in people_of(one)], facts)
             one.conversation_key = conversation_of(one)
             conversation = None
             if one.conversation_key is not None:

@@ -11,7 +11,7 @@ app = Application(
     consumer_group=NAME,
     processing_guarantee="exactly-once",
     auto_offset_reset="earliest",
-    commit_every=2_000,
+    commit_every=4_000,
     auto_create_topics=False,
     loglevel="WARNING",
 )

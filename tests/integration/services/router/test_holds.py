@@ -169,6 +169,17 @@ def test_a_conversation_queues_behind_its_head_and_each_is_asked_about_in_turn(p
     assert len(pipeline.read(Topic.INTAKE_REQUESTED, 5, 1)) == 4
 
 
+@pytest.mark.req(67)
+def test_what_waits_since_an_earlier_batch_stands_before_what_comes_now(pipeline, router):
+    for number, name in enumerate(("a", "b"), start=1):
+        write(pipeline, name)
+        wait(lambda: len(held(pipeline)) == number)  # noqa: B023
+    for number, status in enumerate(("delivered", "read"), start=3):
+        pipeline.post(meta_body(messages_value(UNIT_NUMBER, statuses=[status_item("wamid.unknown", status)])))
+        wait(lambda: len(held(pipeline)) == number)  # noqa: B023
+    assert [row[0] for row in held(pipeline)] == ["intake", "queued", "target_unknown", "behind_target"]
+
+
 def test_an_echo_asks_no_flow_and_keeps_its_place(pipeline, router, relay):
     def echo(name: str) -> bytes:
         value = {
