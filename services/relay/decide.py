@@ -12,15 +12,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.configuration import AccountRow, ChangeNotice, ConfigurationRows, ConnectorRow
-from shared.domain.enums import ConnectorStatus, ConnectorType, TokenKind
+from shared.domain.enums import ConnectorStatus, ConnectorType, HealthStatus, TokenKind
 from shared.domain.errors import ChannelsError
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot, ConnectorStatusChanged, TokenExpiring
+from shared.domain.records import (
+    AccountSnapshot,
+    ConnectorSnapshot,
+    ConnectorStatusChanged,
+    HealthChecked,
+    RouteStatusChanged,
+    TokenExpiring,
+)
 from shared.domain.topics import OUTBOX_EVENTS, Topic
 from shared.providers.contract import Provider
 
 INTAKE = "intake"  # the category of flow that may take messages in
 
-Told = ConnectorSnapshot | AccountSnapshot | ConnectorStatusChanged | TokenExpiring
+Told = ConnectorSnapshot | AccountSnapshot | ConnectorStatusChanged | TokenExpiring | HealthChecked | RouteStatusChanged
 ProviderOf = Callable[[ConnectorType], Provider]
 
 
@@ -89,6 +96,12 @@ def _build(notice: ChangeNotice, rows: ConfigurationRows, provider_of: ProviderO
     if notice.topic is Topic.TOKEN_EXPIRING:
         expiring = _token_expiring(notice)
         return expiring, expiring.notice_id
+    if notice.topic is Topic.HEALTH_CHECKED:
+        checked = _health_checked(notice)
+        return checked, checked.check_id
+    if notice.topic is Topic.ROUTE_STATUS_CHANGED:
+        route = RouteStatusChanged(account_id=notice.subject_id, **dict(notice.detail or {}))
+        return route, route.change_id
     snapshot: ConnectorSnapshot | AccountSnapshot
     if notice.topic is Topic.CONNECTOR_SNAPSHOT:
         connector = rows.connectors.get(notice.subject_id)
@@ -155,6 +168,11 @@ def _status_changed(notice: ChangeNotice, connector: ConnectorRow | None) -> Con
 def _token_expiring(notice: ChangeNotice) -> TokenExpiring:
     detail = dict(notice.detail or {})
     return TokenExpiring(connector_id=notice.subject_id, kind=TokenKind(detail.pop("kind")), **detail)
+
+
+def _health_checked(notice: ChangeNotice) -> HealthChecked:
+    detail = dict(notice.detail or {})
+    return HealthChecked(connector_id=notice.subject_id, status=HealthStatus(detail.pop("status")), **detail)
 
 
 def _without(value: Any, names: frozenset[str]) -> Any:

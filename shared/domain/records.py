@@ -14,6 +14,7 @@ from shared.domain.enums import (
     DeliveryStatus,
     Direction,
     ErrorClass,
+    HealthStatus,
     IntakeOutcome,
     ItemOutcome,
     MessageKind,
@@ -301,6 +302,47 @@ class TokenExpiring:
     cause: str | None = None
     action: str | None = None
     noticed_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChecked:
+    """`channel.health.checked`, keyed by connector: one check; `check_id` is its row's id.
+
+    `check` is the question that decided, `cause` and `action` short codes; `message` says both to a person. `breaker`: closed, open,
+    half_open. `failures`: how many in a row. Without an account the connector as a whole was checked.
+    """
+
+    check_id: str
+    tenant_id: str
+    connector_id: str
+    account_id: str | None
+    status: HealthStatus
+    check: str
+    cause: str
+    action: str | None
+    message: str
+    breaker: str
+    failures: int
+    duration_ms: int
+    checked_at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteStatusChanged:
+    """`channel.route.status_changed`, keyed by account: health paused or resumed the route to the account's flow.
+
+    `status`: paused, resumed. `why`: a short code; a resumed route names what it was paused for. `since_ms`: from when on.
+    `fallback_id`: the fallback that is in force, None without one.
+    """
+
+    change_id: str
+    tenant_id: str
+    connector_id: str
+    account_id: str
+    status: str
+    why: str
+    since_ms: int
+    fallback_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,8 @@ class Topic(StrEnum):
     SYNC_REQUIRED = "channel.account.sync_required"
     CONNECTOR_STATUS_CHANGED = "channel.connector.status_changed"
     TOKEN_EXPIRING = "channel.token.expiring"
+    HEALTH_CHECKED = "channel.health.checked"
+    ROUTE_STATUS_CHANGED = "channel.route.status_changed"
     CONNECTOR_SNAPSHOT = "channel.connector.snapshot"
     ACCOUNT_SNAPSHOT = "channel.account.snapshot"
     ORG_UNIT_SNAPSHOT = "organization.org_unit.snapshot"
@@ -27,4 +29,6 @@ class Topic(StrEnum):
 
 
 # What the outbox carries as it was written down, one event for each row; its other topics tell the present state of a subject.
-OUTBOX_EVENTS = frozenset({Topic.CONNECTOR_STATUS_CHANGED, Topic.TOKEN_EXPIRING})
+OUTBOX_EVENTS = frozenset(
+    {Topic.CONNECTOR_STATUS_CHANGED, Topic.TOKEN_EXPIRING, Topic.HEALTH_CHECKED, Topic.ROUTE_STATUS_CHANGED}
+)

@@ -32,10 +32,35 @@ class SettingsModel(BaseModel):
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, frozen=True, hide_input_in_errors=True)
 
 
+class HealthThresholds(SettingsModel):
+    """When checks have consequences, where it differs from the installation's settings (docs/CONFIGURATION.md, Health).
+
+    `threshold` failures in a row open, `recover` passes in a row close, `unreachable_after` checks that nobody could tell are one
+    failure. A route stays paused for `min_open_seconds` at least. `silence_hours` without inbound items, where `silence_expected`
+    are usual, warn; 0 hours never do.
+    """
+
+    every_seconds: Annotated[int, Field(ge=30, le=86_400)] | None = None
+    threshold: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    recover: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    unreachable_after: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    min_open_seconds: Annotated[int, Field(ge=0, le=86_400)] | None = None
+    max_open_seconds: Annotated[int, Field(ge=0, le=604_800)] | None = None
+    silence_hours: Annotated[int, Field(ge=0, le=48)] | None = None
+    silence_expected: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class ConnectorSettings(SettingsModel):
+    """What every provider's connectors may set. `health`: thresholds for the connector and for those accounts that set none."""
+
+    health: HealthThresholds | None = None
+
+
 class AccountSettings(SettingsModel):
     """What every provider's accounts may set. `intake_deadline_seconds`: how long a message waits for its flow's answer."""
 
     intake_deadline_seconds: Annotated[int, Field(ge=5, le=86_400)] | None = None
+    health: HealthThresholds | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from shared.adapters.tables.channels import (
     ChannelUsageLog,
     ChannelWebhook,
 )
+from shared.adapters.tables.health import AccountActivity, HealthState
 from shared.adapters.tables.renewals import ProviderBudget, TokenRenewal
 from shared.adapters.tables.support import (
     AccountState,
@@ -36,6 +37,7 @@ from shared.adapters.tables.support import (
 )
 
 __all__ = [
+    "AccountActivity",
     "AccountState",
     "AuditLog",
     "AutomationFlow",
@@ -56,6 +58,7 @@ __all__ = [
     "DataKey",
     "DeadLetterMark",
     "DeliveryState",
+    "HealthState",
     "HeldRecord",
     "IdempotencyKey",
     "MailboxPosition",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from shared.domain.errors import InvalidInput
-from shared.providers.configuration import AccountSettings, Settings, SettingsModel, checked
+from shared.providers.configuration import AccountSettings, ConnectorSettings, Settings, SettingsModel, checked
 from shared.providers.email.decoding import normal_address
 from shared.providers.email.provider_events import ANY_ACCOUNT
 from shared.providers.email.receiving import SCHEMES
@@ -34,7 +34,7 @@ class Mailbox(SettingsModel):
     mark_seen: bool | None = None
 
 
-class ConnectorConfig(Mailbox):
+class ConnectorConfig(Mailbox, ConnectorSettings):
     """One way in: a provider's webhooks, or mailboxes. `smtp_*` is the way out; `oauth_*` how tokens are renewed."""
 
     dialect: Literal["mailgun", "sendgrid", "postmark", "ses", "imap"]

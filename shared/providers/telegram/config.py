@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from shared.domain.errors import InvalidInput
-from shared.providers.configuration import AccountSettings, Settings, SettingsModel, checked
+from shared.providers.configuration import AccountSettings, ConnectorSettings, Settings, checked
 from shared.providers.telegram.updates import BOT_REF, BUSINESS_REF
 
 DEFAULT_API_URL = "https://api.telegram.org"
@@ -23,7 +23,7 @@ _USERNAME = re.compile(r"[a-z][a-z0-9_]{3,31}")
 _LINK = re.compile(r"\A(https?://)?(t\.me|telegram\.me)/", re.IGNORECASE)
 
 
-class ConnectorConfig(SettingsModel):
+class ConnectorConfig(ConnectorSettings):
     """A bot. `bot_id` (digits before the colon of its token) lets a check notice another bot's token.
 
     `api_url`: of a Bot API server of one's own. `max_connections`: how many updates Telegram posts at once (its default

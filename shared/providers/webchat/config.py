@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from shared.domain.errors import InvalidInput
-from shared.providers.configuration import AccountSettings, Settings, SettingsModel, checked
+from shared.providers.configuration import AccountSettings, ConnectorSettings, Settings, checked
 
 WidgetId = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_-]{4,128}$")]
 # As browsers send it: lower case, no path, no default port. Without TLS only on the developer's own machine.
@@ -28,7 +28,7 @@ _SECRET_VALUE = re.compile(r"\Awhsec_|-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _WIDGET_ID = re.compile(r"[A-Za-z0-9_-]{4,128}")
 
 
-class ConnectorConfig(SettingsModel):
+class ConnectorConfig(ConnectorSettings):
     """Who may post. `dialect`: visitors' browsers, or the customer's own server.
 
     `origins`: sites that may show the widget. `issuer`: `iss` of the session tokens, `webchat` unless given. `delivery_url`:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import StringConstraints
 
-from shared.providers.configuration import AccountSettings, Settings, SettingsModel, checked
+from shared.providers.configuration import AccountSettings, ConnectorSettings, Settings, checked
 
 MetaId = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[0-9]{5,32}$")]
 GraphVersion = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^v[0-9]{1,3}\.[0-9]$")]
@@ -18,7 +18,7 @@ GraphUrl = Annotated[str, StringConstraints(strip_whitespace=True, max_length=25
 _SECRET_VALUE = re.compile(r"\AEAA[0-9A-Za-z]{16,}", re.IGNORECASE)  # how Meta's access tokens begin
 
 
-class ConnectorConfig(SettingsModel):
+class ConnectorConfig(ConnectorSettings):
     """A WhatsApp Business Account. All but `waba_id` is needed for calls to Meta, not for receiving.
 
     `prove_calls` adds `appsecret_proof` to every call, for apps that require it. `owns_app`: no other connector uses the app,

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import StringConstraints, field_validator, model_validator
 
-from shared.providers.configuration import AccountSettings, Settings, SettingsModel, checked
+from shared.providers.configuration import AccountSettings, ConnectorSettings, Settings, checked
 from shared.providers.whatsapp_unofficial.jids import account_refs as refs_of
 
 Dialect = Literal["evolution", "waha", "zapi"]
@@ -29,7 +29,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]")
 _LOCAL_NAMES = (".local", ".internal", ".lan", ".localdomain", "localhost")
 
 
-class ConnectorConfig(SettingsModel):
+class ConnectorConfig(ConnectorSettings):
     """One server. `webhook_auth` says how it proves its webhooks; what is possible follows from the dialect.
 
     `private_host`: the server stands in our own network, so that plain HTTP and private addresses are allowed.
