@@ -19,17 +19,21 @@ from shared.management.changes import announce_account, audited, find, lock_conn
 from shared.management.rules import rules_enforced
 
 _CAUSE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+OURS = "health_"  # how the causes begin that health pauses for: it lifts those again
 _OPEN, _PAUSED = "open", "paused"
 
 
 def pause_account(session: Session, account_id: str, cause: str, *, actor: str) -> ChannelAccount:
     """Pause the route for a short code. Already paused for it: no change; for another one: the code changes, `since` stays.
 
-    Raises NotFound, InvalidInput (`cause_invalid`).
+    Raises NotFound, InvalidInput (`cause_invalid`, `cause_reserved`).
     """
     if not _CAUSE.fullmatch(cause):
         told = "a cause is a short code: a small letter, then up to 63 small letters, digits and _"
         raise InvalidInput(told, reason="cause_invalid", pointer="/cause")
+    if cause.startswith(OURS):
+        told = f"causes that begin with {OURS} are health's own: it would lift the pause"
+        raise InvalidInput(told, reason="cause_reserved", pointer="/cause")
     return _set(session, account_id, cause, actor=actor)
 
 

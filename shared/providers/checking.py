@@ -30,6 +30,8 @@ class Checking:
     build: Callable[[CallContext], tuple[ProviderCall, ...]]
     grade: Callable[[Mapping[str, ProviderAnswer], CallContext], tuple[Graded, ...]]
     every_seconds: int = 600
+    connector_steps: frozenset[str] = frozenset()  # calls about the connector as a whole: asked once, not for each account
+    connector_checks: frozenset[str] = frozenset()  # and the grades that come of them
 
 
 _ORDER = (HealthStatus.PASSED, HealthStatus.WARNING, HealthStatus.FAILED)

@@ -85,4 +85,9 @@ def _not_answered(check: str, answer: ProviderAnswer | None) -> Graded:
     return Graded(check=check, status=None, cause=fault.error_class.value, detail=fault.detail)
 
 
-CHECKING = Checking(build=build, grade=grade)
+CHECKING = Checking(
+    build=build,
+    grade=grade,
+    connector_steps=frozenset({"get_me", "webhook_info"}),
+    connector_checks=frozenset({"token", "webhook"}),
+)

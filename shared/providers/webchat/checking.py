@@ -48,4 +48,6 @@ def _grade_delivery(answer: ProviderAnswer | None, context: CallContext) -> Grad
     return Graded(check="delivery", status=status, cause=cause, action=fault.action, detail=fault.code)
 
 
-CHECKING = Checking(build=build, grade=grade)
+CHECKING = Checking(
+    build=build, grade=grade, connector_steps=frozenset({_PING}), connector_checks=frozenset({"widget", "delivery"})
+)

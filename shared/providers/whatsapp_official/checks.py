@@ -170,4 +170,5 @@ def _is_target(token: dict[str, Any], waba_id: str) -> bool:
     return True
 
 
-CHECKING = Checking(build=build_checks, grade=grade)
+_WHOLE = frozenset({"subscription", "token"})
+CHECKING = Checking(build=build_checks, grade=grade, connector_steps=_WHOLE, connector_checks=_WHOLE)
