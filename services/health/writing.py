@@ -230,5 +230,7 @@ def translated() -> Iterator[None]:
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", error)).partition("\n")[0]
         if classify(error) is DatabaseFault.STOP:
-            raise ConfigError(f"PostgreSQL refuses health: {cause}. Is the schema up to date? `channels database prepare`") from error
+            raise ConfigError(
+                f"PostgreSQL refuses health: {cause}. Is the schema up to date? `channels database prepare`"
+            ) from error
         raise Unavailable(f"PostgreSQL: {cause}") from error

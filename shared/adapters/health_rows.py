@@ -102,9 +102,9 @@ _TAKE = text(
     "  SELECT x.identidade, x.config FROM channel_account x WHERE x.connector_id = t.connector_id"
     "  AND (x.id = t.account_id OR t.account_id IS NULL AND x.status <> 'inactive') ORDER BY x.id LIMIT 1) a ON true"
 )
-_LOCK = text(
-    f"SELECT {_STATE} FROM health_state s WHERE s.subject_id = ANY(:ids) ORDER BY s.subject_id FOR UPDATE"
-).bindparams(bindparam("ids", type_=ARRAY(UUID(as_uuid=False))))
+_LOCK = text(f"SELECT {_STATE} FROM health_state s WHERE s.subject_id = ANY(:ids) ORDER BY s.subject_id FOR UPDATE").bindparams(
+    bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
+)
 _GIVEN = (
     "jsonb_to_recordset(:rows) AS g (check_id uuid, subject_id uuid, connector_id uuid, account_id uuid, tenant_id uuid, status text,"
     " message text, at timestamptz, duration_ms int, due_at timestamptz, grade text, cause text, breaker text, failures int,"

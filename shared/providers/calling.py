@@ -24,7 +24,10 @@ Credentials = Mapping[str, str]  # name → opened value; names: a TokenKind's v
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
-    """For whom a call is made. `settings` and `account_config` are the checked configs of connector and account."""
+    """For whom a call is made. `settings` and `account_config` are the checked configs of connector and account.
+
+    `project`: the connector's `projeto_referencia`, what the administrator says the credential belongs to.
+    """
 
     connector_id: str
     account_id: str | None
@@ -32,6 +35,7 @@ class CallContext:
     settings: Mapping[str, Any]
     account_config: Mapping[str, Any]
     now_ms: int
+    project: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

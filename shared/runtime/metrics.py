@@ -106,6 +106,36 @@ class SyncMetrics:
         self.faults = Counter("channels_sync_faults", "Work interrupted by Kafka or PostgreSQL.", registry=registry)
 
 
+class HealthMetrics:
+    """What health counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # status: passed, warning, failed; subject: account, connector
+        self.checks = Counter("channels_health_checks", "Checks written.", ["tipo", "subject", "status"], registry=registry)
+        # Checks whose own result was a failure, or that nobody could tell (kept): reason failed, unknown, internal
+        self.failures = Counter("channels_health_failures", "Checks that failed.", ["tipo", "reason"], registry=registry)
+        self.seconds = Histogram(
+            "channels_health_check_seconds", "Time per check.", ["tipo"], buckets=(*_SECONDS, 20, 60), registry=registry
+        )
+        # transition: opened, reopened, half_opened, closed, held_back (it would have opened, but for our own egress)
+        self.transitions = Counter(
+            "channels_health_transitions", "Breakers that moved.", ["tipo", "transition"], registry=registry
+        )
+        # breaker: open, half_open; subject: account, connector
+        self.breakers = Gauge("channels_health_breakers", "Breakers not closed.", ["subject", "breaker"], registry=registry)
+        self.paused_routes = Gauge("channels_health_paused_routes", "Routes that health paused.", registry=registry)
+        # Alert above 0: so many connectors fail at once that our own way out is to blame; nothing opens meanwhile.
+        self.egress_suspect = Gauge("channels_health_egress_suspect", "1 while our own egress is blamed.", registry=registry)
+        self.failing_connectors = Gauge("channels_health_failing_connectors", "Connectors failing at once.", registry=registry)
+        # Alert when it grows: checks do not keep up.
+        self.behind_seconds = Gauge("channels_health_behind_seconds", "Age of the oldest check that is due.", registry=registry)
+        # dependency: postgresql, kafka, internal
+        self.faults = Counter("channels_health_faults", "Work interrupted, by dependency.", ["dependency"], registry=registry)
+        # result: taken, repeated, unreadable
+        self.audits = Counter("channels_health_audit_records", "Records of the books read.", ["result"], registry=registry)
+        self.pruned = Counter("channels_health_pruned_rows", "Old checks deleted.", registry=registry)
+
+
 class MailboxMetrics:
     """What the mailbox service counts."""
 

@@ -135,8 +135,21 @@ def _subscription(document: dict[str, Any], context: CallContext) -> Graded:
     ids = [app.get("id") for app in apps if isinstance(app, dict)]
     app_id = context.settings.get("app_id")
     if (app_id in ids) if app_id else bool(apps):
+        if _goes_elsewhere(listed, app_id, context.connector_id):
+            return Graded(check="subscription", status=_FAILED, cause="subscription_mismatch", action="set_up_webhook")
         return Graded(check="subscription", status=_PASSED, cause="subscribed")
     return Graded(check="subscription", status=_FAILED, cause="not_subscribed", action="set_up_webhook")
+
+
+def _goes_elsewhere(listed: object, app_id: str | None, connector_id: str) -> bool:
+    """Whether our app's events are sent to an address of their own that is not this connector's."""
+    for app in listed if isinstance(listed, list) else ():
+        about = app.get("whatsapp_business_api_data") if isinstance(app, dict) else None
+        if isinstance(about, dict) and (app_id is None or about.get("id") == app_id):
+            address = app.get("override_callback_uri")
+            if isinstance(address, str) and address and f"/webhooks/{connector_id}" not in address:
+                return True
+    return False
 
 
 def _token(document: dict[str, Any], context: CallContext) -> Graded:
@@ -148,10 +161,13 @@ def _token(document: dict[str, Any], context: CallContext) -> Graded:
     missing = sorted(scope for scope in _NEEDED_SCOPES if scope not in (scopes if isinstance(scopes, list) else ()))
     if missing:
         return Graded(
-            check="token", status=_FAILED, cause="permission_missing", action="grant_permission", detail=",".join(missing)
+            check="token", status=_WARNING, cause="permission_missing", action="grant_permission", detail=",".join(missing)
         )
     if not _is_target(token, setting(context, "waba_id")):
         return Graded(check="token", status=_FAILED, cause="business_account_not_granted", action="grant_permission")
+    app_id = token.get("app_id")
+    if context.project is not None and isinstance(app_id, str) and app_id != context.project:
+        return Graded(check="token", status=_WARNING, cause="app_mismatch", action="check_app")
     ends = token.get("expires_at")
     left = ends - context.now_ms / 1000 if isinstance(ends, int) and ends > 0 else None
     if left is not None and left < _SOON_SECONDS:

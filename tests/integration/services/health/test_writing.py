@@ -94,7 +94,9 @@ def test_a_connector_as_a_whole_goes_to_error_and_comes_back_with_one_event_each
     scene.story(connector, "PP")
     assert scene.management.read("SELECT status::text FROM channel_connector") == [("active",)]
     assert scene.management.read("SELECT status::text FROM channel_account") == [("active",)]
-    moved = [(one["old_status"], one["new_status"], one["cause"], one["actor"]) for one in scene.events(MOVED, connector)[before:]]
+    moved = [
+        (one["old_status"], one["new_status"], one["cause"], one["actor"]) for one in scene.events(MOVED, connector)[before:]
+    ]
     assert moved == [("active", "error", "health_auth", "health"), ("error", "active", "health_recovered", "health")]
     assert scene.route(account) == ("open", None)
 
@@ -195,7 +197,7 @@ def _plant(scene: HealthScene, patched: pytest.MonkeyPatch, step: str, when: str
             raise RuntimeError("planted")
         with scene.management.work() as session:
             pid = session.connection().connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
-        from tests.integration.rows import connect  # noqa: PLC0415
+        from tests.integration.rows import connect
 
         with connect(scene.database.superuser_url) as rows:
             rows.execute(

@@ -153,17 +153,13 @@ def test_a_pause_of_an_administrator_is_neither_taken_over_nor_lifted() -> None:
 
 def test_a_connector_is_moved_to_error_and_back_only_by_whoever_put_it_there() -> None:
     opened = run("F", Policy(threshold=1))[0]
-    assert connector_effect(opened, ConnectorStatus.ACTIVE) == MoveConnector(
-        status=ConnectorStatus.ERROR, cause="health_cause_f"
-    )
+    assert connector_effect(opened, ConnectorStatus.ACTIVE) == MoveConnector(status=ConnectorStatus.ERROR, cause="health_cause_f")
     for status in (ConnectorStatus.PENDING, ConnectorStatus.ERROR, ConnectorStatus.ARCHIVED):
         assert connector_effect(opened, status) is None
     closed = run("FPP", Policy(threshold=1, recover=2))[-1]
     assert connector_effect(closed, ConnectorStatus.ERROR) is None
     ours = Verdict(standing=Standing(owns=True), grade=PASSED, transition=Transition.CLOSED)
-    assert connector_effect(ours, ConnectorStatus.ERROR) == MoveConnector(
-        status=ConnectorStatus.ACTIVE, cause="health_recovered"
-    )
+    assert connector_effect(ours, ConnectorStatus.ERROR) == MoveConnector(status=ConnectorStatus.ACTIVE, cause="health_recovered")
     assert connector_effect(ours, ConnectorStatus.PENDING) is None
 
 

@@ -195,8 +195,8 @@ class TestHealth:
         ("change", "status", "cause"),
         [
             ({"is_valid": False}, HealthStatus.FAILED, "token_invalid"),
-            ({"scopes": ["whatsapp_business_messaging"]}, HealthStatus.FAILED, "permission_missing"),
-            ({"scopes": None}, HealthStatus.FAILED, "permission_missing"),
+            ({"scopes": ["whatsapp_business_messaging"]}, HealthStatus.WARNING, "permission_missing"),
+            ({"scopes": None}, HealthStatus.WARNING, "permission_missing"),
             (
                 {"granular_scopes": [{"scope": "whatsapp_business_messaging", "target_ids": ["9"]}]},
                 HealthStatus.FAILED,
