@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from services.health.decide import Finding, Policy
 from services.health.writing import CheckWriter, Outcome, Written
@@ -30,9 +30,8 @@ class HealthScene:
     database: DatabaseUnderTest
     management: Management
     worker: Engine
-    policy: Policy = Policy(threshold=3, recover=2)
+    policy: Policy = field(default_factory=lambda: Policy(threshold=3, recover=2))
     now_ms: int = START_MS
-    subjects: dict[str, SubjectRow] = field(default_factory=dict)
 
     def writer(self, **more: Any) -> CheckWriter:
         return CheckWriter(self.worker, self.management.engine, **more)
@@ -66,6 +65,12 @@ class HealthScene:
         account = self.management.account(connector, f"+55 11 90000-00{number:02}", **{"config": config, **more})
         self.management.run(lambda session: change_account_status(session, account, AccountStatus.ACTIVE, actor=ACTOR))
         return account
+
+    def forget_leases(self) -> None:
+        """As if the lease of a process that died were over."""
+        with unit_of_work(self.worker) as session:
+            session.execute(text("UPDATE health_state SET lease_until = NULL"))
+            session.commit()
 
     def route(self, account: str) -> tuple[str | None, str | None]:
         found = self.management.read("SELECT route, route_cause FROM account_state WHERE account_id = :id", id=account)
