@@ -28,7 +28,7 @@ JOBS ?= $(if $(ARGS),0,2)
 test: $(READY) ## Every test, JOBS (2) at a time; ARGS="tests/unit -k name" runs some, one at a time.
 	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-bench: $(READY) ## Measure against the alternatives, rewrite docs/PERFORMANCE.md; BENCH=router|ingest|e2e|memory|normalise|control|redelivery for one part.
+bench: $(READY) ## Measure against the alternatives, rewrite docs/PERFORMANCE.md; BENCH=router|ingest|e2e|memory|normalise|control|redelivery|health for one part.
 	@$(PY) -m tests.bench $(BENCH) $(ARGS)
 
 chaos: $(READY) ## Kill, freeze and cut everything under load; then play every planted fault (about 50 minutes; ARGS="--skip-planted": 20).

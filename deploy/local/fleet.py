@@ -75,6 +75,12 @@ def token_rotator_process(*, operations_port: int) -> FleetService:
     )
 
 
+def health_process(*, operations_port: int) -> FleetService:
+    """What checks connectors and accounts."""
+    environment = {"CHANNELS_HEALTH_OPERATIONS_PORT": str(operations_port)}
+    return FleetService(name="health", module="services.health", operations_port=operations_port, environment=environment)
+
+
 def control_process(*, port: int, operations_port: int) -> FleetService:
     """The management API."""
     environment = {"CHANNELS_CONTROL_PORT": str(port), "CHANNELS_CONTROL_OPERATIONS_PORT": str(operations_port)}

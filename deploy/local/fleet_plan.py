@@ -8,6 +8,7 @@ from deploy.local.fleet import (
     Fleet,
     FleetService,
     control_process,
+    health_process,
     ingest_process,
     mailbox_process,
     relay_process,
@@ -29,6 +30,7 @@ _USUAL_PORTS = {
     "control_operations_port": 9084,
     "sync_operations_port": 9085,
     "token_rotator_operations_port": 9086,
+    "health_operations_port": 9087,
 }
 _MAILBOX_PORTS = {"mailbox_operations_port": 9083}  # only where there is one: not every installation reads mailboxes
 
@@ -50,6 +52,7 @@ def plan_fleet(home: Path, fleet: Fleet, *, ingests: int, routers: int, mailboxe
         *(router_process(slot, operations_port=port) for slot, port in enumerate(router_ports)),
         *_mailboxes(fleet, ports, mailboxes, taken),
         token_rotator_process(operations_port=ports["token_rotator_operations_port"]),
+        health_process(operations_port=ports["health_operations_port"]),
         control_process(port=ports["control_port"], operations_port=ports["control_operations_port"]),
         *(ingest_process(number, port=ports["ingest_port"], operations_port=port) for number, port in enumerate(ingest_ports)),
     ]

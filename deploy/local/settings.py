@@ -33,3 +33,4 @@ class GivenPorts(BaseSettings):
     control_operations_port: int | None = Field(default=None, ge=1, le=65535)
     sync_operations_port: int | None = Field(default=None, ge=1, le=65535)
     token_rotator_operations_port: int | None = Field(default=None, ge=1, le=65535)
+    health_operations_port: int | None = Field(default=None, ge=1, le=65535)

@@ -20,6 +20,7 @@ from services.router.facts import Candidate, owner_of, ranges_of, taken_from
 from services.router.fragments import fragment_at
 from services.router.gate import gate
 from services.router.gathering import Gathering
+from services.router.last_events import LastEvents
 from services.router.opening import Opener, all_poison, fragment_aad
 from services.router.own_faults import OWN_EXCEPTION, OwnFaults, TooManyOwnFaults
 from services.router.progress import check_progress
@@ -81,6 +82,7 @@ class Router:
         self._sync = Debounce(SYNC_DEBOUNCE_MS)
         self._own_faults = OwnFaults(self._are_other_tenants)
         self._secret_uses = SecretUses(parts.store)
+        self._last_events = LastEvents(parts.store)
         self._state = (False, "starting")
         self._turned_at = time.monotonic()
         self._failures = 0  # batches in a row that had to be given up
@@ -150,6 +152,7 @@ class Router:
             batches.open_ahead()
             self._process(batch)
         self._secret_uses.flush()
+        self._last_events.flush()
         if not self._failures or time.monotonic() - self._failed_at > QUIET_SECONDS:
             self._state = _state_of(worker)
 
@@ -214,6 +217,7 @@ class Router:
         parts.metrics.batch_seconds.labels("kafka").observe(time.perf_counter() - started)
         self._count(candidates)
         self._secret_uses.note(batch.records)
+        self._last_events.note(batch.records)
 
     def _claim(self, cursor: Any, winners: Iterable[Candidate]) -> dict[bytes, Position]:
         rows = [

@@ -1,6 +1,6 @@
 """`make bench`: measure side by side, print, and rewrite docs/PERFORMANCE.md.
 
-python -m tests.bench [router|ingest|e2e|memory|normalise|control|redelivery ...] [--quick] [--home DIRECTORY] [--no-page]
+python -m tests.bench [router|ingest|e2e|memory|normalise|control|redelivery|health ...] [--quick] [--home DIRECTORY] [--no-page]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.local.stack import LocalStack
-from tests.bench import control, end_to_end, ingest, machine, memory, normalise, redelivery, report, router
+from tests.bench import control, end_to_end, health, ingest, machine, memory, normalise, redelivery, report, router
 from tests.bench.measurement import Part
 from tests.bench.site import Site
 
@@ -48,6 +48,10 @@ def _redelivery(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
     return redelivery.run(site, redelivery.Sizes.quick() if quick else redelivery.Sizes(), say)
 
 
+def _health(site: Site, quick: bool, say: Callable[[str], None]) -> Part:
+    return health.run(site, health.Sizes.quick() if quick else health.Sizes(), say)
+
+
 def _normalise(quick: bool, say: Callable[[str], None]) -> Part:
     return normalise.run(normalise.Sizes.quick() if quick else normalise.Sizes(), say)
 
@@ -59,6 +63,7 @@ PARTS: dict[str, Run] = {
     "memory": _memory,
     "control": _control,
     "redelivery": _redelivery,
+    "health": _health,
 }
 NAMES = (*PARTS, NORMALISE)
 

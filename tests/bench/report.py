@@ -15,7 +15,7 @@ from tests.bench.processes import ROOT
 
 PAGE = ROOT / "docs" / "PERFORMANCE.md"
 RECORD = ROOT / "docs" / "performance.json"
-ORDER = ("router", "ingest", "e2e", "memory", "normalise", "control", "redelivery")
+ORDER = ("router", "ingest", "e2e", "memory", "normalise", "control", "redelivery", "health")
 
 _HEAD = """# Performance
 
@@ -27,7 +27,7 @@ the smallest and the largest round. The control compares a candidate with itself
 a ratio means nothing below it. The machines are often shared with other work, so compare ratios, not values, between sections.
 
 `make bench` measures all of it in about a quarter of an hour, `make bench BENCH=router` one part
-(the others: ingest, e2e, memory, normalise, control, redelivery).
+(the others: ingest, e2e, memory, normalise, control, redelivery, health).
 """
 
 
