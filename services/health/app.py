@@ -1,7 +1,7 @@
 """The Faust app: an agent follows the books, timers keep the rest going. Built in a function; no tables, no web server.
 
-Faust acknowledges a record whose handler raised, so the agent raises for nothing: what cannot be read is dead-lettered, what cannot
-be written is tried until it can.
+Faust acknowledges a record whose handler raised, so the agent raises for nothing: what cannot be read is counted and told, what
+cannot be written is tried until it can.
 """
 
 from __future__ import annotations

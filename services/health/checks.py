@@ -1,4 +1,4 @@
-"""Runs checks: facts and credentials in a few statements for many, calls at once over the one HTTP client, outcomes to the writer."""
+"""Runs checks: facts and credentials in a few statements for many, their calls at once over the one HTTP client."""
 
 from __future__ import annotations
 
@@ -80,12 +80,11 @@ class Checks:
         drafts = [(one, *self._draft(one, tokens[one.connector_id], now_ms)) for one in subjects]
         values = self._parts.credentials.open({token for *_, needs in drafts for token in needs.values()}, now_ms)
         ready = []
-        for subject, policy, context, calls, known, needs in drafts:
-            found = silence(days.get(subject.subject_id, {}), policy, now_ms) if subject.account_id is not None else None
-            known = (*known, *([] if found is None else [found]))
-            closed = [name for name, token in needs.items() if token not in values]
-            if closed:
-                known = (*known, Finding(check="credential", status=None, cause="credential_closed"))
+        for subject, policy, context, calls, amiss, needs in drafts:
+            quiet = silence(days.get(subject.subject_id, {}), policy, now_ms) if subject.account_id is not None else None
+            closed = not values.keys() >= set(needs.values())
+            shut = Finding(check="credential", status=None, cause="credential_closed") if closed else None
+            known = (*amiss, *(one for one in (quiet, shut) if one is not None))
             credentials = {} if closed else {name: values[token] for name, token in needs.items()}
             ready.append(
                 Ready(
@@ -116,7 +115,7 @@ class Checks:
         """Ask, grade; never raises for what is asked or answered. An error of ours is a check that nobody could tell."""
         at_ms, began = self._parts.clock.now_ms(), time.monotonic()
         try:
-            findings = (*ready.known, *await self._ask(ready))
+            findings = (*await self._ask(ready), *ready.known)
         except Exception as error:
             self._log.error("check_broke", subject_id=ready.subject.subject_id, error=type(error).__name__)
             findings = (Finding(check="check", status=None, cause="internal_error"),)

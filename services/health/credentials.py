@@ -1,7 +1,7 @@
 """Opens the credentials that checks place, many at a time, and keeps them for minutes.
 
-Each opening writes a row into the audit log. Twenty thousand accounts every five minutes would be six million rows a day, so what was
-opened serves every check of the next minutes; a token that was replaced has another id, and is opened anew.
+Each opening writes a row into the audit log. Twenty thousand accounts every five minutes would be six million rows a day, so what
+was opened serves every check of the next minutes; a token that was replaced has another id, and is opened anew.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a check means: the grade that is told, the streak, the breaker, and what follows for routes and connectors. Pure.
 
-A breaker is closed (all goes its way), open (the account steps aside), or half-open (its least time is over and checks pass again,
-not yet often enough). Warnings count as passes: what warns still works.
+A breaker is closed (all goes its way), open (the account steps aside), or half-open (its least time is over and checks pass
+again, not yet often enough). Warnings count as passes: what warns still works.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """`grade` goes into the row; `standing` is what the next check builds on. `held_back`: it would have opened but for egress."""
+    """`grade` goes into the row, the next check builds on `standing`. `held_back`: it would have opened but for our egress."""
 
     standing: Standing
     grade: HealthStatus

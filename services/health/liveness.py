@@ -1,7 +1,7 @@
 """`ultimo_heartbeat`: when a connector last had verified traffic or a passed check, written in batches.
 
-A row is written at most once in 30 seconds, whatever comes in, and what came in between is written when they are over: so the column
-is never more than that behind. What a crash loses, the next traffic or check says again.
+A row is written at most once in 30 seconds, whatever comes in, and what came in between is written when they are over: so the
+column is never more than that behind. What a crash loses, the next traffic or check says again.
 """
 
 from __future__ import annotations

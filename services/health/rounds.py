@@ -29,8 +29,8 @@ _PRUNE_ROWS = 5_000
 _LONGEST_PAUSE_SECONDS = 2.0
 _DAY_MS = 86_400_000
 _COUNTS = text(
-    "SELECT CASE WHEN account_id IS NULL THEN 'connector' ELSE 'account' END AS subject, breaker, count(*) AS rows FROM health_state"
-    " WHERE breaker <> 'closed' GROUP BY 1, 2"
+    "SELECT CASE WHEN account_id IS NULL THEN 'connector' ELSE 'account' END AS subject, breaker, count(*) AS rows"
+    " FROM health_state WHERE breaker <> 'closed' GROUP BY 1, 2"
 )
 _PAUSED = text("SELECT count(*) FROM account_state WHERE route = 'paused' AND starts_with(route_cause, 'health_')")
 _BEHIND = text("SELECT coalesce(extract(epoch FROM to_timestamp(:now / 1000.0) - min(due_at)), 0) FROM health_state")

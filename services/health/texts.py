@@ -1,4 +1,4 @@
-"""What a check says to a person: the cause and what to do, out of closed sets of texts. Nothing that a provider wrote gets in but codes."""
+"""What a check says to a person: cause and action, out of closed sets of texts. Of what a provider wrote only codes get in."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """When each webhook row last had an event of its class (`ultimo_evento_em`): noted per record, written every 30 seconds per row.
 
-A connector's records are one router's at a time, so a row is written at most twice a minute, whatever comes in. They serve people:
-what a crash loses, the next event says again.
+A connector's records are one router's at a time, so a row is written at most twice a minute, whatever comes in. They serve
+people: what a crash loses, the next event says again.
 """
 
 from __future__ import annotations

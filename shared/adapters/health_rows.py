@@ -1,4 +1,4 @@
-"""`health_state` and the checks written with it, in batches. All times are the caller's, ms; each function is one statement or a few."""
+"""`health_state` and the checks written with it, in batches: one statement each. All times are the caller's, ms."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StateRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectRow:
-    """What is to be checked: a connector, or an account of it. For a connector `identidade` and `account_config` are of its first one."""
+    """What is to be checked: a connector, or an account of it. `identidade`, `account_config`: of a connector its first one's."""
 
     subject_id: str
     tenant_id: str
@@ -82,7 +82,8 @@ _STATE = (
 _PLAN = text(
     "INSERT INTO health_state (subject_id, connector_id, account_id, due_at)"
     " SELECT n.subject_id, n.connector_id, n.account_id, :now + random() * make_interval(secs => CAST(:spread AS float8)) FROM ("
-    "  SELECT c.id AS subject_id, c.id AS connector_id, NULL::uuid AS account_id FROM channel_connector c WHERE c.status <> 'archived'"
+    "  SELECT c.id AS subject_id, c.id AS connector_id, NULL::uuid AS account_id FROM channel_connector c"
+    "  WHERE c.status <> 'archived'"
     "  UNION ALL SELECT a.id, a.connector_id, a.id FROM channel_account a JOIN channel_connector c ON c.id = a.connector_id"
     "  WHERE c.status <> 'archived' AND a.status <> 'inactive') n"
     " WHERE NOT EXISTS (SELECT 1 FROM health_state s WHERE s.subject_id = n.subject_id) LIMIT :most ON CONFLICT DO NOTHING"
@@ -106,9 +107,10 @@ _LOCK = text(f"SELECT {_STATE} FROM health_state s WHERE s.subject_id = ANY(:ids
     bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
 )
 _GIVEN = (
-    "jsonb_to_recordset(:rows) AS g (check_id uuid, subject_id uuid, connector_id uuid, account_id uuid, tenant_id uuid, status text,"
-    " message text, at timestamptz, duration_ms int, due_at timestamptz, grade text, cause text, breaker text, failures int,"
-    " passes int, unknowns int, opened_at timestamptz, closed_at timestamptz, open_seconds int, owns boolean, event jsonb)"
+    "jsonb_to_recordset(:rows) AS g (check_id uuid, subject_id uuid, connector_id uuid, account_id uuid, tenant_id uuid,"
+    " status text, message text, at timestamptz, duration_ms int, due_at timestamptz, grade text, cause text, breaker text,"
+    " failures int, passes int, unknowns int, opened_at timestamptz, closed_at timestamptz, open_seconds int, owns boolean,"
+    " event jsonb)"
 )
 _ROWS = bindparam("rows", type_=JSONB)
 _INSERT = text(
@@ -134,16 +136,13 @@ _PRUNE = text(
 def plan_subjects(executor: Executor, *, now_ms: int, spread_seconds: float, most: int) -> int:
     """Give a row to each connector and account that has none; its first check within `spread_seconds`. Returns how many."""
     values = {"now": moment(now_ms), "spread": spread_seconds, "most": most}
-    return int(executor.execute(_PLAN, values).rowcount)  # type: ignore[union-attr, attr-defined]
+    return int(executor.execute(_PLAN, values).rowcount)  # type: ignore[attr-defined]
 
 
 def take_due(executor: Executor, *, now_ms: int, lease_ms: int, most: int) -> list[SubjectRow]:
     """Take what is due, for this long; whoever else looks passes it by."""
     rows = executor.execute(_TAKE, {"now": moment(now_ms), "until": moment(now_ms + lease_ms), "most": most}).mappings()
-    return [
-        SubjectRow(**{**row, "tipo": ConnectorType(row["tipo"]), "status": ConnectorStatus(row["status"])})  # type: ignore[arg-type]
-        for row in rows
-    ]
+    return [SubjectRow(**{**row, "tipo": ConnectorType(row["tipo"]), "status": ConnectorStatus(row["status"])}) for row in rows]
 
 
 def lock_states(executor: Executor, subject_ids: Sequence[str]) -> dict[str, StateRow]:
@@ -176,7 +175,7 @@ def failing_connectors(executor: Executor) -> tuple[int, int]:
 
 def prune_checks(executor: Executor, *, before_ms: int, most: int) -> int:
     """Delete up to `most` checks that ran before; returns how many."""
-    return int(executor.execute(_PRUNE, {"before": moment(before_ms), "most": most}).rowcount)  # type: ignore[union-attr, attr-defined]
+    return int(executor.execute(_PRUNE, {"before": moment(before_ms), "most": most}).rowcount)  # type: ignore[attr-defined]
 
 
 def moment(at_ms: int) -> dt.datetime:

@@ -308,8 +308,8 @@ class TokenExpiring:
 class HealthChecked:
     """`channel.health.checked`, keyed by connector: one check; `check_id` is its row's id.
 
-    `check` is the question that decided, `cause` and `action` short codes; `message` says both to a person. `breaker`: closed, open,
-    half_open. `failures`: how many in a row. Without an account the connector as a whole was checked.
+    `check` is the question that decided, `cause` and `action` short codes; `message` says both to a person. `breaker`: closed,
+    open, half_open. `failures`: how many in a row. Without an account the connector as a whole was checked.
     """
 
     check_id: str

@@ -157,9 +157,9 @@ def run(site: Site, sizes: Sizes, say: Callable[[str], None]) -> Part:
     part.compare(CHECKS, CONTROL, HEALTH)
     part.notes = [
         "A check: an account that is due is taken, its call is built with an opened credential, asked over HTTP of a stub on this"
-        " machine, graded, and its row, streak, next slot and event are committed. All accounts are due all the time, so this is the"
-        " highest rate; connectors' own checks run beside it and are not counted. No relay runs.",
+        " machine, graded, and its row, streak, next slot and event are committed. All accounts are due all the time, so this is"
+        " the highest rate; connectors' own checks run beside it and are not counted. No relay runs.",
         "Per CPU second is what one process does with one core to itself; PostgreSQL's share is not in it.",
-        "The rival runs the same code for one check at a time in 8 threads, each with new connections, key service and HTTP client.",
+        "The rival runs the same code for one check at a time in 8 threads, each with new connections and a new HTTP client.",
     ]
     return part

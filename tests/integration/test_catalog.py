@@ -124,7 +124,7 @@ def test_migrating_again_changes_nothing(database: DatabaseUnderTest) -> None:
 
 @pytest.mark.req(39)
 def test_last_day_of_checks_uses_its_index(database: DatabaseUnderTest) -> None:
-    with connect(database.worker_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with connect(database.credential_url) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("SELECT 1 FROM channel_health_check")
     with connect(database.api_url) as connection:
         connection.execute("SET enable_seqscan = off")  # an empty table would be read whole

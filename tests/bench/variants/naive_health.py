@@ -17,12 +17,12 @@ from services.health.writing import CheckWriter
 from shared.adapters.clock import SystemClock
 from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.health_rows import take_due
+from shared.adapters.http_client import HttpClient
 from shared.domain.enums import KeyPurpose
 from shared.runtime.http import http_parts
 from shared.runtime.keys import open_vault
 from shared.runtime.logging import configure_logging
 from shared.runtime.settings import load
-from shared.adapters.http_client import HttpClient
 
 _THREADS = 8
 

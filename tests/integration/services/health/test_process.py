@@ -168,7 +168,9 @@ def test_books_count_once_and_show_life_though_the_process_is_killed(site: Site)
     site.book(1)
     site.until(lambda: site.items() >= 13, "the next book")
     assert site.items() == 13
-    assert site.scene.management.read("SELECT ultimo_heartbeat > now() - interval '30 seconds' FROM channel_connector") == [(True,)]
+    assert site.scene.management.read("SELECT ultimo_heartbeat > now() - interval '30 seconds' FROM channel_connector") == [
+        (True,)
+    ]
 
 
 def test_sigterm_ends_it_in_order(site: Site) -> None:

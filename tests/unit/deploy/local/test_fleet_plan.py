@@ -25,6 +25,7 @@ def _plan(home: Path, ingests: int = 1, routers: int = 1) -> dict[str, FleetServ
 def test_the_usual_ports_are_taken_and_kept(busy: set[int], tmp_path: Path) -> None:
     plan = _plan(tmp_path)
     assert list(plan) == ["relay", "sync", "router-0", "token_rotator", "control", "ingest-0"]
+    assert list(plan) == ["relay", "sync", "router-0", "health", "control", "ingest-0"]
     assert plan["ingest-0"].environment == {"CHANNELS_INGEST_PORT": "8080", "CHANNELS_INGEST_OPERATIONS_PORT": "9080"}
     assert kept_settings(tmp_path) == {
         "ingest_port": 8080,
@@ -35,6 +36,7 @@ def test_the_usual_ports_are_taken_and_kept(busy: set[int], tmp_path: Path) -> N
         "control_operations_port": 9084,
         "sync_operations_port": 9085,
         "token_rotator_operations_port": 9086,
+        "health_operations_port": 9087,
     }
 
 
@@ -67,6 +69,7 @@ def test_several_edges_share_one_port_and_slots_differ(busy: set[int], tmp_path:
 def test_mailboxes_are_read_where_that_is_asked_for(busy: set[int], tmp_path: Path) -> None:
     plan = {one.name: one for one in plan_fleet(tmp_path, Fleet(tmp_path), ingests=1, routers=1, mailboxes=2)}
     assert list(plan) == ["relay", "sync", "router-0", "mailbox-0", "mailbox-1", "token_rotator", "control", "ingest-0"]
+    assert list(plan) == ["relay", "sync", "router-0", "mailbox-0", "mailbox-1", "health", "control", "ingest-0"]
     assert (plan["mailbox-0"].module, plan["mailbox-0"].operations_port) == ("services.mailbox", 9083)
     assert plan["mailbox-1"].operations_port != 9083
     assert kept_settings(tmp_path)["mailbox_operations_port"] == 9083
@@ -74,3 +77,4 @@ def test_mailboxes_are_read_where_that_is_asked_for(busy: set[int], tmp_path: Pa
 
 def test_a_fleet_may_be_of_one_part(busy: set[int], tmp_path: Path) -> None:
     assert list(_plan(tmp_path, ingests=0, routers=0)) == ["relay", "sync", "token_rotator", "control"]
+    assert list(_plan(tmp_path, ingests=0, routers=0)) == ["relay", "sync", "health", "control"]
