@@ -189,6 +189,26 @@ def test_a_transaction_that_dies_at_any_step_changes_no_outcome(
     assert states[0] == states[1] == (0, 2, "closed", 300)
 
 
+@pytest.mark.parametrize("step", ["insert_checks", "update_states", "tell_checks", "move_connector", "commit"])
+def test_a_connectors_transaction_that_dies_at_any_step_changes_no_outcome(
+    scene: HealthScene, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    connector = scene.management.active_connector()
+    before = len(scene.events(MOVED, connector))
+    for letter in "FFFPP":
+        subject = scene.take()[connector]
+        for when in ("before", "after"):
+            with monkeypatch.context() as patched:
+                _plant(scene, patched, step, when, "raise")
+                with suppress(Unavailable, RuntimeError):
+                    scene.writer().write([scene.outcome(subject, letter)])
+        scene.writer().write([scene.outcome(subject, letter)])
+    moved = [(one["old_status"], one["new_status"]) for one in scene.events(MOVED, connector)[before:]]
+    assert moved == [("active", "error"), ("error", "active")]
+    assert len(scene.checks(connector)) == len(scene.events(CHECKED, connector)) == 5
+    assert scene.management.read("SELECT owns, breaker FROM health_state") == [(False, "closed")]
+
+
 def _plant(scene: HealthScene, patched: pytest.MonkeyPatch, step: str, when: str, how: str) -> None:
     def die() -> None:
         if how == "raise":
