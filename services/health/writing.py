@@ -194,7 +194,7 @@ def check_row(one: Outcome, state: StateRow, verdict: Verdict) -> CheckRow:
         "message": told,
         "breaker": standing.breaker.value,
         "failures": standing.failures,
-        "duration_ms": one.duration_ms,
+        "duration_milliseconds": one.duration_ms,
         "checked_at_ms": one.at_ms,
     }
     return CheckRow(

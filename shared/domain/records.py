@@ -323,7 +323,7 @@ class HealthChecked:
     message: str
     breaker: str
     failures: int
-    duration_ms: int
+    duration_milliseconds: int
     checked_at_ms: int
 
 

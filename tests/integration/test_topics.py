@@ -22,7 +22,7 @@ SOME = (RAW, Topic.AUDIT, Topic.ACCOUNT_SNAPSHOT)
 def test_apply_creates_every_declared_topic_and_a_second_time_changes_nothing(kafka_bootstrap: str, topic_prefix: str) -> None:
     first = apply_topics(kafka_bootstrap, topic_prefix)
     assert len(first.created) == len(Topic)
-    groups = {"channels-router": RAW, "channels-router-intake": Topic.INTAKE_COMPLETED}
+    groups = {"channels-router": RAW, "channels-router-intake": Topic.INTAKE_COMPLETED, "channels-health": Topic.AUDIT}
     assert sorted(first.committed) == sorted(
         f"{topic_prefix}{group}: offset 0 on {full_name(topic_prefix, topic)} [0, 1, 2, 3, 4, 5]"
         for group, topic in groups.items()

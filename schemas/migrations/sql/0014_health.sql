@@ -70,6 +70,8 @@ GRANT SELECT, UPDATE ON health_state TO channels_api;
 GRANT SELECT ON account_activity TO channels_api;
 GRANT SELECT, INSERT, DELETE ON channel_health_check TO channels_worker;
 GRANT INSERT ON outbox TO channels_worker;
+-- Of the outbox the worker may add checks alone: all other notices are those of use cases.
+CREATE POLICY checks_alone ON outbox AS RESTRICTIVE FOR INSERT TO channels_worker WITH CHECK (topic = 'channel.health.checked');
 GRANT SELECT, INSERT, UPDATE ON consumer_offset TO channels_worker;
 GRANT UPDATE (ultimo_heartbeat) ON channel_connector TO channels_worker;
 GRANT UPDATE (ultimo_evento_em) ON channel_webhook TO channels_worker;
