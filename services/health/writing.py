@@ -27,6 +27,7 @@ from shared.adapters.health_rows import (
     insert_checks,
     lock_states,
     tell_checks,
+    tell_own_checks,
     update_states,
 )
 from shared.adapters.tables import ChannelAccount, ChannelConnector
@@ -127,7 +128,7 @@ class CheckWriter:
             rows = [check_row(one, state, verdict)]
             insert_checks(session, rows)
             update_states(session, rows)
-            tell_checks(session, rows)
+            tell_own_checks(session, rows)
             session.commit()
         return verdict
 

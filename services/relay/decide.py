@@ -90,18 +90,8 @@ def _grouped(notices: Sequence[ChangeNotice]) -> list[list[ChangeNotice]]:
 
 
 def _build(notice: ChangeNotice, rows: ConfigurationRows, provider_of: ProviderOf) -> tuple[Told | None, str]:
-    if notice.topic is Topic.CONNECTOR_STATUS_CHANGED:
-        event = _status_changed(notice, rows.connectors.get(notice.subject_id))
-        return event, event.change_id
-    if notice.topic is Topic.TOKEN_EXPIRING:
-        expiring = _token_expiring(notice)
-        return expiring, expiring.notice_id
-    if notice.topic is Topic.HEALTH_CHECKED:
-        checked = _health_checked(notice)
-        return checked, checked.check_id
-    if notice.topic is Topic.ROUTE_STATUS_CHANGED:
-        route = RouteStatusChanged(account_id=notice.subject_id, **dict(notice.detail or {}))
-        return route, route.change_id
+    if notice.topic in OUTBOX_EVENTS:
+        return _event(notice, rows)
     snapshot: ConnectorSnapshot | AccountSnapshot
     if notice.topic is Topic.CONNECTOR_SNAPSHOT:
         connector = rows.connectors.get(notice.subject_id)
@@ -116,6 +106,24 @@ def _build(notice: ChangeNotice, rows: ConfigurationRows, provider_of: ProviderO
     else:
         raise LookupError(notice.topic)
     return snapshot, f"{notice.subject_id}/{snapshot.version}"
+
+
+def _event(notice: ChangeNotice, rows: ConfigurationRows) -> tuple[Told, str]:
+    match notice.topic:
+        case Topic.CONNECTOR_STATUS_CHANGED:
+            changed = _status_changed(notice, rows.connectors.get(notice.subject_id))
+            return changed, changed.change_id
+        case Topic.TOKEN_EXPIRING:
+            expiring = _token_expiring(notice)
+            return expiring, expiring.notice_id
+        case Topic.HEALTH_CHECKED:
+            checked = _health_checked(notice)
+            return checked, checked.check_id
+        case Topic.ROUTE_STATUS_CHANGED:
+            route = RouteStatusChanged(account_id=notice.subject_id, **dict(notice.detail or {}))
+            return route, route.change_id
+        case _:
+            raise LookupError(notice.topic)
 
 
 def _connector_snapshot(row: ConnectorRow, provider_of: ProviderOf) -> ConnectorSnapshot:

@@ -123,7 +123,8 @@ _UPDATE = text(
     " breaker = g.breaker, failures = g.failures, passes = g.passes, unknowns = g.unknowns, opened_at = g.opened_at,"
     f" closed_at = g.closed_at, open_seconds = g.open_seconds, owns = g.owns FROM {_GIVEN} WHERE s.subject_id = g.subject_id"
 ).bindparams(_ROWS)
-_TELL = text(
+_TELL = text("SELECT tell_health_checks(:rows)").bindparams(_ROWS)
+_TELL_OWN = text(
     "INSERT INTO outbox (topic, subject_id, tenant_id, detail)"
     f" SELECT 'channel.health.checked', g.connector_id, g.tenant_id, g.event FROM {_GIVEN}"
 ).bindparams(_ROWS)
@@ -163,8 +164,13 @@ def update_states(executor: Executor, rows: Sequence[CheckRow]) -> None:
 
 
 def tell_checks(executor: Executor, rows: Sequence[CheckRow]) -> None:
-    """Ask the relay for one `channel.health.checked` each."""
+    """Ask the relay for one `channel.health.checked` each, as the worker."""
     executor.execute(_TELL, {"rows": [_given(row) for row in rows]})
+
+
+def tell_own_checks(executor: Executor, rows: Sequence[CheckRow]) -> None:
+    """The same as the role of the use cases, for the tenant that it acts for."""
+    executor.execute(_TELL_OWN, {"rows": [_given(row) for row in rows]})
 
 
 def failing_connectors(executor: Executor) -> tuple[int, int]:

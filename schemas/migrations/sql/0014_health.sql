@@ -65,13 +65,21 @@ $$;
 REVOKE EXECUTE ON FUNCTION health_failing() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION health_failing() TO channels_api, channels_worker;
 
+-- Of the outbox the worker adds checks alone: all other notices are those of use cases. `checks`: connector_id, tenant_id, event of each.
+CREATE FUNCTION tell_health_checks(checks jsonb) RETURNS void LANGUAGE sql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp AS $$
+    INSERT INTO outbox (topic, subject_id, tenant_id, detail)
+    SELECT 'channel.health.checked', g.connector_id, g.tenant_id, g.event
+    FROM jsonb_to_recordset(checks) AS g (connector_id uuid, tenant_id uuid, event jsonb)
+    JOIN channel_connector c ON c.id = g.connector_id AND c.tenant_id = g.tenant_id
+$$;
+REVOKE EXECUTE ON FUNCTION tell_health_checks(jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tell_health_checks(jsonb) TO channels_worker;
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON health_state, account_activity TO channels_worker;
 GRANT SELECT, UPDATE ON health_state TO channels_api;
 GRANT SELECT ON account_activity TO channels_api;
 GRANT SELECT, INSERT, DELETE ON channel_health_check TO channels_worker;
-GRANT INSERT ON outbox TO channels_worker;
--- Of the outbox the worker may add checks alone: all other notices are those of use cases.
-CREATE POLICY checks_alone ON outbox AS RESTRICTIVE FOR INSERT TO channels_worker WITH CHECK (topic = 'channel.health.checked');
 GRANT SELECT, INSERT, UPDATE ON consumer_offset TO channels_worker;
 GRANT UPDATE (ultimo_heartbeat) ON channel_connector TO channels_worker;
 GRANT UPDATE (ultimo_evento_em) ON channel_webhook TO channels_worker;

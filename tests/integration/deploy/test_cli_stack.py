@@ -71,7 +71,7 @@ def test_a_killed_part_of_the_fleet_is_shown_and_healed_by_up(channels: Channels
     assert up.returncode == 0, up.stdout + up.stderr
     assert channels("status").returncode == 0
     fleet = Fleet(tmp_path / "home")
-    assert fleet.names() == ["control", "ingest-0", "relay", "router-0", "sync", "token_rotator"]
+    assert fleet.names() == ["control", "health", "ingest-0", "relay", "router-0", "sync", "token_rotator"]
     killed = fleet.kill("router-0")
 
     shown = channels("status")

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from services.health import writing
 from services.health.decide import Policy
 from shared.adapters.database import unit_of_work
+from shared.adapters.health_rows import prune_checks
 from shared.domain.enums import ConnectorStatus, FallbackType
 from shared.domain.errors import InvalidInput, Unavailable
 from shared.management.fallbacks import NewFallback, create_fallback
@@ -158,7 +159,16 @@ def test_a_subject_that_is_gone_is_passed_over(scene: HealthScene) -> None:
     assert scene.writer().write([outcome])[0].verdict is None
 
 
-STEPS = ("insert_checks", "update_states", "tell_checks", "lock_states", "pause_route", "failing_connectors", "commit")
+STEPS = (
+    "insert_checks",
+    "update_states",
+    "tell_checks",
+    "tell_own_checks",
+    "lock_states",
+    "pause_route",
+    "failing_connectors",
+    "commit",
+)
 
 
 @pytest.mark.parametrize("how", ["raise", "backend"])
@@ -189,7 +199,7 @@ def test_a_transaction_that_dies_at_any_step_changes_no_outcome(
     assert states[0] == states[1] == (0, 2, "closed", 300)
 
 
-@pytest.mark.parametrize("step", ["insert_checks", "update_states", "tell_checks", "move_connector", "commit"])
+@pytest.mark.parametrize("step", ["insert_checks", "update_states", "tell_own_checks", "move_connector", "commit"])
 def test_a_connectors_transaction_that_dies_at_any_step_changes_no_outcome(
     scene: HealthScene, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -267,3 +277,20 @@ class _Dying:
 
     def __exit__(self, *error: Any) -> Any:
         return self._inner.__exit__(*error)
+
+
+@pytest.mark.req(39)
+def test_old_checks_are_deleted_in_small_batches_and_new_ones_stay(scene: HealthScene) -> None:
+    account = scene.account(scene.management.active_connector())
+    scene.story(account, "PPP")
+    cut_ms = scene.now_ms
+    scene.story(account, "PP")
+    deleted = []
+    while True:
+        with unit_of_work(scene.worker) as session:
+            deleted.append(prune_checks(session, before_ms=cut_ms, most=3))
+            session.commit()
+        if not deleted[-1]:
+            break
+    assert max(deleted) <= 3
+    assert len(scene.checks(account)) == 3

@@ -206,3 +206,33 @@ def test_what_cannot_be_built_is_set_aside_alone(bad: ChangeNotice, reason: str)
 
 def test_an_empty_batch_is_nothing() -> None:
     assert plan_batch([], rows((), ()), provider_of) == ([], [])
+
+
+@pytest.mark.req(72)
+def test_health_and_routes_are_told_as_they_were_written_down() -> None:
+    checked = {
+        "check_id": "k",
+        "tenant_id": "t",
+        "account_id": None,
+        "status": "failed",
+        "check": "number",
+        "cause": "auth",
+        "action": None,
+        "message": "m",
+        "breaker": "open",
+        "failures": 3,
+        "duration_milliseconds": 5,
+        "checked_at_ms": 7,
+    }
+    route = {"change_id": "r", "tenant_id": "t", "connector_id": "c", "status": "paused", "why": "health_auth", "since_ms": 9}
+    notices = [
+        ChangeNotice(id=1, topic=Topic.HEALTH_CHECKED, subject_id="c", detail=checked, created_at_ms=1),
+        ChangeNotice(id=2, topic=Topic.HEALTH_CHECKED, subject_id="c", detail=checked | {"check_id": "l"}, created_at_ms=1),
+        ChangeNotice(
+            id=3, topic=Topic.ROUTE_STATUS_CHANGED, subject_id="a", detail=route | {"fallback_id": None}, created_at_ms=1
+        ),
+        ChangeNotice(id=4, topic=Topic.ROUTE_STATUS_CHANGED, subject_id="a", detail={}, created_at_ms=1),
+    ]
+    told, aside = plan_batch(notices, ConfigurationRows(connectors={}, accounts={}), provider_of)
+    assert [(one.key, one.event_id) for one in told] == [("c", "k"), ("c", "l"), ("a", "r")]
+    assert [one.notice_ids for one in aside] == [(4,)]
