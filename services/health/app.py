@@ -125,7 +125,7 @@ def _add_timers(app: faust.App, parts: AppParts) -> None:
     app.task(check)
     for name, work, seconds in (
         ("plan", rounds.plan, 2.0),
-        ("beat", rounds.beat, 2.0),
+        ("beat", rounds.beat, 0.5),
         ("measure", rounds.measure, 15.0),
         ("prune", rounds.prune, 600.0),
         ("forget", lambda: parts.activity.forget(parts.clock.now_ms()), 3_600.0),
