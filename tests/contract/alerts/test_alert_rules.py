@@ -34,7 +34,6 @@ CLOSED = {
     ("channels_sync_records_total", "result"): {*Result, "refused"},
     ("channels_token_seconds_left", "kind"): {*TokenKind},
 }
-_SOON = {"health_operations_port": 9087}  # until `channels up` starts it; then _USUAL_PORTS has it
 SEVERITIES = {"page", "ticket"}
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(channels [^`]+)`")
@@ -81,8 +80,6 @@ RECORDED = {rule.name for rule in all_rules() if not rule.annotations}
 def test_a_rule_reads_only_what_is_measured(rule) -> None:
     assert rule.metrics, "reads nothing of ours"
     unknown = rule.metrics - DECLARED.keys() - RECORDED - {"up"}
-    if unknown and rule.file.name == "health.yml" and not hasattr(declared, "HealthMetrics"):
-        pytest.skip(f"waits for the service `health`: {', '.join(sorted(unknown))}")
     assert not unknown
 
 
@@ -179,7 +176,7 @@ def test_the_scrape_names_every_service_of_the_fleet_and_its_port() -> None:
     scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
     assert {job["job_name"]: job["static_configs"][0]["targets"] for job in scraped} == {
         f"channels-{name.removesuffix('_operations_port')}": [f"127.0.0.1:{port}"]
-        for name, port in (_USUAL_PORTS | _SOON).items()
+        for name, port in _USUAL_PORTS.items()
         if name.endswith("_operations_port")
     }
 
