@@ -15,8 +15,9 @@ class ControlSettings(KafkaSettings, DatabaseSettings, VaultSettings, IdentitySe
     control_port: int = Field(default=8090, ge=0, le=65535)
     control_operations_host: str = "127.0.0.1"
     control_operations_port: int = Field(default=9084, ge=0, le=65535)
-    control_threads: int = Field(default=16, ge=1, le=200)  # changes at work, and so connections to the database
-    control_readers: int = Field(default=8, ge=1, le=200)  # connections for what only reads, which takes no thread
+    # Few of each: what is at work at once shares the processor, what waits is served first come first served (DECISIONS).
+    control_threads: int = Field(default=3, ge=1, le=200)  # changes at work, and so connections to the database
+    control_readers: int = Field(default=2, ge=1, le=200)  # connections for what only reads, which takes no thread
     control_body_bytes: int = Field(default=1_048_576, ge=16_384, le=16_777_216)  # of one request
     control_drain_seconds: float = 20.0
     public_url: str | None = None  # where providers reach the edge
