@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -94,6 +95,32 @@ def _readiness(socket: int, wanted: int) -> asyncio.Future[Ready]:
     return found
 
 
+class _Making:
+    """A connection that a thread makes for somebody who may have gone by then."""
+
+    def __init__(self, connect: Callable[[], LoopConnection]) -> None:
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._made: LoopConnection | None = None
+        self._abandoned = False
+
+    def run(self) -> LoopConnection:
+        """In the thread."""
+        connection = self._connect()
+        with self._lock:
+            self._made = connection
+            if self._abandoned:
+                connection.close()
+        return connection
+
+    def abandon(self) -> None:
+        """Nobody takes it any more."""
+        with self._lock:
+            self._abandoned = True
+            if self._made is not None:
+                self._made.close()
+
+
 class LoopPool:
     """Connections for functions on a loop alone: who finds none waits on the loop, first come first served. (A pool of
     SQLAlchemy's for plain functions waits with a thread's lock, and so for ever.) Opens nothing before it is asked."""
@@ -115,7 +142,7 @@ class LoopPool:
         await_only(free.acquire())
         try:
             # To connect takes a thread: names have to be looked up, and a server that is away is waited for.
-            connection = self._living() or off_loop(self._connect)
+            connection = self._living() or self._connected()
             try:
                 yield connection
             finally:
@@ -138,6 +165,15 @@ class LoopPool:
                 return connection
             connection.close()
         return None
+
+    def _connected(self) -> LoopConnection:
+        """A new one. Whoever is cancelled meanwhile leaves a thread behind that is about to have one: it closes it itself."""
+        making = _Making(self._connect)
+        try:
+            return off_loop(making.run)
+        except BaseException:
+            making.abandon()
+            raise
 
     def _connect(self) -> LoopConnection:
         return LoopConnection.connect(self._address, autocommit=True, **self._arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from sqlalchemy import func, literal, select
 from sqlalchemy.exc import DBAPIError
 
 from shared.adapters.database import DatabaseFault, classify
-from shared.adapters.event_loop import LoopPool, is_on_loop, off_loop, on_loop
+from shared.adapters.event_loop import LoopConnection, LoopPool, is_on_loop, off_loop, on_loop
 from shared.adapters.reading import reading_on_loop
 from shared.adapters.tables import ChannelConnector
 from tests.database_fixtures import DatabaseUnderTest
@@ -148,5 +149,30 @@ def test_what_waits_for_something_else_takes_a_thread() -> None:
         assert time.monotonic() - began < 0.7  # one after the other it would be 0.8
         assert await on_loop(is_on_loop)
         assert not is_on_loop()
+
+    run(work)
+
+
+def test_who_hangs_up_while_connecting_leaves_no_connection_behind(
+    management: Management, pool: LoopPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, made, closed = pool._connect, [], threading.Event()
+
+    def slowly() -> LoopConnection:
+        time.sleep(0.2)
+        made.append(connect())
+        made[-1].close = lambda close=made[-1].close: (close(), closed.set())
+        return made[-1]
+
+    monkeypatch.setattr(pool, "_connect", slowly)
+
+    async def work() -> None:
+        reading = asyncio.create_task(on_loop(names, pool, management.tenant))
+        await asyncio.sleep(0.05)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert await asyncio.to_thread(closed.wait, 5)
+        assert await on_loop(names, pool, management.tenant) == []  # and its place is free
 
     run(work)
