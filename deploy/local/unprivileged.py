@@ -15,6 +15,7 @@ from pathlib import Path
 from shared.domain.errors import ConfigError
 
 _PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 1 << 2
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAP_VERSION_3 = 0x20080522
 _CAP_DAC_OVERRIDE, _CAP_DAC_READ_SEARCH = 1, 2
@@ -37,6 +38,10 @@ def become(uid: int, gid: int) -> None:
     """Change this process's user for good; raises OSError where the machine does not allow it."""
     capability = next((wanted for wanted in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE) if _permitted() >> wanted & 1), None)
     libc = ctypes.CDLL(None, use_errno=True)
+    if capability is not None:
+        # access(2), by which PostgreSQL looks at its own programs, forgets capabilities of who is not root, unless told not to.
+        # Where this may not be set, it works below open directories only. All other capabilities are given up below.
+        libc.prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     _checked(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0))
     os.setgroups([])
     os.setgid(gid)
