@@ -32,6 +32,7 @@ _USUAL_PORTS = {
     "token_rotator_operations_port": 9086,
     "health_operations_port": 9087,
 }
+FLEET_PORTS = tuple(_USUAL_PORTS)  # the settings that `plan_fleet` keeps
 _MAILBOX_PORTS = {"mailbox_operations_port": 9083}  # only where there is one: not every installation reads mailboxes
 
 

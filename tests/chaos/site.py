@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from sqlalchemy.engine import make_url
 
 from deploy.local.fleet import Fleet, FleetService
-from deploy.local.fleet_plan import plan_fleet
+from deploy.local.fleet_plan import FLEET_PORTS, plan_fleet
 from deploy.local.home_lock import HomeLock
 from deploy.local.installation import install
 from deploy.local.ports import LOCALHOST, choose_port
@@ -32,7 +32,6 @@ TRANSACTION_TIMEOUT_MS = 10_000
 KNOWN_IN_A_ROW = 12  # fresh connections, spread over the edges by the kernel
 _KNOWN_SECONDS = 30.0
 _NOT_NEEDED = ("control", "sync")
-_PORTS = ("ingest_port", "ingest_operations_port", "router_operations_port", "relay_operations_port")
 
 
 def end_in_order() -> None:
@@ -92,7 +91,7 @@ class Site:
         database = f"channels_{self.name}" if self.name else "channels"
         install(self._addresses, self.home, say=say, database=database, topic_prefix=f"{self.name}." if self.name else "")
         taken: set[int] = set()
-        for port in _PORTS:
+        for port in FLEET_PORTS:  # not the usual ones: installations start side by side, and would race for them
             chosen = choose_port(given=None, before=None, purpose=port, variable="", taken=frozenset(taken))
             taken.add(chosen)
             keep_settings(self.home, {port: chosen})

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.demo.world import World
+from deploy.local.fleet_plan import FLEET_PORTS
+from deploy.local.ports import choose_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,7 +51,7 @@ def channels(
 def installed(home: Path, manifest: Path, secrets: Mapping[str, str]) -> Iterator[Installation]:
     """Up, applied, and taken down again."""
     try:
-        channels(home, "up")
+        channels(home, "up", environment=_ports())
         channels(home, "apply", "-f", str(manifest), environment=secrets)
         world = World(home)
         try:
@@ -58,3 +60,11 @@ def installed(home: Path, manifest: Path, secrets: Mapping[str, str]) -> Iterato
             world.close()
     finally:
         channels(home, "down")
+
+
+def _ports() -> dict[str, str]:
+    """Not the usual ones: installations that start side by side would race for them."""
+    chosen: dict[str, int] = {}
+    for port in FLEET_PORTS:
+        chosen[port] = choose_port(given=None, before=None, purpose=port, variable="", taken=frozenset(chosen.values()))
+    return {f"CHANNELS_{port.upper()}": str(number) for port, number in chosen.items()}
