@@ -101,7 +101,7 @@ class Caller:
 
 
 def parse_target(target: bytes) -> Target | None:
-    """`/webhooks/{connector_id}[/{account_id} | /probe][?query]`, also in absolute form; None for every other path or spelling."""
+    """`/webhooks/{connector_id}[/{account_id} | /probe][?query]`, also in absolute form; None for any other spelling."""
     match = _TARGET.fullmatch(target)
     if match is None:
         return None

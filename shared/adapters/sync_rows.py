@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from shared.adapters.health_rows import moment
 from shared.domain.enums import ConnectorType
-from shared.domain.syncing import GOOD, OBSERVED, SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
+from shared.domain.syncing import GOOD, OBSERVED, REQUESTED, SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
 
-MAX_CAUSES = 8
+MAX_CAUSES = 16
 Executor = Connection | Session
 
 _SUBJECTS = text(
@@ -23,17 +23,17 @@ _SUBJECTS = text(
     "  OR c.tipo::text = ANY(:spread) AND a.status <> 'inactive' AND c.id = ANY(CAST(:whole AS uuid[])))"
     " WHERE c.id = ANY(CAST(:connectors AS uuid[])) AND c.status <> 'archived'"
 )
-# A job that waits after a fault keeps its time unless a person asks; what waits for a person is woken by what may help.
-_ASK = text(f"""
+# What was only seen somewhere neither hastens a job that waits after a fault, nor wakes one that waits for a person.
+_ASK = text("""
 INSERT INTO sync_job AS j (subject_id, connector_id, account_id, state, asked, causes, asked_since, due_at)
-SELECT coalesce(g.account_id, g.connector_id), g.connector_id, g.account_id, 'waiting', g.requests, g.causes, :now,
-       CASE WHEN g.at_once THEN :now ELSE :due END
-FROM jsonb_to_recordset(:rows) AS g (connector_id uuid, account_id uuid, requests bigint, causes text[], at_once bool)
+SELECT coalesce(g.account_id, g.connector_id), g.connector_id, g.account_id, 'waiting', g.requests, g.causes, :now, :due
+FROM jsonb_to_recordset(:rows) AS g (connector_id uuid, account_id uuid, requests bigint, causes text[])
 ORDER BY 1
 ON CONFLICT (subject_id) DO UPDATE SET
     asked = j.asked + excluded.asked,
-    causes = (SELECT coalesce(array_agg(DISTINCT one), '{{}}') FROM (
-        SELECT one FROM unnest(j.causes || excluded.causes) AS one LIMIT {MAX_CAUSES}) AS few),
+    causes = (SELECT coalesce(array_agg(one), '{}') FROM (
+        SELECT DISTINCT one, one = :requested AS person, one = ANY(CAST(:observed AS text[])) AS seen
+        FROM unnest(j.causes || excluded.causes) AS one ORDER BY person DESC, seen, one LIMIT :most) AS few),
     state = CASE WHEN j.state = 'idle' OR j.state = 'stopped' AND NOT excluded.causes <@ CAST(:observed AS text[]) THEN 'waiting'
         ELSE j.state END,
     attempt = CASE WHEN j.state = 'stopped' AND NOT excluded.causes <@ CAST(:observed AS text[]) THEN 0 ELSE j.attempt END,
@@ -41,10 +41,12 @@ ON CONFLICT (subject_id) DO UPDATE SET
     due_at = CASE
         WHEN j.state = 'running' THEN NULL
         WHEN j.state = 'stopped' AND excluded.causes <@ CAST(:observed AS text[]) THEN NULL
-        WHEN j.state IN ('idle', 'stopped') OR excluded.due_at = :now THEN excluded.due_at
+        WHEN j.state IN ('idle', 'stopped') THEN excluded.due_at
         WHEN j.attempt = 0 THEN least(greatest(j.due_at, excluded.due_at), j.asked_since + CAST(:longest AS interval))
+        WHEN NOT excluded.causes <@ CAST(:observed AS text[]) THEN least(j.due_at, excluded.due_at)
         ELSE j.due_at END
 """).bindparams(bindparam("rows", type_=JSONB))
+# Who died may have registered something: what the provider has is not known then.
 _TAKE = text("""
 WITH due AS (
     SELECT subject_id FROM sync_job
@@ -53,12 +55,13 @@ WITH due AS (
 ), taken AS (
     UPDATE sync_job j SET state = 'running', due_at = NULL, lease = gen_random_uuid(), lease_until = :until, started_at = :now,
         attempt = j.attempt + 1, taken = j.asked, causes = '{}',
+        registered_secret = CASE WHEN j.state = 'running' THEN NULL ELSE j.registered_secret END,
         taken_causes = (SELECT coalesce(array_agg(DISTINCT one), '{}') FROM unnest(j.taken_causes || j.causes) AS one)
     FROM due WHERE j.subject_id = due.subject_id
     RETURNING j.*
 )
-SELECT t.subject_id::text, c.tenant_id::text, t.connector_id::text, t.account_id::text, t.lease::text, t.attempt, t.taken_causes AS causes,
-    t.registered_url, t.registered_secret
+SELECT t.subject_id::text, c.tenant_id::text, t.connector_id::text, t.account_id::text, t.lease::text, t.attempt,
+    t.taken_causes AS causes, t.registered_url, t.registered_secret
 FROM taken t JOIN channel_connector c ON c.id = t.connector_id
 """)
 # What was asked meanwhile is one more sync; after a refusal only if it may change the answer.
@@ -131,12 +134,17 @@ def ask_for_jobs(session: Session, requests: Sequence[SyncRequest], *, now_ms: i
             "account_id": one.account_id,
             "requests": one.requests,
             "causes": list(one.causes),
-            "at_once": one.at_once,
         }
         for one in requests
     ]
-    values = {"rows": rows, "observed": sorted(OBSERVED), "now": moment(now_ms), "due": moment(now_ms + debounce_ms)}
-    session.execute(_ASK, {**values, "longest": f"{longest_ms} milliseconds"})
+    values = {
+        "rows": rows,
+        "requested": REQUESTED,
+        "observed": sorted(OBSERVED),
+        "now": moment(now_ms),
+        "due": moment(now_ms + debounce_ms),
+    }
+    session.execute(_ASK, {**values, "most": MAX_CAUSES, "longest": f"{longest_ms} milliseconds"})
 
 
 def take_jobs(executor: Executor, *, now_ms: int, lease_ms: int, most: int) -> list[TakenJob]:

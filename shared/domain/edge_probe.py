@@ -5,7 +5,9 @@ a page that answers everything with 200, and a stranger learns nothing. The keys
 that no proof can be taken for the signature of a webhook.
 
     GET /webhooks/{connector_id}/probe
-    X-Channels-Probe: <ms since 1970>.<nonce>.<proof>       200: <version of the snapshot>.<proof>       403: not under this secret
+    X-Channels-Probe: <ms since 1970>.<nonce>.<proof>
+
+    200 <version of the snapshot>.<proof>       403: not under this secret
 """
 
 from __future__ import annotations

@@ -45,13 +45,12 @@ GOOD = frozenset({SyncOutcome.SYNCED, SyncOutcome.NOTHING})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncRequest:
-    """So many requests about one subject that came together. `at_once`: a person waits."""
+    """So many requests about one subject that came together."""
 
     connector_id: str
     account_id: str | None
     causes: tuple[str, ...]
     requests: int
-    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Use cases: a receiving secret that we register at the provider is replaced there, and the old one ends only after that.
 
-The new secret holds at once beside the old one. Sync registers it once the edge has it, and then, in the transaction in which it
-stores that every registration of the connector has it, gives the others their end. A refused registration leaves them as they are.
+The new secret holds at once beside the old one. Sync registers it once the edge has it, and in the transaction in which it stores
+that every registration of the connector has it, it gives the others their end. A refused registration leaves them as they are.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def rotate_secret(session: Session, vault: Vault, connector_id: str, new: NewRot
     connector = lock_connector(session, connector_id)
     setting_up = provider_of(connector.tipo).setting_up
     if setting_up is None or new.use not in setting_up.registers:
-        told = f"we do not register the {new.use.value} secret of {connector.tipo.value}: set it there, then `channels webhooks secrets add`"
+        whose = f"we do not register the {new.use.value} secret of {connector.tipo.value}"
+        told = f"{whose}: set it there, then `channels webhooks secrets add`"
         raise Conflict(told, reason="not_registered_here")
     value = new.value or secrets.token_urlsafe(_NEW_BYTES)
     secret_id = add_secret(session, vault, connector.id, NewSecret(use=new.use, value=value), actor=actor, asking=False)

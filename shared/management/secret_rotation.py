@@ -107,7 +107,7 @@ def end_others(
 
     def ended(_: str, secrets: Secrets) -> Secrets:
         if not any(_same(one, kept) for one in secrets):
-            return secrets  # this row has it under no number: its secrets are all that it has
+            return secrets  # without the new one, this row would be left with none
         return tuple(_ending(one, not_after_ms) if one.use is kept.use and not _same(one, kept) else one for one in secrets)
 
     _change(session, vault, connector, rows, ended, "webhook.secret_expired", actor=actor)

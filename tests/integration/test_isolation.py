@@ -66,6 +66,9 @@ def fill(owner: psycopg.Connection[Any]) -> str:
          " SELECT id, 'none', '', now() FROM channel_token WHERE connector_id = %s", (connector,)),
         ("INSERT INTO health_state (subject_id, connector_id, due_at) VALUES (%s, %s, now())", (connector, connector)),
         ("INSERT INTO account_activity VALUES (%s, '2026-01-01', array_fill(0, ARRAY[24]))", (account,)),
+        ("INSERT INTO sync_job (subject_id, connector_id, state, asked, asked_since) VALUES (%s, %s, 'idle', 1, now())", (
+            connector, connector)),
+        ("INSERT INTO secret_rotation (connector_id, use, secret_id, overlap_seconds) VALUES (%s, 'sign', 'x', 1)", (connector,)),
         ("INSERT INTO secret_use VALUES (%s, 0, now())", (webhook,)),
         ("INSERT INTO outbox (topic, subject_id) VALUES ('channel.account.snapshot', %s)", (account,)),
         ("INSERT INTO snapshot_version (subject_id, kind, version) VALUES (%s, 'account', 1)", (account,)),

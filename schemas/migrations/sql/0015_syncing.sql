@@ -85,7 +85,8 @@ GRANT EXECUTE ON FUNCTION tell_sync_required(jsonb) TO channels_worker;
 -- The use cases ask and write results, the workers take what is due, and those that see tokens wake what waited for one.
 GRANT SELECT, INSERT, UPDATE ON sync_job TO channels_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON secret_rotation TO channels_api;
-GRANT SELECT, UPDATE (state, due_at, lease, lease_until, started_at, attempt, taken, causes, taken_causes) ON sync_job TO channels_worker;
+GRANT SELECT, UPDATE (state, due_at, lease, lease_until, started_at, attempt, taken, causes, taken_causes, registered_secret)
+    ON sync_job TO channels_worker;
 GRANT SELECT ON secret_rotation TO channels_worker;
 GRANT SELECT, UPDATE (state, due_at, attempt) ON sync_job TO channels_credential;
 
