@@ -45,6 +45,8 @@ def report(tenant: str, account: str, as_json: bool) -> None:
             "features": ", ".join(row["feature"] for row in limits["capabilities"] if row["enabled"]),
             "used today": ", ".join(f"{tipo} {count}" for tipo, count in limits["used_today"].items()) or None,
             "webhooks": ", ".join(row["evento"] for row in told["webhooks"] if row["status"] == "active") or None,
+            "registered": ", ".join(f"{row['outcome'] or row['state']} {row['cause'] or ''}".strip() for row in told["syncs"])
+            or None,
         }
     )
 
@@ -118,4 +120,5 @@ def _told(known: AccountStatusReport) -> dict[str, Any]:
             "used_today": {tipo.value: count for tipo, count in known.used_today.items()},
         },
         "webhooks": [seen(row) for row in known.webhooks],
+        "syncs": [seen(row) for row in known.syncs],
     }

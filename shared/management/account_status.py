@@ -19,12 +19,14 @@ from shared.adapters.tables import (
     ChannelHealthCheck,
     ChannelUsageLog,
     ChannelWebhook,
+    SyncJob,
     Tenant,
     loaded_columns,
 )
 from shared.domain.enums import UsageType
 from shared.domain.errors import NotFound
 from shared.management.ownership import looked_up
+from shared.management.sync_requests import OF_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ class AccountStatusReport:
     check: ChannelHealthCheck | None
     capabilities: tuple[ChannelCapability, ...]
     webhooks: tuple[ChannelWebhook, ...]
+    syncs: tuple[SyncJob, ...]
     today: dt.date
     used_today: Mapping[UsageType, int]
 
@@ -45,8 +48,9 @@ def account_status(reader: Reading, tenant_id: str, account_id: str) -> AccountS
     """Raises NotFound. Blocks for two round trips (a `TenantReader`). The rows are to be read only."""
     account = looked_up(reader, ChannelAccount, account_id, tenant_id)
     asked = {"account_id": account.id, "connector_id": account.connector_id, "tenant_id": tenant_id}
-    everything = (_CONNECTOR, _STATE, _USED, _OWN_CHECK, _SHARED_CHECK, _CAPABILITIES, _WEBHOOKS)
-    connector, states, used, own, shared, capabilities, webhooks = ask_all(reader, *((each, asked) for each in everything))
+    everything = (_CONNECTOR, _STATE, _USED, _OWN_CHECK, _SHARED_CHECK, _CAPABILITIES, _WEBHOOKS, OF_ACCOUNT)
+    found = ask_all(reader, *((each, asked) for each in everything))
+    connector, states, used, own, shared, capabilities, webhooks, syncs = found
     state = states.one()
     [known] = _readable(reader, ChannelAccount, [account])
     checks = _readable(reader, ChannelHealthCheck, own or shared)
@@ -57,6 +61,7 @@ def account_status(reader: Reading, tenant_id: str, account_id: str) -> AccountS
         check=checks[0] if checks else None,
         capabilities=_readable(reader, ChannelCapability, capabilities),
         webhooks=_readable(reader, ChannelWebhook, webhooks),
+        syncs=_readable(reader, SyncJob, syncs),
         today=state.today,
         used_today={row.tipo: row.quantidade for row in used},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,12 +11,15 @@ from sqlalchemy.orm import Session
 
 from shared.adapters.reading import Reading
 from shared.adapters.tables import ChannelAccount, ChannelConnector, Outbox, SyncJob, loaded_columns
-from shared.domain.enums import ConnectorStatus
+from shared.domain.enums import AccountStatus, ConnectorStatus
 from shared.domain.errors import Conflict
 from shared.domain.syncing import REQUESTED
 from shared.domain.topics import Topic
-from shared.management.changes import audit_note, lock_connector, lock_connector_of
+from shared.management.changes import audit_note, find, lock_connector, lock_connector_of
+from shared.management.ownership import looked_up
+from shared.management.paging import Listing, Order, Page, Slice, page
 from shared.management.rules import rules_enforced
+from shared.providers import provider_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +66,33 @@ def sync_account(session: Session, account_id: str, *, actor: str) -> Asked:
     return ask_for_sync(session, connector, account.id, REQUESTED)
 
 
-def syncs_of(reader: Reading, connector_id: str, account_id: str | None = None) -> Sequence[SyncJob]:
-    """What sync knows of a connector: its own job, or one for each account; with `account_id` those that are about it.
+def subjects_of(session: Session, asked: Asked) -> list[str]:
+    """Ids of the connectors or accounts whose syncs answer the request."""
+    connector = find(session, ChannelConnector, asked.connector_id)
+    setting_up = provider_of(connector.tipo).setting_up
+    if setting_up is None or not setting_up.per_account:
+        return [connector.id]
+    working = select(ChannelAccount.id).where(
+        ChannelAccount.connector_id == connector.id, ChannelAccount.status != AccountStatus.INACTIVE
+    )
+    if asked.account_id is not None:
+        working = working.where(ChannelAccount.id == asked.account_id)
+    return list(session.scalars(working.order_by(ChannelAccount.id)))
 
-    The connector is the caller's to have looked up. The rows are to be read only.
-    """
-    if account_id is None:
-        return tuple(reader.execute(_ALL, {"connector_id": connector_id}).all())
-    return tuple(reader.execute(OF_ACCOUNT, {"connector_id": connector_id, "account_id": account_id}).all())
+
+def syncs_since(session: Session, subjects: Sequence[str], asked: Asked) -> Sequence[SyncJob]:
+    """Those of the subjects whose sync began when it was asked for, or later, and has ended."""
+    since = dt.datetime.fromtimestamp(asked.requested_at_ms / 1000, dt.UTC)
+    wanted = select(SyncJob).where(
+        SyncJob.subject_id.in_(subjects), SyncJob.started_at >= since, SyncJob.finished_at >= SyncJob.started_at
+    )
+    return session.scalars(wanted.order_by(SyncJob.subject_id)).all()
+
+
+def list_syncs(reader: Reading, tenant_id: str, connector_id: str, asked: Slice) -> Page[SyncJob]:
+    """What sync knows of a connector: its own job, or one for each account. Raises NotFound."""
+    looked_up(reader, ChannelConnector, connector_id, tenant_id)
+    return page(reader, _SYNCS, {"connector_id": connector_id}, asked)
 
 
 def _refuse_archived(connector: ChannelConnector) -> None:
@@ -77,5 +100,14 @@ def _refuse_archived(connector: ChannelConnector) -> None:
         raise Conflict("an archived connector is not synced", reason="connector_archived")
 
 
-_ALL = select(*loaded_columns(SyncJob)).where(SyncJob.connector_id == bindparam("connector_id")).order_by(SyncJob.subject_id)
-OF_ACCOUNT = _ALL.where(or_(SyncJob.account_id.is_(None), SyncJob.account_id == bindparam("account_id")))
+SYNCS = Order(columns=(SyncJob.subject_id,))
+_SYNCS = Listing(order=SYNCS, conditions={"connector_id": SyncJob.connector_id == bindparam("connector_id")})
+# Of one account: its own, or that of its connector.
+OF_ACCOUNT = (
+    select(*loaded_columns(SyncJob))
+    .where(
+        SyncJob.connector_id == bindparam("connector_id"),
+        or_(SyncJob.account_id.is_(None), SyncJob.account_id == bindparam("account_id")),
+    )
+    .order_by(SyncJob.subject_id)
+)

@@ -38,7 +38,7 @@ CREATE TABLE sync_job (
 CREATE INDEX ix_sync_job_due_at ON sync_job (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX ix_sync_job_lease_until ON sync_job (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX ix_sync_job_state ON sync_job (state) WHERE state <> 'idle';
-CREATE INDEX ix_sync_job_connector_id ON sync_job (connector_id);
+CREATE INDEX ix_sync_job_connector_id_subject_id ON sync_job (connector_id, subject_id);
 CREATE INDEX ix_sync_job_account_id ON sync_job (account_id);
 
 -- A receiving secret that takes the place of the others of its use. These end `overlap_seconds` after every registration has the new one.

@@ -27,13 +27,14 @@ class SyncJob(Base):
         CheckConstraint("subject_id = coalesce(account_id, connector_id)", name="subject"),
         CheckConstraint("(state = 'waiting') = (due_at IS NOT NULL)", name="due"),
         CheckConstraint("(state = 'running') = (lease IS NOT NULL AND lease_until IS NOT NULL)", name="lease"),
+        Index(None, "connector_id", "subject_id"),
         Index(None, "due_at", postgresql_where=text("due_at IS NOT NULL")),
         Index(None, "lease_until", postgresql_where=text("lease_until IS NOT NULL")),
         Index(None, "state", postgresql_where=text("state <> 'idle'")),
     )
 
     subject_id: Mapped[str] = mapped_column(Uuid(as_uuid=False), primary_key=True)
-    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id", ondelete="CASCADE"), index=True)
+    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id", ondelete="CASCADE"))
     account_id: Mapped[str | None] = mapped_column(ForeignKey("channel_account.id", ondelete="CASCADE"), index=True)
     state: Mapped[UnlimitedText]
     asked: Mapped[int] = mapped_column(BigInteger)

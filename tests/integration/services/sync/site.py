@@ -220,7 +220,7 @@ class Site:
 
     def job(self, subject: str) -> dict[str, Any] | None:
         names = "state, outcome, cause, action, missing, by_hand, attempt, asked, taken, registered_url, registered_secret"
-        rows = self.management.read(f"SELECT {names} FROM sync_job WHERE subject_id = :id", id=subject)  # noqa: S608
+        rows = self.management.read(f"SELECT {names} FROM sync_job WHERE subject_id = :id", id=subject)
         return dict(zip(names.split(", "), rows[0], strict=True)) if rows else None
 
     def is_at(self, subject: str, state: str, outcome: str) -> bool:
