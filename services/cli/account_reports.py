@@ -45,8 +45,7 @@ def report(tenant: str, account: str, as_json: bool) -> None:
             "features": ", ".join(row["feature"] for row in limits["capabilities"] if row["enabled"]),
             "used today": ", ".join(f"{tipo} {count}" for tipo, count in limits["used_today"].items()) or None,
             "webhooks": ", ".join(row["evento"] for row in told["webhooks"] if row["status"] == "active") or None,
-            "registered": ", ".join(f"{row['outcome'] or row['state']} {row['cause'] or ''}".strip() for row in told["syncs"])
-            or None,
+            "registered": ", ".join(_registered(row) for row in told["syncs"]) or None,
         }
     )
 
@@ -89,6 +88,10 @@ def usage(
         )
         rows = every(lambda asked: list_usage(work.session, work.tenant, wanted, asked), limit)
     show(rows, ("data", "tipo", "quantidade"), as_json=as_json)
+
+
+def _registered(row: dict[str, Any]) -> str:
+    return " ".join(part for part in (row["outcome"] or row["state"], row["cause"]) if part)
 
 
 def _told(known: AccountStatusReport) -> dict[str, Any]:

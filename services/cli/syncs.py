@@ -1,4 +1,4 @@
-"""`channels connectors|accounts sync` and `channels connectors syncs`: have webhooks registered at providers, and see how it went."""
+"""`channels connectors|accounts sync`, `channels connectors syncs`: register webhooks at providers, and see how it went."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from services.cli.account_reports import accounts
+from services.cli import account_reports  # noqa: F401  its commands are in the group too
+from services.cli.accounts import accounts
 from services.cli.connectors import connectors
 from services.cli.managing import acting, actor, every, for_tenant, listing, show
 from services.cli.printing import print_table

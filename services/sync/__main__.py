@@ -35,6 +35,7 @@ from shared.runtime.operations import OperationsServer
 from shared.runtime.settings import load, require
 
 _NAME = "channels-sync"
+_REQUESTS_AT_ONCE = 2_000  # a burst is to be counted together
 
 
 class Part(Protocol):
@@ -174,10 +175,15 @@ def _build(
         )
     )
     references = References(codec, ReferenceWriter(urls.api, urls.worker), metrics)
-    return [_follower(settings, metrics, _NAME, references), _follower(settings, metrics, f"{_NAME}-requests", requests), jobs]
+    at_once, most = settings.sync_batch_records, max(settings.sync_batch_records, _REQUESTS_AT_ONCE)
+    return [
+        _follower(settings, metrics, _NAME, references, at_once),
+        _follower(settings, metrics, f"{_NAME}-requests", requests, most),
+        jobs,
+    ]
 
 
-def _follower(settings: SyncSettings, metrics: SyncMetrics, name: str, taker: Taker) -> Follower:
+def _follower(settings: SyncSettings, metrics: SyncMetrics, name: str, taker: Taker, batch_records: int) -> Follower:
     return Follower(
         FollowerParts(
             name=name,
@@ -185,7 +191,7 @@ def _follower(settings: SyncSettings, metrics: SyncMetrics, name: str, taker: Ta
             topic_prefix=settings.topic_prefix,
             metrics=metrics,
             poll_seconds=settings.sync_poll_seconds,
-            batch_records=settings.sync_batch_records,
+            batch_records=batch_records,
         ),
         taker,
     )

@@ -25,7 +25,7 @@ from shared.adapters.topics import apply_topics
 from shared.domain.enums import ConnectorType, SecretUse, TokenKind, WebhookEvent
 from shared.domain.topics import Topic
 from shared.management.accounts import NewAccount, create_account
-from shared.management.webhooks import NewSecret, NewWebhook, create_webhook, receiving_url
+from shared.management.webhooks import NewSecret, NewWebhook, create_webhook, receiving_url, set_webhook_secrets
 from tests.database_fixtures import DatabaseUnderTest
 from tests.edge import EdgeProcess, free_port
 from tests.integration.management import ACTOR, Management, management_of
@@ -215,6 +215,12 @@ class Site:
         new = NewWebhook(evento=WebhookEvent.MESSAGE_IN, url=url, secrets=secrets)
         management = self.management
         return management.run(lambda session: create_webhook(session, management.vault, connector, new, actor=ACTOR)).id
+
+    def webhook_secrets(self, connector: str, secrets: list[NewSecret]) -> None:
+        """Replace the secrets of the connector's only webhook."""
+        management = self.management
+        [(webhook,)] = management.read("SELECT id::text FROM channel_webhook WHERE connector_id = :id", id=connector)
+        management.run(lambda session: set_webhook_secrets(session, management.vault, webhook, secrets, actor=ACTOR))
 
     # --- what became of it
 
