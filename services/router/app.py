@@ -26,7 +26,7 @@ from services.router.own_faults import OWN_EXCEPTION, OwnFaults, TooManyOwnFault
 from services.router.progress import check_progress
 from services.router.recovery import Recovery
 from services.router.secret_use import SecretUses
-from services.router.sorting import collapse, sort_out
+from services.router.sorting import collapse, keep_accounts, sort_out
 from services.router.telling import Telling
 from services.router.writing import written
 from shared.adapters import held_rows
@@ -195,6 +195,7 @@ class Router:
         parts, started, now_ms = self._parts, time.perf_counter(), self._parts.clock.now_ms()
         ranges = ranges_of(batch.records)
         candidates = sort_out(batch.records, parts.directory) if batch.candidates is None else batch.candidates
+        self._keep_accounts(candidates)
         winners = collapse(candidates)
         with parts.store.transaction() as cursor:
             bounds = {partition: (self._committed[partition], end) for partition, (_, end) in ranges.items()}
@@ -223,6 +224,15 @@ class Router:
         self._telling.settled(candidates)
         self._secret_uses.note(batch.records)
         self._last_events.note(batch.records)
+
+    def _keep_accounts(self, candidates: Iterable[Candidate]) -> None:
+        copies = {
+            (of.epoch, of.partition, of.offset, of.item): one for one in candidates if (of := one.opened.held_copy_of) is not None
+        }
+        if copies:
+            with self._parts.store.transaction() as cursor:
+                held_for = held_rows.accounts_of(cursor, copies)
+            keep_accounts(copies.values(), held_for, self._parts.directory)
 
     def _claim(self, cursor: Any, winners: Iterable[Candidate]) -> dict[bytes, Position]:
         rows = [
