@@ -79,7 +79,9 @@ def judge_messages(verdict: Verdict, ledger: Ledger, emitted: Sequence[Emitted],
         if ids.setdefault(event.id, event.message_id) != event.message_id:
             verdict.add("ids_changed", f"{event.id}: {ids[event.id]}, then {event.message_id}", number=ledger.order.get(event.id))
     for peer, events in seen.items():
-        _judge_peer(verdict, ledger, peer, events, settled)
+        split = len({event.conversation_id for event in events}) > 1  # another fault; they may lie in several partitions then
+        in_order = sorted(events, key=lambda event: event.time_ms) if split else events
+        _judge_peer(verdict, ledger, peer, in_order, settled)
 
 
 def _judge_peer(verdict: Verdict, ledger: Ledger, peer: str, events: list[Emitted], settled: Collection[str]) -> None:
