@@ -22,10 +22,9 @@ from tests.token_provider import CLIENT_SECRET, DAY, reply
 
 _WORKERS = 3
 _STEP_SECONDS = 8 * 3_600
-_BAD_STEP = (
-    6  # workers die in each so many-th step only: whoever was met by that is through before the next one. A one-time token
-)
-# whose caller dies twice in a row is stopped for good reasons, which the tests of the eight cases show.
+# Workers die in each so many-th step only: whoever was met by that is through before the next one. A one-time token whose
+# caller dies twice in a row is stopped for good reasons, which the tests of the eight cases show.
+_BAD_STEP = 6
 _WINDOW_SECONDS = 3_600
 _KINDS = (("meta", 60), ("meta", 60), ("meta", 60), ("google", 45), ("microsoft", 90))  # service, days that a token lives
 _RHYTHM = Rhythm(plan=30 * DAY, replan=60 * DAY, tell=DAY, settle=0)
