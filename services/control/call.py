@@ -25,6 +25,7 @@ from services.control.problems import Refusal
 from services.control.views import PageView, View
 from shared.adapters.database import unit_of_work
 from shared.adapters.event_loop import LoopPool, is_on_loop
+from shared.adapters.pipelined_work import pipelined_work
 from shared.adapters.raw_backlog import RawBacklog
 from shared.adapters.reading import TenantReader, reading, reading_on_loop
 from shared.adapters.tables import Base
@@ -85,8 +86,8 @@ class Call:
 
     @contextmanager
     def changing(self) -> Iterator[Session]:
-        """A transaction that is committed at the end of the block."""
-        with rules_enforced(), unit_of_work(self.parts.engine, tenant_id=self.tenant) as session:
+        """A transaction that is committed at the end of the block, where the database may still refuse what waited for that."""
+        with rules_enforced(), pipelined_work(self.parts.engine, tenant_id=self.tenant) as session:
             yield session
             session.commit()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
+from shared.adapters.reading import ask_all
 from shared.adapters.sealing import KeyRing
 from shared.adapters.tables import DataKey, Tenant
 from shared.adapters.vault import Vault
@@ -22,22 +24,26 @@ def in_use() -> ColumnElement[bool]:
 
 def wrapped_keys(session: Session, tenant_id: str, purpose: KeyPurpose) -> tuple[WrappedDataKey, ...]:
     """The keys that are handed out for one tenant and purpose: the first seals, any opens."""
-    found = wrapped_keys_of(session, (tenant_id,), purpose)
-    return tuple(key for keys in found.values() for key in keys)
+    [keys] = ask_all(session, (_KEYS_OF_ONE, {"tenant": tenant_id, "wanted": purpose.value}))
+    return tuple(WrappedDataKey(key_id=key.key_id, wrapped=key.wrapped) for key in keys)
 
 
 def wrapped_keys_of(session: Session, tenant_ids: Collection[str], purpose: KeyPurpose) -> dict[str, tuple[WrappedDataKey, ...]]:
     """The same for several tenants, each by its id."""
-    keys = session.scalars(
-        select(DataKey)
-        .where(DataKey.tenant_id.in_(tenant_ids), DataKey.purpose == purpose.value, in_use())
-        # A retired one never seals, also if the key that took its place was begun earlier (two commands at once).
-        .order_by(DataKey.retired_at.is_not(None), DataKey.created_at.desc(), DataKey.key_id.desc())
-    )
+    keys = session.execute(_first_sealing(DataKey.tenant_id.in_(tenant_ids), DataKey.purpose == purpose.value))
     found: dict[str, list[WrappedDataKey]] = {tenant_id: [] for tenant_id in tenant_ids}
     for key in keys:
         found.setdefault(key.tenant_id, []).append(WrappedDataKey(key_id=key.key_id, wrapped=key.wrapped))
     return {tenant_id: tuple(wrapped) for tenant_id, wrapped in found.items()}
+
+
+def _first_sealing(*wanted: ColumnElement[bool]) -> Select[Any]:
+    # A retired one never seals, also if the key that took its place was begun earlier (two commands at once).
+    order = DataKey.retired_at.is_not(None), DataKey.created_at.desc(), DataKey.key_id.desc()
+    return select(DataKey.tenant_id, DataKey.key_id, DataKey.wrapped).where(*wanted, in_use()).order_by(*order)
+
+
+_KEYS_OF_ONE = _first_sealing(DataKey.tenant_id == bindparam("tenant"), DataKey.purpose == bindparam("wanted"))
 
 
 def ring_for(session: Session, vault: Vault, tenant_id: str, purpose: KeyPurpose, *, actor: str) -> KeyRing:
