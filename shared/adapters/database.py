@@ -173,6 +173,13 @@ def at_rest(driver: psycopg.Connection[Any]) -> bool:
     return (pgconn.transaction_status, pgconn.pipeline_status) == (TransactionStatus.IDLE, PipelineStatus.OFF)
 
 
+def is_still(driver: psycopg.Connection[Any]) -> bool:
+    """Whether the connection takes the next statement, if only a rollback."""
+    pgconn = driver.pgconn
+    takes_more = {TransactionStatus.IDLE, TransactionStatus.INTRANS, TransactionStatus.INERROR}
+    return pgconn.transaction_status in takes_more and pgconn.pipeline_status == PipelineStatus.OFF
+
+
 def _has_news(driver: psycopg.Connection[object]) -> bool:
     """Whether the server has sent something that nobody asked for, such as its end; without a round trip."""
     news = select.poll()

@@ -13,16 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, event
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.base import Executable
 
-from shared.adapters.database import ActingSession, act_for
+from shared.adapters.database import ActingSession, act_for, is_still
 from shared.adapters.prepared import (
     BEGIN,
     COMMIT,
     Call,
-    PreparedStatements,
     Rows,
     acting_for,
     prepared_of,
@@ -36,8 +35,9 @@ _QUEUE = "statements_that_wait"
 class Queue:
     """The statements of one transaction that were not sent yet, in order."""
 
-    def __init__(self, prepared: PreparedStatements, tenant_id: str) -> None:
-        self._prepared = prepared
+    def __init__(self, proxied: PoolProxiedConnection, tenant_id: str) -> None:
+        self._proxied = proxied
+        self._prepared = prepared_of(proxied)
         self._waiting: list[Call] = [BEGIN, acting_for(tenant_id)]
         self._first = len(self._waiting)
         self._begun = False
@@ -50,8 +50,13 @@ class Queue:
         """Send what waits and these; the rows that these give. Raises DBAPIError."""
         sent, self._waiting = self._waiting, []
         self._begun = True
-        with told_as_by_an_engine():
-            return self._prepared.execute([*sent, *calls])[len(sent) :]
+        try:
+            with told_as_by_an_engine():
+                return self._prepared.execute([*sent, *calls])[len(sent) :]
+        except BaseException as error:
+            if not is_still(self._prepared.connection):  # lost, or whoever waited for the answer has gone
+                self._proxied.invalidate(error)
+            raise
 
     def send(self) -> None:
         """Send what waits."""
@@ -77,7 +82,7 @@ class PipelinedSession(ActingSession):
     def begin_for(self, connection: Connection, tenant_id: str) -> None:
         """Nothing is sent yet."""
         proxied = connection.connection
-        self._queue = proxied.info[_QUEUE] = Queue(prepared_of(proxied), tenant_id)
+        self._queue = proxied.info[_QUEUE] = Queue(proxied, tenant_id)
 
     def execute_all(self, *asked: tuple[Executable, Mapping[str, Any]]) -> list[Rows]:
         """Ask several things in one round trip; each sees what those before it changed. Raises DBAPIError."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Column, Enum, Insert, Update, bindparam, insert, inspect, update
 from sqlalchemy.orm import Mapper, Session, make_transient_to_detached
-from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
 from shared.adapters.pipelined_work import PipelinedSession
 from shared.adapters.tables import Base
@@ -51,8 +51,7 @@ def write_changes(session: Session, row: Base, columns: Sequence[str]) -> None:
     own = _own_columns(type(row))
     values = {name: getattr(row, own[name]) for name in columns}
     session.send_later(_change(type(row), tuple(columns)), values | {_ID: inspect(row).identity[0]})
-    for name, value in values.items():
-        set_committed_value(row, own[name], value)
+    _is_written(session, row)
 
 
 def write_new(session: Session, row: Base) -> None:
@@ -67,6 +66,13 @@ def write_new(session: Session, row: Base) -> None:
         set_committed_value(row, attribute, values[column])
     make_transient_to_detached(row)
     session.add(row)
+    _is_written(session, row)
+
+
+def _is_written(session: Session, row: Base) -> None:
+    # What a flush says at its end. Else the next one would look for changes in vain, for longer than the row was written.
+    state = instance_state(row)
+    state._commit_all(state.dict, session.identity_map)
 
 
 def _is_filled_by_us(table: type[Base], values: Mapping[str, Any]) -> bool:

@@ -265,13 +265,13 @@ def _count_and_note() -> Insert:
 
 def _count_accounts() -> Insert:
     named = accounts_of_connector().add_columns(literal_column("'account'"), literal_column("1"))
-    count = upsert(SnapshotVersion).from_select(["subject_id", "kind", "version"], named)
+    count = upsert(SnapshotVersion.__table__).from_select(["subject_id", "kind", "version"], named)
     return count.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1})
 
 
 def _note_accounts() -> Insert:
     named = accounts_of_connector().add_columns(literal_column(f"'{Topic.ACCOUNT_SNAPSHOT.value}'"))
-    return insert(Outbox).inline().from_select(["subject_id", "topic"], named)
+    return insert(Outbox.__table__).inline().from_select(["subject_id", "topic"], named)
 
 
 def _note_status() -> Insert:
@@ -279,7 +279,7 @@ def _note_status() -> Insert:
     at = cast(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
     detail = bindparam("told", type_=JSONB).concat(func.jsonb_build_object(literal_column("'changed_at_ms'"), at))
     topic = literal_column(f"'{Topic.CONNECTOR_STATUS_CHANGED.value}'")
-    return insert(Outbox).inline().values(topic=topic, subject_id=bindparam("subject"), detail=detail)
+    return insert(Outbox.__table__).inline().values(topic=topic, subject_id=bindparam("subject"), detail=detail)
 
 
 # Written once: to build them anew would cost more than to run them.

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
+from shared.adapters.event_loop import off_loop
 from shared.adapters.reading import ask_all
-from shared.adapters.sealing import KeyRing
+from shared.adapters.sealing import Aad, KeyRing
 from shared.adapters.tables import DataKey, Tenant
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
@@ -55,6 +56,16 @@ def ring_for(session: Session, vault: Vault, tenant_id: str, purpose: KeyPurpose
     return vault.ring(purpose, tenant_id, keys)
 
 
+def seal(ring: KeyRing, plain: bytes, aad: Aad) -> str:
+    """Seal a text; its key, if it was never opened, is opened in a thread where the caller runs on a loop. Raises Unavailable."""
+    return ring.seal_text(plain, aad) if ring.ready else off_loop(ring.seal_text, plain, aad)
+
+
+def unseal(ring: KeyRing, sealed: str, aad: Aad) -> bytes:
+    """Open a text, which may be sealed with any key of the ring; may wait for the key as `seal` does. Raises SealBroken."""
+    return off_loop(ring.open_text, sealed, aad)
+
+
 def rotate_data_key(session: Session, vault: Vault, tenant_id: str, purpose: KeyPurpose, *, actor: str) -> WrappedDataKey:
     """Make a new key that seals from now on; the others go on opening. Connectors whose snapshot names it are announced."""
     connectors = lock_connectors_of(session, tenant_id)
@@ -68,7 +79,7 @@ def rotate_data_key(session: Session, vault: Vault, tenant_id: str, purpose: Key
 
 def add_key(session: Session, vault: Vault, tenant_id: str, purpose: KeyPurpose, *, actor: str) -> WrappedDataKey:
     """A new key in front of the others; the caller holds the tenant's lock. Raises Unavailable, KeyRefused."""
-    key = vault.new_data_key(purpose, tenant_id)
+    key = off_loop(vault.new_data_key, purpose, tenant_id)
     row = DataKey(key_id=key.key_id, tenant_id=tenant_id, purpose=purpose.value, wrapped=key.wrapped)
     audit_new(session, row, "data_key.created", tenant_id=tenant_id, actor=actor)
     return key

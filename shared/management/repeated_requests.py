@@ -23,7 +23,7 @@ from shared.adapters.tables import IdempotencyKey, Tenant
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import InvalidInput, SealBroken
-from shared.management.data_keys import ring_for
+from shared.management.data_keys import ring_for, seal, unseal
 from shared.management.rules import rules_enforced
 
 KEPT = dt.timedelta(hours=24)
@@ -61,12 +61,12 @@ def begin(session: Session, vault: Vault, request: GuardedRequest, *, actor: str
         ring = ring_for(session, vault, request.tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
         aad = _place(request.tenant_id, request.key)
         send_later(session, _SWEEP, of)
-        [taken] = ask_all(session, (_TAKE, of | {"sealed": ring.seal_text(request.digest, aad)}))
+        [taken] = ask_all(session, (_TAKE, of | {"sealed": seal(ring, request.digest, aad)}))
     if taken:
         return None
     known = session.scalars(select(IdempotencyKey).where(*_of(request))).one()
     try:
-        same = hmac.compare_digest(ring.open_text(known.request_digest, aad), request.digest)
+        same = hmac.compare_digest(unseal(ring, known.request_digest, aad), request.digest)
     except SealBroken:
         same = False  # its key was erased: nobody can tell what was asked
     if not same or known.status is None:
