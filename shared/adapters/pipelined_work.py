@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, event
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.sql.base import Executable
 
 from shared.adapters.database import ActingSession, act_for, is_still
@@ -86,25 +86,40 @@ class PipelinedSession(ActingSession):
 
     def execute_all(self, *asked: tuple[Executable, Mapping[str, Any]]) -> list[Rows]:
         """Ask several things in one round trip; each sees what those before it changed. Raises DBAPIError."""
-        self.flush()
+        if self.autoflush:
+            self.flush()
         return self._in_order().ask([written(statement, values) for statement, values in asked])
 
     def send_later(self, statement: Executable, values: Mapping[str, Any]) -> None:
         """Run a statement whose rows nobody wants, at the commit at the latest; its refusal is told then."""
         self._in_order().add(written(statement, values))
 
+    def begin_nested(self) -> SessionTransaction:
+        """Refused: when one is rolled back, the driver lets the server forget what is prepared, in the midst of a transaction."""
+        raise NotImplementedError("pipelined work has no savepoints")
+
     def commit(self) -> None:
         """Raises DBAPIError, also for what waited."""
         self.flush()
-        if self._queue is not None:
-            self._queue.commit()
+        queue, self._queue = self._queue, None  # what comes after begins anew
+        if queue is not None:
+            queue.commit()
         super().commit()
 
+    def rollback(self) -> None:
+        """Of what was sent; what was not is not sent any more."""
+        self._forget()
+        super().rollback()
+
     def close(self) -> None:
-        """What was not sent is not sent any more."""
-        if self._queue is not None:
-            self._queue.forget()
+        """The same."""
+        self._forget()
         super().close()
+
+    def _forget(self) -> None:
+        queue, self._queue = self._queue, None
+        if queue is not None:
+            queue.forget()
 
     def _in_order(self) -> Queue:
         if self._queue is None:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapper, Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import instance_state, set_committed_value
 
 from shared.adapters.pipelined_work import PipelinedSession
-from shared.adapters.tables import Base
+from shared.adapters.tables import Base, stored_in
 
 Row = TypeVar("Row", bound=Base)
 _ID = "row_id"
@@ -50,7 +50,7 @@ def write_changes(session: Session, row: Base, columns: Sequence[str]) -> None:
         return
     own = _own_columns(type(row))
     values = {name: getattr(row, own[name]) for name in columns}
-    session.send_later(_change(type(row), tuple(columns)), values | {_ID: inspect(row).identity[0]})
+    session.send_later(_change(type(row), tuple(columns)), values | {_ID: _id_of(row)})
     _is_written(session, row)
 
 
@@ -75,8 +75,13 @@ def _is_written(session: Session, row: Base) -> None:
     state._commit_all(state.dict, session.identity_map)
 
 
+def _id_of(row: Base) -> Any:
+    (found,) = inspect(row).identity or (None,)
+    return found
+
+
 def _is_filled_by_us(table: type[Base], values: Mapping[str, Any]) -> bool:
-    columns = _mapper(table).local_table.columns
+    columns = stored_in(table).columns
     (key,) = _mapper(table).primary_key
     return values[key.name] is not None and all(column.server_default is None for column in columns)
 
@@ -90,14 +95,14 @@ def _own_columns(table: type[Base]) -> dict[str, str]:
 
 @cache
 def _change(table: type[Base], columns: tuple[str, ...]) -> Update:
-    local = _mapper(table).local_table
+    local = stored_in(table)
     (key,) = _mapper(table).primary_key
     return update(local).where(key == bindparam(_ID)).values({local.c[name]: bindparam(name) for name in columns})
 
 
 @cache
 def _addition(table: type[Base]) -> Insert:
-    local = _mapper(table).local_table
+    local = stored_in(table)
     return insert(local).values({column: bindparam(column.name) for column in local.columns}).inline()
 
 

@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, Select
+from sqlalchemy import Engine
+from sqlalchemy.sql.base import Executable
 
 from shared.adapters.database import at_rest
 from shared.adapters.event_loop import LoopPool
 from shared.adapters.pipelined_work import PipelinedSession
 from shared.adapters.prepared import PreparedStatements, Rows, acting_for, prepared_of, told_as_by_an_engine, written
 
-Asked = tuple[Select[Any], Mapping[str, Any]]
+Asked = tuple[Executable, Mapping[str, Any]]
 
 
 class Reading(Protocol):
@@ -36,7 +37,7 @@ class TenantReader:
         self._prepared = prepared
         self._acting = acting_for(tenant_id)
 
-    def execute(self, statement: Select[Any], params: Mapping[str, Any] | None = None, /) -> Rows:
+    def execute(self, statement: Executable, params: Mapping[str, Any] | None = None, /) -> Rows:
         """Run one statement, written once with `bindparam`s: its text is kept. Raises DBAPIError."""
         [found] = self.execute_all((statement, params or {}))
         return found

@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Insert, Select, bindparam, cast, extract, func, insert, inspect, literal_column, select
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session, SessionTransaction
 
 from shared.adapters.clock import new_uuid7
 from shared.adapters.pipelined_work import send_later
 from shared.adapters.plain_rows import write_changes, write_new
-from shared.adapters.tables import AuditLog, Base, ChannelAccount, ChannelConnector, Outbox, SnapshotVersion
+from shared.adapters.tables import Base, ChannelConnector
 from shared.domain.enums import ConnectorStatus
 from shared.domain.errors import InvalidInput, NotFound
 from shared.domain.topics import Topic
+from shared.management.change_statements import COUNT_ACCOUNTS, COUNT_AND_NOTE, LOG, NOTE_ACCOUNTS, NOTE_STATUS
 from shared.management.masking import columns_of, masked
 from shared.management.rules import flush, rules_enforced
 
@@ -147,8 +146,8 @@ def announce_accounts(session: Session, connector_id: str) -> None:
     """The same for every account of a connector, in two statements: it may have a hundred thousand."""
     flush(session)
     with rules_enforced():
-        send_later(session, _COUNT_ACCOUNTS, {"connector": connector_id})
-        send_later(session, _NOTE_ACCOUNTS, {"connector": connector_id})
+        send_later(session, COUNT_ACCOUNTS, {"connector": connector_id})
+        send_later(session, NOTE_ACCOUNTS, {"connector": connector_id})
 
 
 def announce_status(
@@ -163,7 +162,7 @@ def announce_status(
         "cause": cause,
         "actor": actor,
     }
-    send_later(session, _NOTE_STATUS, {"subject": connector_id, "told": detail})
+    send_later(session, NOTE_STATUS, {"subject": connector_id, "told": detail})
 
 
 @contextmanager
@@ -213,7 +212,7 @@ def _announce(session: Session, kind: str, subject_id: str) -> None:
     flush(session)
     values = {"subject": subject_id, "counted_kind": kind, "snapshot": _SNAPSHOTS[kind].value}
     with rules_enforced():
-        send_later(session, _COUNT_AND_NOTE, values)
+        send_later(session, COUNT_AND_NOTE, values)
 
 
 def _log(
@@ -244,46 +243,5 @@ def _log(
         "before": before,
         "after": after,
     }
-    send_later(session, _LOG, values_of_entry)
+    send_later(session, LOG, values_of_entry)
     session.info.setdefault(_MADE, []).append(change)
-
-
-def accounts_of_connector() -> Select[tuple[str]]:
-    """Their ids, in order; `connector` is the connector's."""
-    of = ChannelAccount.connector_id == bindparam("connector", type_=ChannelAccount.connector_id.type)
-    return select(ChannelAccount.id).where(of).order_by(ChannelAccount.id)
-
-
-def _count_and_note() -> Insert:
-    # Both in one statement. Only the outbox's rows have columns that the database fills in; nothing is read back.
-    subject = bindparam("subject", type_=SnapshotVersion.subject_id.type)
-    count = upsert(SnapshotVersion).values(subject_id=subject, kind=bindparam("counted_kind"), version=literal_column("1"))
-    count = count.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1})
-    notice = insert(Outbox).values(topic=bindparam("snapshot"), subject_id=subject)
-    return notice.inline().add_cte(count.cte("counted"))
-
-
-def _count_accounts() -> Insert:
-    named = accounts_of_connector().add_columns(literal_column("'account'"), literal_column("1"))
-    count = upsert(SnapshotVersion.__table__).from_select(["subject_id", "kind", "version"], named)
-    return count.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1})
-
-
-def _note_accounts() -> Insert:
-    named = accounts_of_connector().add_columns(literal_column(f"'{Topic.ACCOUNT_SNAPSHOT.value}'"))
-    return insert(Outbox.__table__).inline().from_select(["subject_id", "topic"], named)
-
-
-def _note_status() -> Insert:
-    # The time is the database's own: the clocks of those who change something differ.
-    at = cast(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
-    detail = bindparam("told", type_=JSONB).concat(func.jsonb_build_object(literal_column("'changed_at_ms'"), at))
-    topic = literal_column(f"'{Topic.CONNECTOR_STATUS_CHANGED.value}'")
-    return insert(Outbox.__table__).inline().values(topic=topic, subject_id=bindparam("subject"), detail=detail)
-
-
-# Written once: to build them anew would cost more than to run them.
-_COUNT_AND_NOTE = _count_and_note()
-_COUNT_ACCOUNTS, _NOTE_ACCOUNTS, _NOTE_STATUS = _count_accounts(), _note_accounts(), _note_status()
-_LOGGED = ("tenant_id", "actor", "action", "subject_type", "subject_id", "before", "after")
-_LOG = insert(AuditLog.__table__).values({name: bindparam(name) for name in _LOGGED}).inline()

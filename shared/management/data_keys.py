@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session
@@ -38,7 +37,7 @@ def wrapped_keys_of(session: Session, tenant_ids: Collection[str], purpose: KeyP
     return {tenant_id: tuple(wrapped) for tenant_id, wrapped in found.items()}
 
 
-def _first_sealing(*wanted: ColumnElement[bool]) -> Select[Any]:
+def _first_sealing(*wanted: ColumnElement[bool]) -> Select[str, str, str]:
     # A retired one never seals, also if the key that took its place was begun earlier (two commands at once).
     order = DataKey.retired_at.is_not(None), DataKey.created_at.desc(), DataKey.key_id.desc()
     return select(DataKey.tenant_id, DataKey.key_id, DataKey.wrapped).where(*wanted, in_use()).order_by(*order)

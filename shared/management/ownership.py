@@ -7,7 +7,7 @@ every change begins with.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Select, bindparam, select
@@ -76,6 +76,8 @@ def _missing(table: type[Base], row_id: str) -> NotFound:
 def owned_for_change(session: Session, table: type[Row], row_id: str, tenant_id: str) -> Row:
     """The same under the lock of its connector, so that what is compared now still holds when it is changed."""
     names = _names(table, row_id, tenant_id)
+    connector: ChannelConnector | None
+    row: Any
     if isinstance(session, PipelinedSession) and is_whole(table):
         connector, row = _locked_and_read(session, table, names)
     else:
@@ -85,7 +87,7 @@ def owned_for_change(session: Session, table: type[Row], row_id: str, tenant_id:
     if connector is None:
         raise _missing(table, row_id)
     hold(session, connector, row)
-    return row
+    return cast(Row, row)
 
 
 def _locked_and_read(session: PipelinedSession, table: type[Row], names: dict[str, str]) -> Any:

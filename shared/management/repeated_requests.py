@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from shared.adapters.pipelined_work import send_later
 from shared.adapters.reading import ask_all
 from shared.adapters.sealing import Aad, KeyRing
-from shared.adapters.tables import IdempotencyKey, Tenant
+from shared.adapters.tables import IdempotencyKey, Tenant, stored_in
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import InvalidInput, SealBroken
@@ -109,7 +109,7 @@ def _sweep() -> Delete:
 
 
 # Written once: to build them anew would cost more than to run them.
-_KEYS = IdempotencyKey.__table__
+_KEYS = stored_in(IdempotencyKey)
 _TENANT, _GUARDED = bindparam("tenant", type_=_KEYS.c.tenant_id.type), bindparam("guarded", type_=_KEYS.c.key.type)
 _LOCK_TENANT = select(Tenant.id).where(Tenant.id == _TENANT).with_for_update(read=True, key_share=True)
 _SWEEP = _sweep()
