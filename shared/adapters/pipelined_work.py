@@ -52,7 +52,7 @@ class Queue:
         self._begun = True
         try:
             with told_as_by_an_engine():
-                return self._prepared.execute([*sent, *calls])[len(sent) :]
+                return self._prepared.execute([*sent, *calls], first=len(sent))
         except BaseException as error:
             if not is_still(self._prepared.connection):  # lost, or whoever waited for the answer has gone
                 self._proxied.invalidate(error)

@@ -9,24 +9,27 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
 
+import msgspec
 import psycopg
-from psycopg.adapt import AdaptersMap, PyFormat, Transformer
+from psycopg.abc import Buffer
+from psycopg.adapt import AdaptersMap, Loader, PyFormat, Transformer
 from psycopg.generators import execute, fetch_many, send
 from psycopg.pq import ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 from psycopg.types.json import Jsonb
 from psycopg.types.string import TextLoader
-from sqlalchemy import PoolProxiedConnection
+from sqlalchemy import PoolProxiedConnection, Select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 from sqlalchemy.sql.base import Executable
 
 _PREPARED = "prepared"
+_PLANS = "plans"
 _MAX_STATEMENTS = 512
 _MAX_PREPARED = 100  # of one connection
 _MAX_VALUES = 100  # of one statement
@@ -38,9 +41,30 @@ BEGIN: Call = ("BEGIN", ())
 COMMIT: Call = ("COMMIT", ())
 
 
-def acting_for(tenant_id: str) -> Call:
-    """Name the tenant whose rows are seen until the transaction ends. Raises ValueError if it is no UUID."""
-    return "SELECT set_config('channels.tenant', $1, true)", (str(UUID(tenant_id)),)  # true: no longer than that
+class Plans(StrEnum):
+    """How PostgreSQL plans a statement that it has prepared, where its own choice between the two is a bad one."""
+
+    FOR_EACH = "force_custom_plan"  # for the values at hand: where tenants differ so much that no plan suits all
+    ONCE = "force_generic_plan"  # for all values: where guesses about the values at hand mislead
+
+
+def planned(statement: Select[Any], plans: Plans | None) -> Select[Any]:
+    """The statement, to be planned so by a `TenantReader`. Other readers leave it to PostgreSQL."""
+    return statement if plans is None else statement.execution_options(**{_PLANS: plans})
+
+
+def plans_of(statement: Executable) -> Plans | None:
+    """What `planned` said."""
+    found: Plans | None = statement.get_execution_options().get(_PLANS)
+    return found
+
+
+@lru_cache(_MAX_STATEMENTS)
+def acting_for(tenant_id: str, plans: Plans | None = None) -> Call:
+    """Name the tenant whose rows are seen until the transaction ends, and how its statements are planned. Raises ValueError if
+    it is no UUID."""
+    also = "" if plans is None else f", set_config('plan_cache_mode', '{plans}', true)"
+    return f"SELECT set_config('channels.tenant', $1, true){also}", (str(UUID(tenant_id)),)  # true: no longer than that
 
 
 class Rows(list[Any]):
@@ -75,14 +99,18 @@ class PreparedStatements:
         self.adapters = _ADAPTERS  # with `connection` what the driver calls a context
         self._transformer = Transformer(self)
         self._names: dict[str, bytes] = {}
+        self._row_types: dict[str, Callable[[Sequence[Any]], Any]] = {}  # of the statements that have names
         self._made = 0
 
-    def execute(self, calls: Sequence[Call]) -> list[Rows]:
+    def execute(self, calls: Sequence[Call], *, first: int = 0) -> list[Rows]:
         """Run statements in one piece: in the transaction at hand, or else in one of their own (which stays open if BEGIN is
-        among them). Raises psycopg.Error, of the first that failed; those after it were not run."""
+        among them). Gives the rows of those from the `first` on (whose rows anybody wants).
+
+        Raises psycopg.Error, of the first statement that failed; those after it were not run.
+        """
         at_hand = self.connection.pgconn.transaction_status != TransactionStatus.IDLE
         try:
-            return self._execute(calls)
+            return self._execute(calls, first)
         except psycopg.errors.InvalidSqlStatementName:
             # After a transaction that failed the driver forgets all that is prepared, so the first statement of the next one
             # finds nothing, and nothing was done yet.
@@ -90,9 +118,9 @@ class PreparedStatements:
             if at_hand:
                 raise
             self._roll_back()
-            return self._execute(calls)
+            return self._execute(calls, first)
 
-    def _execute(self, calls: Sequence[Call]) -> list[Rows]:
+    def _execute(self, calls: Sequence[Call], first: int) -> list[Rows]:
         told = [self._transformer.dump_sequence(values, _TEXTS[: len(values)]) for _, values in calls]
         unknown = {text: self._new_name() for text, _ in calls if text not in self._names}
         names = self._names | unknown if unknown else self._names
@@ -110,9 +138,11 @@ class PreparedStatements:
         for result in results:
             if result.status == ExecStatus.FATAL_ERROR:
                 raise psycopg.errors.error_from_result(result, encoding=_ENCODING)
-        found = [self._rows(result) for result in results[len(unknown) : -1]]
+        wanted = zip(calls[first:], results[len(unknown) + first : -1], strict=True)
+        found = [self._rows(text, result) for (text, _), result in wanted]
         while len(self._names) > _MAX_PREPARED:
             oldest = next(iter(self._names))
+            self._row_types.pop(oldest, None)
             self.connection.wait(_alone(pgconn, b"DEALLOCATE " + self._names.pop(oldest)))
         return found
 
@@ -120,11 +150,14 @@ class PreparedStatements:
         self._made += 1
         return f"kept_{self._made}".encode()
 
-    def _rows(self, result: PGresult) -> Rows:
-        if not result.nfields:
+    def _rows(self, text: str, result: PGresult) -> Rows:
+        if not result.ntuples:
             return Rows()
+        made = self._row_types.get(text)
+        if made is None:
+            made = self._row_types[text] = _row_of(result)
         self._transformer.set_pgresult(result)
-        return Rows(self._transformer.load_rows(0, result.ntuples, _row_of(result)))
+        return Rows(self._transformer.load_rows(0, result.ntuples, made))
 
     def _roll_back(self) -> None:
         if self.connection.pgconn.transaction_status == TransactionStatus.INERROR:
@@ -154,6 +187,13 @@ def told_as_by_an_engine() -> Iterator[None]:
     except psycopg.Error as error:
         # No statement and no values: they may be a caller's secret.
         raise DBAPIError.instance(None, None, error, psycopg.Error, dialect=_DIALECT) from error
+
+
+class _JsonLoader(Loader):
+    """The driver's goes through text, and takes longer than all other columns of a row together."""
+
+    def load(self, data: Buffer) -> Any:
+        return msgspec.json.decode(data)
 
 
 def _results(pgconn: Any, count: int) -> Any:
@@ -197,3 +237,4 @@ _TEXTS = [PyFormat.TEXT] * _MAX_VALUES
 _DIALECT = cast(Any, PGDialect_psycopg)(paramstyle="numeric_dollar")
 _ADAPTERS = AdaptersMap(psycopg.adapters)
 _ADAPTERS.register_loader("uuid", TextLoader)  # ids as canonical text, as the mappings have them
+_ADAPTERS.register_loader("jsonb", _JsonLoader)

@@ -17,7 +17,7 @@ from sqlalchemy.sql.base import Executable
 from shared.adapters.database import at_rest
 from shared.adapters.event_loop import LoopPool
 from shared.adapters.pipelined_work import PipelinedSession
-from shared.adapters.prepared import PreparedStatements, Rows, acting_for, prepared_of, told_as_by_an_engine, written
+from shared.adapters.prepared import PreparedStatements, Rows, acting_for, plans_of, prepared_of, told_as_by_an_engine, written
 
 Asked = tuple[Executable, Mapping[str, Any]]
 
@@ -35,7 +35,7 @@ class TenantReader:
 
     def __init__(self, prepared: PreparedStatements, tenant_id: str) -> None:
         self._prepared = prepared
-        self._acting = acting_for(tenant_id)
+        self._tenant = tenant_id
 
     def execute(self, statement: Executable, params: Mapping[str, Any] | None = None, /) -> Rows:
         """Run one statement, written once with `bindparam`s: its text is kept. Raises DBAPIError."""
@@ -44,7 +44,8 @@ class TenantReader:
 
     def execute_all(self, *asked: Asked) -> list[Rows]:
         """Run several that do not need each other's answers, in one round trip."""
-        return self._prepared.execute([self._acting, *(written(statement, values) for statement, values in asked)])[1:]
+        acting = acting_for(self._tenant, plans_of(asked[0][0]) if len(asked) == 1 else None)
+        return self._prepared.execute([acting, *(written(statement, values) for statement, values in asked)], first=1)
 
 
 def ask_all(reader: Reading, *asked: Asked) -> list[Rows]:
