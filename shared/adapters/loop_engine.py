@@ -15,11 +15,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.util import await_only
 
 from shared.adapters.database import create_engine_for
 from shared.adapters.event_loop import LoopConnection, connected_off_loop, off_loop
 from shared.adapters.pipelined_work import PipelinedSession, pipelined_work
+
+_TURN_SECONDS = 10.0  # as long as others wait for a lock
 
 
 class LoopEngine:
@@ -34,9 +37,9 @@ class LoopEngine:
 
     @contextmanager
     def work(self, tenant_id: str) -> Iterator[PipelinedSession]:
-        """A `pipelined_work`, once it is its turn."""
+        """A `pipelined_work`, once it is its turn. Raises sqlalchemy's TimeoutError if that takes longer than 10 s."""
         free = self._free.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._size))
-        await_only(free.acquire())
+        await_only(_turn(free))
         try:
             if not self._known:
                 off_loop(self._meet)
@@ -58,6 +61,14 @@ class LoopEngine:
     def _meet(self) -> None:
         with self._engine.connect():
             self._known = True
+
+
+async def _turn(free: asyncio.Semaphore) -> None:
+    try:
+        async with asyncio.timeout(_TURN_SECONDS if free.locked() else None):
+            await free.acquire()
+    except TimeoutError as error:
+        raise PoolTimeout(f"no connection was free for {_TURN_SECONDS:g} s") from error
 
 
 def _connect(_dialect: object, _record: object, arguments: tuple[Any, ...], named: dict[str, Any]) -> LoopConnection:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shared.adapters.database import DatabaseFault, classify
 from shared.adapters.event_loop import on_loop
@@ -110,6 +111,22 @@ def test_several_at_once_open_their_connections_side_by_side(management: Managem
 
     run(work)
     many.close()
+
+
+def test_who_waits_too_long_for_a_turn_is_told(
+    management: Management, writers: LoopEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.adapters.loop_engine._TURN_SECONDS", 0.2)
+
+    async def work() -> None:
+        long = asyncio.create_task(on_loop(renamed, writers, management.tenant, "first", 1.0))
+        await asyncio.sleep(0.3)
+        with pytest.raises(PoolTimeout):
+            await on_loop(renamed, writers, management.tenant, "never")
+        assert await long == "before"
+        assert await on_loop(renamed, writers, management.tenant, "second") == "first"
+
+    run(work)
 
 
 @pytest.mark.parametrize("asking", ["in one piece", "through the session"])
