@@ -167,6 +167,7 @@ def test_lists_that_postgresql_would_plan_badly_are_planned_as_they_say(database
     engine.dispose()
     of = {table: [row[1:] for row in held if f"FROM {table} " in row[0]] for table in ("channel_connector", "audit_log")}
     assert of == {"channel_connector": [(0, 20)], "audit_log": [(20, 0), (20, 0)]}
+    assert {mode for mode in prepared.Plans if any(f"'{mode}'" in row[0] for row in held)} == set(prepared.Plans)
 
 
 def test_a_list_that_needs_a_whole_table_is_found(database: DatabaseUnderTest, estate: Estate, ears: Ears) -> None:

@@ -164,7 +164,7 @@ def test_who_hangs_up_while_connecting_leaves_no_connection_behind(
 
     def slowly(kind: type, *arguments: object, **named: object) -> object:
         made = connect(kind, *arguments, **named)
-        time.sleep(0.3)
+        time.sleep(1.0)
         made.close = lambda close=made.close: (close(), closed.set())
         return made
 
@@ -173,7 +173,9 @@ def test_who_hangs_up_while_connecting_leaves_no_connection_behind(
         writers.close()
         monkeypatch.setattr(psycopg.Connection, "connect", classmethod(slowly))
         hung = asyncio.create_task(on_loop(renamed, writers, management.tenant, "never"))
+        began = time.monotonic()
         await asyncio.sleep(0.1)
+        assert time.monotonic() - began < 0.9  # the loop does not wait for the connection
         hung.cancel()
         with pytest.raises(asyncio.CancelledError):
             await hung

@@ -112,6 +112,8 @@ def test_nothing_stays_of_what_was_not_committed(management: Management, engine:
     connector = management.connector(nome="before")
     with pipelined_work(engine, tenant_id=management.tenant) as session:
         session.send_later(RENAME, {"row": connector, "called": "never sent"})
+    with unit_of_work(engine, tenant_id=management.tenant) as session:  # on the same connection
+        assert session.scalar(NAMES) == "before"
     with pipelined_work(engine, tenant_id=management.tenant) as session:
         session.send_later(RENAME, {"row": connector, "called": "sent"})
         assert session.scalar(NAMES) == "sent"
@@ -225,7 +227,9 @@ def test_objects_read_so_are_those_of_the_session(management: Management, engine
         row = owned_for_change(session, ChannelAccount, account, management.tenant)
         plain = {column.key: getattr(row, column.key) for column in ChannelAccount.__mapper__.column_attrs}
         session.expire_all()
-        assert {name: getattr(row, name) for name in plain} == plain  # as the session itself loads them
+        loaded = {name: getattr(row, name) for name in plain}
+        assert loaded == plain  # as the session itself loads them
+        assert [type(value) for value in loaded.values()] == [type(value) for value in plain.values()]
         assert session.get(ChannelAccount, account) is row
         row.nome_exibicao = "by a flush"
         assert owned_for_change(session, ChannelAccount, account, management.tenant) is row
