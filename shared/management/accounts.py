@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from shared.adapters.clock import new_uuid7
+from shared.adapters.reading import ask_all
 from shared.adapters.tables import ChannelAccount, ChannelConnector
 from shared.domain.enums import AccountStatus
 from shared.domain.errors import Conflict, InvalidInput
@@ -30,6 +31,9 @@ from shared.providers import provider_of
 
 _CHANGEABLE = frozenset({"nome_exibicao", "org_unit_id", "intake_flow_id", "config", "webhook_url", "metadata"})
 _MAX_METADATA_BYTES = 16 * 1024
+_OTHERS = select(ChannelAccount.identidade, ChannelAccount.config).where(
+    ChannelAccount.connector_id == bindparam("connector"), ChannelAccount.id != bindparam("this")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +119,7 @@ def _require_own_refs(session: Session, connector: ChannelConnector, account: Ch
     refs_of = provider_of(connector.tipo).account_refs
     mine = set(refs_of(account.identidade, account.config or {}))
     with session.no_autoflush:
-        others = session.execute(
-            select(ChannelAccount.identidade, ChannelAccount.config).where(
-                ChannelAccount.connector_id == connector.id, ChannelAccount.id != account.id
-            )
-        ).all()
+        [others] = ask_all(session, (_OTHERS, {"connector": connector.id, "this": account.id}))
     if any(mine & set(refs_of(other.identidade, other.config or {})) for other in others):
         raise Conflict("another account of the connector goes by the same name at the provider", reason="account_ref_taken")
 

@@ -11,7 +11,7 @@ from fastapi import Query, Response
 
 from services.control.bodies import AccountBody, AccountPatch, Name, PauseBody, given
 from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
-from services.control.route import looks, router_of
+from services.control.route import changes, looks, router_of
 from services.control.status_views import AccountStatusView, ConnectivityView, LimitsView, QueueView, RouteView
 from services.control.views import AccountView, CapabilityView, HealthCheckView, PageView, WebhookView
 from shared.adapters.event_loop import off_loop
@@ -60,6 +60,7 @@ def list_of_connector(
 
 
 @router.post("/connectors/{connector_id}/accounts", status_code=201, response_model=AccountView)
+@changes
 def create(call: Manager, connector_id: UUID, body: AccountBody, idempotency_key: IdempotencyKey = None) -> Response:
     """Register an account, pending; `webhook_url` is its own address at the edge."""
 
@@ -91,6 +92,7 @@ def status_of(call: Reader, account_id: UUID) -> AccountStatusView:
 
 
 @router.patch("/accounts/{account_id}")
+@changes
 def change(call: Manager, account_id: UUID, body: AccountPatch, response: Response, if_match: IfMatch = None) -> AccountView:
     """Change it, or turn it on or off."""
     changes: dict[str, Any] = given(body)
@@ -105,6 +107,7 @@ def change(call: Manager, account_id: UUID, body: AccountPatch, response: Respon
 
 
 @router.post("/accounts/{account_id}:pause")
+@changes
 def pause(call: Manager, account_id: UUID, body: PauseBody, response: Response, if_match: IfMatch = None) -> AccountView:
     """Pause its route: its flow is not asked; inbound goes to its unit, or waits. Paused for that already: no change."""
     with call.changing() as session:
@@ -113,6 +116,7 @@ def pause(call: Manager, account_id: UUID, body: PauseBody, response: Response, 
 
 
 @router.post("/accounts/{account_id}:resume")
+@changes
 def resume(call: Manager, account_id: UUID, response: Response, if_match: IfMatch = None) -> AccountView:
     """Open its route again; what waited comes out. Open already: no change."""
     with call.changing() as session:

@@ -1,6 +1,6 @@
 """Typed mappings of the database. `Base.metadata` equals what the migrations build (a test compares both)."""
 
-from shared.adapters.tables.base import Base, loaded_columns
+from shared.adapters.tables.base import Base, loaded_columns, stored_in
 from shared.adapters.tables.certificates import ConnectorCertificate
 from shared.adapters.tables.channels import (
     ChannelAccount,
@@ -71,4 +71,5 @@ __all__ = [
     "Tenant",
     "TokenRenewal",
     "loaded_columns",
+    "stored_in",
 ]
