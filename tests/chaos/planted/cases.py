@@ -177,7 +177,7 @@ CASES = (
     _case("relay", "relay_deletes_first", "deletes rows before it publishes", "status_lost",
           moment=_kill("between"), status_changes_per_second=4.0),
     _case("relay", "relay_without_number", "does not compare numbers at its start", "status_doubled",
-          moment=_kill("published"), status_changes_per_second=4.0),
+          moment=_kill("published", 6, 5), seconds=12.0, status_changes_per_second=4.0),  # checks of health are published, too
     _case("relay", "relay_no_fencing", "a standby fences nobody", "status_doubled",
           moment=_stop("stamped"), relays=2, seconds=19.0, frozen_seconds=14.0, status_changes_per_second=4.0),
     _flow("router", "hold_not_written", "what waits is not written down", "lost"),
