@@ -61,7 +61,7 @@ def grade(answers: Mapping[str, ProviderAnswer], context: CallContext) -> tuple[
         dialect, _, check = step.partition("_")
         if check == "session" and dialect in _GRADES:
             faulty = _faulty(answer)
-            return (faulty,) if faulty is not None else _GRADES[dialect](_document(answer), context)
+            return (faulty,) if faulty is not None else _GRADES[dialect](document_of(answer), context)
     return ()
 
 
@@ -77,7 +77,7 @@ def _faulty(answer: ProviderAnswer) -> Graded | None:
     return Graded(check="session", status=_FAILED, cause=cause, action=fault.action, detail=fault.code)
 
 
-def _document(answer: ProviderAnswer) -> dict[str, Any]:
+def document_of(answer: ProviderAnswer) -> dict[str, Any]:
     """The JSON object of an answer; of a list (Evolution's) its first element."""
     if isinstance(answer, TransportFault):
         return {}
