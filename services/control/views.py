@@ -124,7 +124,7 @@ class AccountView(View):
 
 
 class CapabilityView(View):
-    """What a connector can do."""
+    """What a connector can do. `manual`: what a person set (`enabled`, `constraints.<name>`); the rest follows the provider."""
 
     TABLE = ChannelCapability
     id: str
@@ -132,6 +132,13 @@ class CapabilityView(View):
     feature: Feature
     enabled: bool
     constraints: Json | None
+    manual: list[str]
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """With what is set by hand, which is no column of the row."""
+        values = {name: getattr(row, name) for name in cls.model_fields if name != "manual"}
+        return cls.model_validate({**values, "manual": row.manual or []})
 
 
 class TokenView(View):

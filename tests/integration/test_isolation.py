@@ -66,6 +66,9 @@ def fill(owner: psycopg.Connection[Any]) -> str:
          " SELECT id, 'none', '', now() FROM channel_token WHERE connector_id = %s", (connector,)),
         ("INSERT INTO health_state (subject_id, connector_id, due_at) VALUES (%s, %s, now())", (connector, connector)),
         ("INSERT INTO account_activity VALUES (%s, '2026-01-01', array_fill(0, ARRAY[24]))", (account,)),
+        ("INSERT INTO channel_override (subject_id, field, connector_id, actor) VALUES (%s, 'capability:messages', %s, 'a')", (
+            connector, connector)),
+        ("INSERT INTO account_description (account_id, changed_at) VALUES (%s, now())", (account,)),
         ("INSERT INTO secret_use VALUES (%s, 0, now())", (webhook,)),
         ("INSERT INTO outbox (topic, subject_id) VALUES ('channel.account.snapshot', %s)", (account,)),
         ("INSERT INTO snapshot_version (subject_id, kind, version) VALUES (%s, 'account', 1)", (account,)),

@@ -13,6 +13,7 @@ from shared.adapters.tables.channels import (
     ChannelUsageLog,
     ChannelWebhook,
 )
+from shared.adapters.tables.descriptions import ChannelOverride, DescribedAccount
 from shared.adapters.tables.health import AccountActivity, HealthState
 from shared.adapters.tables.renewals import ProviderBudget, TokenRenewal
 from shared.adapters.tables.support import (
@@ -48,6 +49,7 @@ __all__ = [
     "ChannelFallback",
     "ChannelHealthCheck",
     "ChannelMapping",
+    "ChannelOverride",
     "ChannelToken",
     "ChannelUsageLog",
     "ChannelWebhook",
@@ -58,6 +60,7 @@ __all__ = [
     "DataKey",
     "DeadLetterMark",
     "DeliveryState",
+    "DescribedAccount",
     "HealthState",
     "HeldRecord",
     "IdempotencyKey",
