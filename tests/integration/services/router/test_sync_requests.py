@@ -1,4 +1,4 @@
-"""What a provider tells of an account leads to one `channel.account.sync_required` for each change; bodies are the simulator's."""
+"""What a provider tells of an account leads to one `channel.account.sync_required` per change; bodies are the simulator's."""
 
 from __future__ import annotations
 
