@@ -46,6 +46,7 @@ def report(tenant: str, account: str, as_json: bool) -> None:
             "features": ", ".join(row["feature"] for row in limits["capabilities"] if row["enabled"]),
             "used today": ", ".join(f"{tipo} {count}" for tipo, count in limits["used_today"].items()) or None,
             "webhooks": ", ".join(row["evento"] for row in told["webhooks"] if row["status"] == "active") or None,
+            "registered": ", ".join(_registered(row) for row in told["syncs"]) or None,
         }
     )
 
@@ -90,6 +91,10 @@ def usage(
     show(rows, ("data", "tipo", "quantidade"), as_json=as_json)
 
 
+def _registered(row: dict[str, Any]) -> str:
+    return " ".join(part for part in (row["outcome"] or row["state"], row["cause"]) if part)
+
+
 def _told(known: AccountStatusReport) -> dict[str, Any]:
     """As the API tells it, without the queue."""
     account, connector, state = known.account, known.connector, known.state
@@ -120,6 +125,7 @@ def _told(known: AccountStatusReport) -> dict[str, Any]:
             "used_today": {tipo.value: count for tipo, count in known.used_today.items()},
         },
         "webhooks": [seen(row) for row in known.webhooks],
+        "syncs": [seen(row) for row in known.syncs],
     }
 
 

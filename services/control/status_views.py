@@ -6,6 +6,7 @@ import datetime as dt
 
 from pydantic import BaseModel
 
+from services.control.sync_views import SyncView
 from services.control.views import CapabilityView, HealthCheckView, WebhookView
 from shared.domain.enums import AccountStatus, ConnectorStatus, UsageType
 
@@ -67,7 +68,8 @@ class QueueView(BaseModel):
 
 
 class AccountStatusView(BaseModel):
-    """What is known of an account right now. `queue` null: Kafka does not answer, or the API runs without it."""
+    """What is known of an account right now. `syncs`: what is registered at the provider for it. `queue` null: Kafka does not
+    answer, or the API runs without it."""
 
     account_id: str
     connector_id: str
@@ -76,4 +78,5 @@ class AccountStatusView(BaseModel):
     described: DescriptionView
     limits: LimitsView
     webhooks: list[WebhookView]
+    syncs: list[SyncView]
     queue: QueueView | None

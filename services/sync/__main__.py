@@ -1,50 +1,199 @@
-"""Start a sync process: settings, logging, metrics, build, run."""
+"""Start a sync process: settings, logging, metrics, build, run; SIGTERM drains."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
 from prometheus_client import CollectorRegistry
 
-from services.sync.app import Sync, SyncParts
+from services.sync.calls import HttpCaller, parts_for_edge
+from services.sync.edge import EdgeParts, EdgeProbe
+from services.sync.following import Follower, FollowerParts, Taker
+from services.sync.jobs import Worker, WorkerParts
+from services.sync.references import References
+from services.sync.registering import Registrar, RegistrarParts
+from services.sync.requests import RequestParts, Requests
 from services.sync.settings import SyncSettings
+from services.sync.steps import STEPS
 from services.sync.writing import ReferenceWriter
 from shared.adapters.avro import Codec
+from shared.adapters.blocking_http import BlockingHttpClient
+from shared.adapters.database import create_engine_for
+from shared.adapters.database_clock import DatabaseClock
+from shared.domain.enums import KeyPurpose
+from shared.providers import PROVIDERS
+from shared.runtime.http import http_parts
+from shared.runtime.keys import open_vault
 from shared.runtime.lifecycle import StopRequest, on_signals, run
 from shared.runtime.logging import configure_logging
 from shared.runtime.metrics import SyncMetrics
 from shared.runtime.operations import OperationsServer
 from shared.runtime.settings import load, require
 
+_NAME = "channels-sync"
+_REQUESTS_AT_ONCE = 2_000  # a burst is to be counted together
+
+
+class Part(Protocol):
+    """One of the three that run side by side."""
+
+    @property
+    def readiness(self) -> tuple[bool, str]:
+        """(can work, what it is doing)."""
+        ...
+
+    def run(self, stop: StopRequest) -> None:
+        """Until it is asked to stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Urls:
+    """How the three roles log in."""
+
+    api: str
+    worker: str
+    credential: str
+
 
 def main() -> None:
     """Run until SIGTERM; exit code 2 for a wrong setting or a schema that is not up to date."""
     settings = load(SyncSettings)
-    configure_logging("sync", settings, set())
-    registry = CollectorRegistry()
-    sync = _build(settings, SyncMetrics(registry))
-    stop = StopRequest()
+    configure_logging("sync", settings, {name for provider in PROVIDERS for name in provider.redact})
+    registry, stop = CollectorRegistry(), StopRequest()
     on_signals(stop.set, settings.sync_drain_seconds)
-    operations = OperationsServer(settings.sync_operations_host, settings.sync_operations_port, registry, lambda: sync.readiness)
-    operations.start()
-    try:
-        sync.run(stop)
-    finally:
-        operations.stop()
+    parts = http_parts(settings, registry)
+    with (
+        BlockingHttpClient(parts) as client,
+        BlockingHttpClient(parts_for_edge(parts, settings.edge_url)) as edge,
+        ThreadPoolExecutor(settings.sync_jobs, "sync-job") as executor,
+    ):
+        running = _build(settings, registry, _callers(client, edge), executor)
+        operations = OperationsServer(
+            settings.sync_operations_host, settings.sync_operations_port, registry, lambda: _readiness(running)
+        )
+        operations.start()
+        try:
+            _run(running, stop)
+        finally:
+            operations.stop()
 
 
-def _build(settings: SyncSettings, metrics: SyncMetrics) -> Sync:
-    return Sync(
-        SyncParts(
+def _callers(client: BlockingHttpClient, edge: BlockingHttpClient) -> tuple[HttpCaller, HttpCaller]:
+    return HttpCaller(client), HttpCaller(edge)
+
+
+def _run(running: Sequence[Part], stop: StopRequest) -> None:
+    """All of them until the stop; what ends one of them (a wrong schema) ends the others, and is raised."""
+    faults: list[BaseException] = []
+
+    def guarded(work: Callable[[StopRequest], None]) -> None:
+        try:
+            work(stop)
+        except BaseException as error:
+            faults.append(error)
+        finally:
+            stop.set()
+
+    threads = [threading.Thread(target=guarded, args=(part.run,), name=type(part).__name__) for part in running]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if faults:
+        raise faults[0]
+
+
+def _readiness(running: Sequence[Part]) -> tuple[bool, str]:
+    states = [part.readiness for part in running]
+    return all(ready for ready, _ in states), "; ".join(dict.fromkeys(told for _, told in states))
+
+
+def _build(
+    settings: SyncSettings, registry: CollectorRegistry, callers: tuple[HttpCaller, HttpCaller], executor: ThreadPoolExecutor
+) -> list[Part]:
+    metrics, codec = SyncMetrics(registry), Codec(settings.schema_registry_url)
+    urls = Urls(
+        api=require(settings.database_api_url, "CHANNELS_DATABASE_API_URL"),
+        worker=require(settings.database_worker_url, "CHANNELS_DATABASE_WORKER_URL"),
+        credential=require(settings.database_credential_url, "CHANNELS_DATABASE_CREDENTIAL_URL"),
+    )
+    worker = create_engine_for(urls.worker, pool_size=4, application_name=_NAME)
+    clock = DatabaseClock(worker)
+    requests = Requests(
+        RequestParts(
+            api=create_engine_for(urls.api, pool_size=1, application_name=_NAME),
+            codec=codec,
+            clock=clock,
+            metrics=metrics,
+            debounce_ms=round(settings.sync_debounce_seconds * 1000),
+            longest_ms=round(settings.sync_debounce_longest_seconds * 1000),
+        )
+    )
+    vault = open_vault(settings, tuple(KeyPurpose), registry)
+    credential = create_engine_for(urls.credential, pool_size=4, application_name=_NAME)
+    provider_caller, edge_caller = callers
+    registrar = Registrar(
+        RegistrarParts(
+            worker=worker,
+            credential=credential,
+            vault=vault,
+            caller=provider_caller,
+            edge=EdgeProbe(
+                EdgeParts(
+                    url=settings.edge_url,
+                    caller=edge_caller,
+                    clock=clock,
+                    in_a_row=settings.sync_edge_in_a_row,
+                    seconds=settings.sync_edge_seconds,
+                )
+            ),
+            clock=clock,
+            policy=settings.policy(),
+            steps=STEPS,
+        )
+    )
+    jobs = Worker(
+        WorkerParts(
+            worker=worker,
+            api=create_engine_for(urls.api, pool_size=2, application_name=_NAME),
+            credential=credential,
+            vault=vault,
+            registrar=registrar,
+            executor=executor,
+            clock=clock,
+            metrics=metrics,
+            at_once=settings.sync_jobs,
+            lease_ms=round(settings.sync_lease_seconds * 1000),
+            debounce_ms=round(settings.sync_debounce_seconds * 1000),
+            poll_seconds=settings.sync_poll_seconds,
+            adjust=clock.adjust,
+        )
+    )
+    references = References(codec, ReferenceWriter(urls.api, urls.worker), metrics)
+    at_once, most = settings.sync_batch_records, max(settings.sync_batch_records, _REQUESTS_AT_ONCE)
+    return [
+        _follower(settings, metrics, _NAME, references, at_once),
+        _follower(settings, metrics, f"{_NAME}-requests", requests, most),
+        jobs,
+    ]
+
+
+def _follower(settings: SyncSettings, metrics: SyncMetrics, name: str, taker: Taker, batch_records: int) -> Follower:
+    return Follower(
+        FollowerParts(
+            name=name,
             bootstrap=settings.kafka_bootstrap,
             topic_prefix=settings.topic_prefix,
-            codec=Codec(settings.schema_registry_url),
-            writer=ReferenceWriter(
-                require(settings.database_api_url, "CHANNELS_DATABASE_API_URL"),
-                require(settings.database_worker_url, "CHANNELS_DATABASE_WORKER_URL"),
-            ),
             metrics=metrics,
             poll_seconds=settings.sync_poll_seconds,
-            batch_records=settings.sync_batch_records,
-        )
+            batch_records=batch_records,
+        ),
+        taker,
     )
 
 

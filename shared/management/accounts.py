@@ -27,10 +27,12 @@ from shared.management.changes import (
 from shared.management.descriptions import follow_name
 from shared.management.lifting import refuse_secrets
 from shared.management.overrides import hold_name
+from shared.management.sync_requests import ask_for_sync
 from shared.management.webhooks import checked_url, receiving_url
 from shared.providers import provider_of
 
 _CHANGEABLE = frozenset({"nome_exibicao", "org_unit_id", "intake_flow_id", "config", "webhook_url", "metadata"})
+_REGISTERED = frozenset({"config", "webhook_url"})  # what a provider is told, or called by
 _MAX_METADATA_BYTES = 16 * 1024
 
 
@@ -74,6 +76,7 @@ def create_account(session: Session, connector_id: str, new: NewAccount, *, publ
         hold_name(session, account, actor=actor)
     set_committed_value(account, "pause", None)  # a new one is open, and its reader may have no session
     announce_account(session, account.id)
+    ask_for_sync(session, connector, account.id, "account_created")
     return account
 
 
@@ -102,17 +105,22 @@ def update_account(session: Session, account_id: str, changes: Mapping[str, Any]
         hold_name(session, account, actor=actor)
     if trace.changed:
         announce_account(session, account.id)
+        if _REGISTERED & changes.keys():
+            ask_for_sync(session, connector, account.id, "account_changed")
     return account
 
 
 def change_account_status(session: Session, account_id: str, status: AccountStatus, *, actor: str) -> ChannelAccount:
     """Turn an account on or off. Raises NotFound, Conflict (`connector_not_active`). Same state: no change."""
     connector, account = lock_connector_of(session, ChannelAccount, account_id)
-    if account.status is status:
+    was = account.status
+    if was is status:
         return account
     with audited(session, account, "account.status_changed", tenant_id=connector.tenant_id, actor=actor):
         account.status = status
     announce_account(session, account.id)
+    if was is AccountStatus.INACTIVE:
+        ask_for_sync(session, connector, account.id, "account_activated")
     return account
 
 

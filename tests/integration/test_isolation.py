@@ -69,6 +69,9 @@ def fill(owner: psycopg.Connection[Any]) -> str:
         ("INSERT INTO channel_override (subject_id, field, connector_id, actor) VALUES (%s, 'capability:messages', %s, 'a')", (
             connector, connector)),
         ("INSERT INTO account_description (account_id, changed_at) VALUES (%s, now())", (account,)),
+        ("INSERT INTO sync_job (subject_id, connector_id, state, asked, asked_since) VALUES (%s, %s, 'idle', 1, now())", (
+            connector, connector)),
+        ("INSERT INTO secret_rotation (connector_id, use, secret_id, overlap_seconds) VALUES (%s, 'sign', 'x', 1)", (connector,)),
         ("INSERT INTO secret_use VALUES (%s, 0, now())", (webhook,)),
         ("INSERT INTO outbox (topic, subject_id) VALUES ('channel.account.snapshot', %s)", (account,)),
         ("INSERT INTO snapshot_version (subject_id, kind, version) VALUES (%s, 'account', 1)", (account,)),

@@ -13,6 +13,7 @@ from services.control.bodies import AccountBody, AccountPatch, Name, PauseBody, 
 from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
 from services.control.route import looks, router_of
 from services.control.status_views import AccountStatusView, ConnectivityView, DescriptionView, LimitsView, QueueView, RouteView
+from services.control.sync_views import SyncView
 from services.control.views import AccountView, CapabilityView, HealthCheckView, PageView, WebhookView
 from shared.adapters.event_loop import off_loop
 from shared.adapters.tables import ChannelAccount, ChannelConnector
@@ -156,6 +157,7 @@ def _status(known: AccountStatusReport) -> AccountStatusView:
             used_today=dict(known.used_today),
         ),
         webhooks=[WebhookView.of(row) for row in known.webhooks],
+        syncs=[SyncView.of(row) for row in known.syncs],
         queue=None,
     )
 

@@ -36,6 +36,7 @@ from shared.adapters.tables.support import (
     SnapshotVersion,
     Tenant,
 )
+from shared.adapters.tables.syncing import SecretRotation, SyncJob
 
 __all__ = [
     "AccountActivity",
@@ -69,8 +70,10 @@ __all__ = [
     "Outbox",
     "ProviderBudget",
     "RouterProgress",
+    "SecretRotation",
     "SecretUse",
     "SnapshotVersion",
+    "SyncJob",
     "Tenant",
     "TokenRenewal",
     "loaded_columns",

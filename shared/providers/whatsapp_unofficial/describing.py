@@ -13,7 +13,7 @@ from shared.domain.enums import Feature
 from shared.providers.calling import CallContext, ProviderAnswer, ProviderCall
 from shared.providers.cleaning import MAX_NAME_CHARACTERS, clean_text
 from shared.providers.describing import AccountDescription, Describing, FeatureState
-from shared.providers.whatsapp_unofficial.checking import build_checks, document_of
+from shared.providers.whatsapp_unofficial.checking import document_of, session_call
 from shared.providers.whatsapp_unofficial.servers import dialect_of, fault_of, server_call, zapi_path
 
 _NO_BUTTONS = (FeatureState(feature=Feature.BUTTONS, enabled=False),)
@@ -23,7 +23,7 @@ def build_description(context: CallContext) -> tuple[ProviderCall, ...]:
     """One question: the session as for a check; of Z-API, whose state names nobody, the linked phone."""
     if dialect_of(context) == "zapi":
         return (server_call("session", "GET", context, zapi_path(context, "device"), idempotent=True),)
-    return build_checks(context)
+    return (session_call(context),)
 
 
 def read_description(answers: Mapping[str, ProviderAnswer], context: CallContext) -> AccountDescription:  # noqa: ARG001 - the contract's signature
