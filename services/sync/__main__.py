@@ -11,6 +11,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry
 
 from services.sync.calls import HttpCaller, parts_for_edge
+from services.sync.describing import Describe
 from services.sync.edge import EdgeParts, EdgeProbe
 from services.sync.following import Follower, FollowerParts, Taker
 from services.sync.jobs import Worker, WorkerParts
@@ -18,7 +19,6 @@ from services.sync.references import References
 from services.sync.registering import Registrar, RegistrarParts
 from services.sync.requests import RequestParts, Requests
 from services.sync.settings import SyncSettings
-from services.sync.steps import STEPS
 from services.sync.writing import ReferenceWriter
 from shared.adapters.avro import Codec
 from shared.adapters.blocking_http import BlockingHttpClient
@@ -154,7 +154,7 @@ def _build(
             ),
             clock=clock,
             policy=settings.policy(),
-            steps=STEPS,
+            steps=(Describe(),),
         )
     )
     jobs = Worker(

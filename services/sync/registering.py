@@ -39,7 +39,7 @@ from shared.domain.syncing import REQUESTED, SyncOutcome, SyncResult, TakenJob
 from shared.management.call_credentials import holder, known_tokens, names_placed
 from shared.management.opened_tokens import OpenedToken, open_tokens
 from shared.providers import provider_of
-from shared.providers.calling import CallContext, ProviderAnswer, ProviderCall, TransportFault, placed
+from shared.providers.calling import CallContext, Fault, ProviderAnswer, ProviderCall, TransportFault, placed
 from shared.providers.contract import Provider, ReceivingSecret
 from shared.providers.setting_up import SettingUp, SetupOrder, SetupState
 
@@ -213,6 +213,10 @@ class _Running:
     def passing(self, cause: str) -> SyncResult:
         """A failure that is tried again later."""
         return transient(cause, self.job.attempt, self._parts.policy, self._now_ms(), self._parts.chance())
+
+    def faulty(self, fault: Fault, answers: Mapping[str, ProviderAnswer]) -> SyncResult:
+        """What follows from a provider's refusal, or its silence."""
+        return self._failed(SetupState(registered_url=None, missing=(), fault=fault), answers) or self.passing("unknown")
 
     def ask(
         self,

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from services.sync.planning import AccountFacts, Facts
 from shared.domain.syncing import SyncResult, TakenJob
-from shared.providers.calling import CallContext, ProviderAnswer, ProviderCall
+from shared.providers.calling import CallContext, Fault, ProviderAnswer, ProviderCall
 from shared.providers.contract import Provider
 
 
@@ -39,6 +39,10 @@ class Work(Protocol):
         """A failure that is tried again later."""
         ...
 
+    def faulty(self, fault: Fault, answers: Mapping[str, ProviderAnswer]) -> SyncResult:
+        """What follows from a provider's refusal, or its silence."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone:
@@ -60,6 +64,3 @@ class AccountStep(Protocol):
     def run(self, work: Work, account: AccountFacts) -> StepDone:
         """Ask; blocks. Never raises for what a provider answers."""
         ...
-
-
-STEPS: tuple[AccountStep, ...] = ()
