@@ -52,6 +52,23 @@ class StepDone:
     write: Callable[[Session], None] | None = None
 
 
+class ConnectorStep(Protocol):
+    """One step for the connector as a whole, before those of its accounts. Must be idempotent, as an AccountStep.
+
+    Its `write` is stored also beside a failure: what was done of several things stays done.
+    """
+
+    name: str
+
+    def fits(self, provider: Provider) -> bool:
+        """Whether connectors of this provider have anything to do here."""
+        ...
+
+    def run(self, work: Work) -> StepDone:
+        """Do it; blocks. A `StepDone` without both: there was nothing to do. Raises Unavailable where PostgreSQL is away."""
+        ...
+
+
 class AccountStep(Protocol):
     """One step. Must be idempotent: a job that was interrupted is done again from its beginning."""
 

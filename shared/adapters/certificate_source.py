@@ -6,7 +6,7 @@ Which addresses are asked at all the callers decide; the egress guard sees them 
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from shared.adapters.http_client import Exchange
@@ -16,7 +16,6 @@ from shared.domain.errors import Conflict, Unavailable
 from shared.providers.calling import Credentials, PlacedCall, ProviderCall, ProviderResponse, placed
 
 MAX_BYTES = 65_536
-_SECONDS = 10.0
 _PROVIDER = "email"
 _PASSING = frozenset({408, 425, 429})
 
@@ -31,11 +30,12 @@ class Client(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateSource:
-    """`tls`: whom the client trusts; certificates above a fetched one must lead there too."""
+    """`tls`: whom the client trusts; certificates above a fetched one must lead there too. `seconds`: for one attempt."""
 
     client: Client
     tls: ssl.SSLContext
     effort: Effort = PATIENT
+    seconds: float = 10.0
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -45,7 +45,7 @@ class CertificateSource:
     def get(self, url: str) -> bytes:
         """The body of a 200 answer. Blocks for `effort.seconds` at most; raises Unavailable for everything else."""
         accept = (("Accept", "application/x-pem-file, */*"),)
-        call = ProviderCall(step="certificate", method="GET", url=url, headers=accept, timeout_seconds=_SECONDS, idempotent=True)
+        call = ProviderCall(step="certificate", method="GET", url=url, headers=accept, idempotent=True)
         answer = self._answer(placed(call, {}))
         if answer.status != 200:
             raise Unavailable(f"the certificate's host answered {answer.status}")
@@ -66,6 +66,7 @@ class CertificateSource:
         )
 
     def _answer(self, ready: PlacedCall) -> ProviderResponse:
+        ready = replace(ready, call=replace(ready.call, timeout_seconds=self.seconds))
         exchange = self.client.call(ready, effort=self.effort, provider=_PROVIDER, max_answer_bytes=MAX_BYTES)
         if isinstance(exchange.answer, ProviderResponse):
             return exchange.answer

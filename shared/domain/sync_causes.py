@@ -8,9 +8,14 @@ from shared.domain.records import RawPosition
 
 TIER_CHANGED = "tier_changed"  # the provider speaks of the account's limits; detail: the names by which it calls the account
 NAME_CHANGED = "name_changed"  # … of its display name
+CERTIFICATE_MISSING = "certificate_missing"  # the edge needs a certificate to prove a message; detail: its address
+CERTIFICATE_EXPIRED = "certificate_expired"  # … a newer one at the same address
 SUBSCRIPTION_PENDING = (
     "subscription_pending"  # a topic waits for its confirmation; detail: where the request lies (`position_text`)
 )
+
+# Causes that ask for one call, which the detail names.
+ERRANDS = frozenset({CERTIFICATE_MISSING, CERTIFICATE_EXPIRED, SUBSCRIPTION_PENDING})
 
 
 def position_text(position: RawPosition) -> str:

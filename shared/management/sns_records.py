@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from shared.adapters.avro import Codec
 from shared.adapters.kafka import full_name
@@ -11,13 +13,31 @@ from shared.adapters.placed_records import PlacedRecords
 from shared.adapters.raw_body import open_body
 from shared.adapters.topic_reader import TopicReader
 from shared.adapters.vault import Vault
-from shared.domain.configuration import ConnectorRow
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import CorruptData, NotFound
-from shared.domain.records import RawPosition, WebhookReceived
+from shared.domain.records import RawPosition, WebhookReceived, WrappedDataKey
 from shared.domain.topics import Topic
 
 _SNS_TYPE = "x-amz-sns-message-type"
+
+
+class Owner(Protocol):
+    """A connector whose records are opened."""
+
+    @property
+    def tenant_id(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
+    def connector_id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def ingest_keys(self) -> Sequence[WrappedDataKey]:
+        """Its tenant's `ingest` keys."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +50,7 @@ class SnsRecords:
     vault: Vault
     objects: ObjectStore
 
-    def at(self, position: RawPosition, connector: ConnectorRow) -> tuple[str, bytes]:
+    def at(self, position: RawPosition, connector: Owner) -> tuple[str, bytes]:
         """(record id, body) of one message of this connector.
 
         Raises NotFound where the place holds no message of SNS to this connector (any more): retention, a topic made anew.
@@ -50,7 +70,7 @@ class SnsRecords:
             raise NotFound("there lies no message of SNS to this connector")
         return record.record_id, self._opened(record, connector)
 
-    def last(self, connector: ConnectorRow, count: int) -> list[tuple[str, bytes]]:
+    def last(self, connector: Owner, count: int) -> list[tuple[str, bytes]]:
         """(record id, body) of the messages of SNS among the connector's last `count` records, the oldest first."""
         with TopicReader(self.bootstrap, self._topic) as reader:
             found = reader.read_last(count, lambda record: record.key == connector.connector_id)
@@ -61,7 +81,7 @@ class SnsRecords:
     def _topic(self) -> str:
         return full_name(self.topic_prefix, Topic.WEBHOOK_RECEIVED)
 
-    def _opened(self, record: WebhookReceived, connector: ConnectorRow) -> bytes:
+    def _opened(self, record: WebhookReceived, connector: Owner) -> bytes:
         ring = self.vault.ring(KeyPurpose.INGEST, connector.tenant_id, connector.ingest_keys)
         return open_body(record, ring, self.objects)
 

@@ -38,6 +38,24 @@ CREATE TABLE account_description (
         FOREIGN KEY (account_id) REFERENCES channel_account (id) ON DELETE CASCADE
 );
 
+-- Single calls that a connector waits for: a certificate to fetch, a subscription to confirm. `detail` says which: an address on the list
+-- of those that are fetched, or where the raw record lies; never what stands in it. Gone once it is done, or has proven impossible.
+CREATE TABLE sync_errand (
+    connector_id UUID NOT NULL,
+    cause TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    asked_at timestamptz DEFAULT now() NOT NULL,
+    CONSTRAINT pk_sync_errand PRIMARY KEY (connector_id, cause, detail),
+    CONSTRAINT fk_sync_errand_connector_id_channel_connector
+        FOREIGN KEY (connector_id) REFERENCES channel_connector (id) ON DELETE CASCADE,
+    CONSTRAINT ck_sync_errand_sizes CHECK (length(cause) <= 64 AND length(detail) <= 512)
+);
+
+ALTER TABLE sync_errand ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sync_errand FORCE ROW LEVEL SECURITY;
+CREATE POLICY own_tenant ON sync_errand TO channels_api
+    USING (EXISTS (SELECT 1 FROM channel_connector c WHERE c.id = sync_errand.connector_id AND c.tenant_id = channels_tenant()));
+CREATE POLICY all_tenants ON sync_errand TO channels_owner, channels_worker, channels_credential USING (true) WITH CHECK (true);
 ALTER TABLE channel_override ENABLE ROW LEVEL SECURITY;
 ALTER TABLE channel_override FORCE ROW LEVEL SECURITY;
 CREATE POLICY own_tenant ON channel_override TO channels_api
@@ -59,6 +77,7 @@ CREATE POLICY all_tenants ON account_description TO channels_owner, channels_wor
 
 -- The use cases alone write and read them: people's changes and sync's come from there.
 GRANT SELECT, INSERT, UPDATE, DELETE ON channel_override, account_description TO channels_api;
+GRANT SELECT, INSERT, DELETE ON sync_errand TO channels_api;
 
 -- Until now only people wrote: every name is theirs, and of capabilities what the audit log knows to have been set.
 INSERT INTO channel_override (subject_id, field, connector_id, account_id, actor)

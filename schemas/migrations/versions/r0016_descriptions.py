@@ -1,4 +1,4 @@
-"""What people set by hand and sync leaves alone, and what the provider said last of each account."""
+"""What people set by hand, what the provider said last of each account, and calls that connectors wait for."""
 
 from __future__ import annotations
 

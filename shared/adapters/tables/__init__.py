@@ -13,7 +13,7 @@ from shared.adapters.tables.channels import (
     ChannelUsageLog,
     ChannelWebhook,
 )
-from shared.adapters.tables.descriptions import ChannelOverride, DescribedAccount
+from shared.adapters.tables.descriptions import ChannelOverride, DescribedAccount, SyncErrand
 from shared.adapters.tables.health import AccountActivity, HealthState
 from shared.adapters.tables.renewals import ProviderBudget, TokenRenewal
 from shared.adapters.tables.support import (
@@ -73,6 +73,7 @@ __all__ = [
     "SecretRotation",
     "SecretUse",
     "SnapshotVersion",
+    "SyncErrand",
     "SyncJob",
     "Tenant",
     "TokenRenewal",

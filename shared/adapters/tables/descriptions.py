@@ -1,4 +1,4 @@
-"""What people set by hand, which sync leaves alone, and what the provider said last of each account (design section 5)."""
+"""What people set by hand, what the provider said last of each account, and single calls that sync has to make."""
 
 from __future__ import annotations
 
@@ -48,3 +48,15 @@ class DescribedAccount(Base):
     app_id: Mapped[UnlimitedText | None]
     features: Mapped[Json] = mapped_column(server_default=text("'{}'::jsonb"))
     changed_at: Mapped[dt.datetime]
+
+
+class SyncErrand(Base):
+    """One call that a connector waits for. `detail`: an address that may be fetched, or where a raw record lies."""
+
+    __tablename__ = "sync_errand"
+    __table_args__ = (CheckConstraint("length(cause) <= 64 AND length(detail) <= 512", name="sizes"),)
+
+    connector_id: Mapped[str] = mapped_column(ForeignKey("channel_connector.id", ondelete="CASCADE"), primary_key=True)
+    cause: Mapped[str] = mapped_column(Text, primary_key=True)
+    detail: Mapped[str] = mapped_column(Text, primary_key=True)
+    asked_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

@@ -37,7 +37,6 @@ class Confirmation:
             method="GET",
             url=f"https://{self.host}/?{query}",
             placements=(token,),
-            timeout_seconds=10.0,
             idempotent=True,
         )
 
