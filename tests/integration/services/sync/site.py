@@ -25,6 +25,7 @@ from shared.adapters.topics import apply_topics
 from shared.domain.enums import ConnectorType, SecretUse, TokenKind, WebhookEvent
 from shared.domain.topics import Topic
 from shared.management.accounts import NewAccount, create_account
+from shared.management.secret_rotation import list_secrets
 from shared.management.webhooks import NewSecret, NewWebhook, create_webhook, receiving_url, set_webhook_secrets
 from tests.database_fixtures import DatabaseUnderTest
 from tests.edge import EdgeProcess, free_port
@@ -179,13 +180,17 @@ class Site:
         management = self.management
         connector = management.connector(tipo=ConnectorType.WHATSAPP_UNOFFICIAL, config=config)
         management.token(connector, kind=TokenKind.API_KEY, value=played.about["token"])
-        number = f"+55 11 90001-{int(played.id.rpartition('-')[2]):04}"
-        new = NewAccount(identidade=number, org_unit_id=management.unit, config={"instance": played.id})
-        edge = f"http://127.0.0.1:{self.edge_port}"
-        account = management.run(lambda session: create_account(session, connector, new, public_url=edge, actor=ACTOR)).id
+        account = self.instance(connector, played)
         if webhook:
             self.webhook(connector, self.edge_url(connector), [NewSecret(use=SecretUse.SIGN, value=secret)])
         return Registered(connector, account, played, "evolution")
+
+    def instance(self, connector: str, played: Account) -> str:
+        """An account of the connector for this instance."""
+        number = f"+55 11 90001-{int(played.id.rpartition('-')[2]):04}"
+        new = NewAccount(identidade=number, org_unit_id=self.management.unit, config={"instance": played.id})
+        edge = f"http://127.0.0.1:{self.edge_port}"
+        return self.management.run(lambda session: create_account(session, connector, new, public_url=edge, actor=ACTOR)).id
 
     def telegram(self, *, secret: str = OLD, url: str = "") -> Registered:
         """A bot: its connector has one registration."""
@@ -258,6 +263,12 @@ class Site:
         """A person says something to the account: the simulator posts it where, and under the secret, that is registered."""
         what = Utterance(kind="text", text=text)
         self.played.on_loop(lambda: self.played.simulator[one.stand_in].say(one.played.id, person(1), what))
+
+    def secrets(self, connector: str) -> dict[str, tuple[str, int | None]]:
+        """State and end of each secret, by its number."""
+        management = self.management
+        found = management.run(lambda session: list_secrets(session, management.vault, connector, actor=ACTOR))
+        return {one.id.rpartition("/")[2]: (one.state, one.not_after_ms) for one in found}
 
     def sql(self, statement: str) -> None:
         with connect(self.database.owner_url) as rows:

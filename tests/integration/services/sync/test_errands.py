@@ -201,7 +201,6 @@ def test_a_killed_sync_leaves_the_errand_and_the_next_one_does_it(topics: Site) 
     assert errands(site) == []
 
 
-@pytest.mark.req(7)
 def test_what_cannot_be_done_is_told_once_and_asked_of_nobody(topics: Site) -> None:
     site = topics
     connector, _, played = ses(site)

@@ -1,4 +1,4 @@
-"""What stands in the way of a registration: providers that refuse, limit, fail or hang, our guard, an edge that lags behind."""
+"""What stands in the way of a registration: providers that refuse, limit, fail or hang, our own guard, an edge that lags."""
 
 from __future__ import annotations
 
