@@ -70,7 +70,6 @@ def command(database: DatabaseUnderTest, *arguments: str) -> subprocess.Complete
     )
 
 
-@pytest.mark.req(13)
 def test_a_certificate_is_fetched_stored_announced_and_kept(
     management: Management, database: DatabaseUnderTest, authority: Authority, signer: SnsSigner, tmp_path: Path
 ) -> None:
@@ -216,7 +215,6 @@ def asked(edge: Edge) -> list[tuple[str, str]]:
         consumer.close()
 
 
-@pytest.mark.req(13)
 def test_the_whole_loop_503_then_fetched_then_200(
     management: Management,
     kafka_bootstrap: str,

@@ -270,7 +270,6 @@ def test_a_host_whose_certificate_is_anothers_hears_nothing(management: Manageme
     assert answers.asked == []
 
 
-@pytest.mark.req(13)
 def test_only_connectors_of_that_dialect_confirm_and_only_topics_that_they_allow_now(management: Management) -> None:
     other = management.connector()
     elsewhere = connector_of(management, topic_arns=[OTHER])
@@ -290,7 +289,6 @@ def test_the_newest_request_of_each_allowed_topic_waits_until_it_has_come_throug
     assert waiting_records([("t", through), asked], [TOPIC]) == {TOPIC: "a"}
 
 
-@pytest.mark.req(13)
 def test_the_command_confirms_what_lies_sealed_in_the_topic(
     management: Management,
     database: DatabaseUnderTest,
