@@ -12,8 +12,8 @@ from enum import StrEnum
 from uuid import UUID, uuid5
 
 from shared.domain.enums import ConnectorStatus, HealthStatus
+from shared.domain.routing import HEALTH_PAUSE
 
-OURS = "health_"  # how the cause of every pause begins that this policy sets; administrators may not use it
 _CHECKS = UUID("6f0c1f6e-6a0e-5b4c-9a59-0d0c2b7b6a11")
 _MAX_CAUSE_CHARACTERS = 64
 _MISMATCHES = frozenset({"subscription_mismatch", "not_subscribed", "webhook_missing", "events_missing"})
@@ -179,7 +179,7 @@ class MoveConnector:
 
 def cause_of_pause(cause: str) -> str:
     """The short code that a route is paused for."""
-    return f"{OURS}{cause}"[:_MAX_CAUSE_CHARACTERS]
+    return f"{HEALTH_PAUSE}{cause}"[:_MAX_CAUSE_CHARACTERS]
 
 
 def route_effect(verdict: Verdict, policy: Policy, route_cause: str | None, *, paused: bool) -> Pause | Resume | None:
@@ -187,7 +187,7 @@ def route_effect(verdict: Verdict, policy: Policy, route_cause: str | None, *, p
     standing = verdict.standing
     if verdict.transition is Transition.OPENED and not paused:
         return Pause(cause=cause_of_pause(standing.cause or "failed"))
-    ours = paused and route_cause is not None and route_cause.startswith(OURS)
+    ours = paused and route_cause is not None and route_cause.startswith(HEALTH_PAUSE)
     if ours and route_cause and standing.breaker is Breaker.CLOSED and standing.passes >= policy.recover:
         return Resume(cause=route_cause)
     return None

@@ -34,6 +34,7 @@ from shared.adapters.health_rows import (
 from shared.adapters.tables import ChannelAccount, ChannelConnector
 from shared.domain.enums import AccountStatus
 from shared.domain.errors import ConfigError, NotFound, Unavailable
+from shared.domain.routing import HEALTH_PAUSE
 from shared.domain.syncing import MISMATCH
 from shared.management.changes import find, lock_connector
 from shared.management.health_effects import move_connector, pause_route, resume_route
@@ -164,7 +165,7 @@ def _turns(verdict: Verdict, state: StateRow, policy: Policy) -> bool:
     """Whether more follows from the check than its row."""
     if verdict.transition in (Transition.OPENED, Transition.CLOSED):
         return True
-    held = state.owns or (state.route_cause or "").startswith(decide.OURS)
+    held = state.owns or (state.route_cause or "").startswith(HEALTH_PAUSE)
     return held and verdict.standing.breaker is Breaker.CLOSED and verdict.standing.passes >= policy.recover
 
 

@@ -166,6 +166,7 @@ def _account_snapshot(row: AccountRow, provider_of: ProviderOf) -> AccountSnapsh
         intake_flow_usable=row.flow_published is True and row.flow_category == INTAKE,
         intake_deadline_seconds=row.config.get("intake_deadline_seconds"),
         pause_cause=row.pause_cause,
+        fallback=row.fallback,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import structlog
 from services.router.answers import IntakeAnswers
 from services.router.audit import audit
 from services.router.batches import Batch, Batches
+from services.router.condition import Condition
 from services.router.context import Context
 from services.router.debounce import Debounce
 from services.router.decide import decide
@@ -24,8 +24,10 @@ from services.router.last_events import LastEvents
 from services.router.opening import Opener, all_poison, fragment_aad
 from services.router.own_faults import OWN_EXCEPTION, OwnFaults, TooManyOwnFaults
 from services.router.progress import check_progress
+from services.router.recovery import Recovery
 from services.router.secret_use import SecretUses
-from services.router.sorting import collapse, sort_out
+from services.router.sorting import collapse, keep_accounts, sort_out
+from services.router.telling import Telling
 from services.router.writing import written
 from shared.adapters import held_rows
 from shared.adapters import router_store as store
@@ -37,7 +39,6 @@ from shared.adapters.snapshots import Directory
 from shared.domain.errors import ChannelsError, ConfigError, Fenced, Unavailable
 from shared.domain.holding import HoldLimits, Position
 from shared.domain.items import PoisonItem
-from shared.domain.routing import UNROUTED
 from shared.domain.topics import Topic
 from shared.providers.documents import MAX_FRAGMENT_BYTES
 from shared.runtime.lifecycle import StopRequest
@@ -46,8 +47,6 @@ from shared.runtime.metrics import RouterMetrics
 _log = structlog.get_logger()
 SCHEMA_VERSION = "1"
 SYNC_DEBOUNCE_MS = 60_000
-QUIET_SECONDS = 2.0  # after a failure, this long without another means that it is over
-STUCK_SECONDS = 30.0  # longer than the longest time limit of a single step
 # What halving a batch cannot mend: something is away, another worker has the partition, or the program must stop.
 _NO_RECORDS_FAULT = (Unavailable, Aborted, store.Stale, Fenced, store.DatabaseBroken, ConfigError, TooManyOwnFaults)
 
@@ -83,16 +82,14 @@ class Router:
         self._own_faults = OwnFaults(self._are_other_tenants)
         self._secret_uses = SecretUses(parts.store)
         self._last_events = LastEvents(parts.store)
-        self._state = (False, "starting")
-        self._turned_at = time.monotonic()
-        self._failures = 0  # batches in a row that had to be given up
-        self._failed_at = 0.0
+        self._telling = Telling(parts.metrics)
+        self._condition = Condition()
+        self._recovery = Recovery(parts.worker, parts.store, self._topic, self._condition)
 
     @property
     def ready(self) -> tuple[bool, str]:
         """Whether it works, and what it does or waits for; from any thread."""
-        silent = time.monotonic() - self._turned_at
-        return self._state if silent < STUCK_SECONDS else (False, f"no progress for {silent:.0f} s")
+        return self._condition.ready
 
     def run(self, stop: StopRequest) -> None:
         """Work until a stop is asked for; the batch in hand is finished first."""
@@ -101,9 +98,9 @@ class Router:
             self._start(stop)
             while not stop:
                 self._turn_or_recover(stop)
-            self._state = (False, "stopped")
+            self._condition.waits("stopped")
         except (ChannelsError, ConfigError) as error:
-            self._state = (False, f"stopped: {error}")
+            self._condition.waits(f"stopped: {error}")
             raise
         finally:
             self._parts.answers.stop()
@@ -121,13 +118,22 @@ class Router:
             self._parts.metrics.database_retries.inc()
             self._recover(error, stop)
 
+    def _recover(self, error: Exception, stop: StopRequest) -> None:
+        """Drop what is in hand, go back to the committed offsets, and wait (polling) for what is away."""
+        _log.warning("batch_repeats", cause=str(error))
+        self._batches.clear()
+        self._sync = Debounce(SYNC_DEBOUNCE_MS)  # what it let through may have been aborted
+        committed = self._recovery.after(error, self._epoch, stop)
+        if committed is not None:
+            self._committed = committed
+
     def _start(self, stop: StopRequest) -> None:
         while not stop and not self._epoch:
             try:
                 self._parts.worker.start()
                 self._epoch = self._parts.worker.topic_id()
             except Unavailable as error:
-                self._state = (False, str(error))
+                self._condition.waits(str(error))
                 _log.warning("start_waits", cause=str(error))
                 self._parts.worker.close()
                 stop.wait(1.0)
@@ -135,7 +141,7 @@ class Router:
     def _turn(self) -> None:
         """One round: fetch while less than two batches are in hand, then one batch; the next one is opened meanwhile."""
         worker, batches = self._parts.worker, self._batches
-        self._turned_at = time.monotonic()
+        self._condition.turned()
         if self._parts.answers.failure is not None:
             raise self._parts.answers.failure
         wanted = batches.wanted()
@@ -153,8 +159,7 @@ class Router:
             self._process(batch)
         self._secret_uses.flush()
         self._last_events.flush()
-        if not self._failures or time.monotonic() - self._failed_at > QUIET_SECONDS:
-            self._state = _state_of(worker)
+        self._condition.goes_on(worker)
 
     def _welcome(self, new: frozenset[int]) -> None:
         """Begin with partitions that were just assigned: from the committed offset, whatever was fetched before."""
@@ -190,13 +195,14 @@ class Router:
         parts, started, now_ms = self._parts, time.perf_counter(), self._parts.clock.now_ms()
         ranges = ranges_of(batch.records)
         candidates = sort_out(batch.records, parts.directory) if batch.candidates is None else batch.candidates
+        self._keep_accounts(candidates)
         winners = collapse(candidates)
         with parts.store.transaction() as cursor:
             bounds = {partition: (self._committed[partition], end) for partition, (_, end) in ranges.items()}
             store.assert_progress(cursor, self._topic, self._epoch, bounds, parts.store.holder)
             owners = self._claim(cursor, winners)
             mine = [one for one in winners if one.claim_key and owners[one.claim_key] == owner_of(self._epoch, one)]
-            gathering = Gathering(cursor, self._epoch, new_uuid7, self._collision)
+            gathering = Gathering(cursor, self._epoch, new_uuid7, self._telling.collision)
             facts = gathering.gather(mine, owners)
             gathering.held(candidates, mine, facts, ranges)
             gated = gate(candidates, facts, self._epoch, parts.limits, now_ms)
@@ -205,7 +211,7 @@ class Router:
             held_rows.settle_held(cursor, gated.settlements)
             held_rows.wake_heads(cursor, gated.conversations, gated.targets)
         parts.metrics.batch_seconds.labels("database").observe(time.perf_counter() - started)
-        self._tell_breaches(gated.breaches)
+        self._telling.breaches(gated.breaches)
         self._own_faults.note(_failed_on(candidates), now_ms)
         decided = decide(candidates, facts, self._context(now_ms))
         publishes = decided.publishes + audit(candidates, ranges, self._epoch, now_ms)
@@ -213,11 +219,20 @@ class Router:
         ends = {partition: end for partition, (_, end) in ranges.items()}
         parts.worker.commit([written(publish, parts.codec, parts.topic_prefix) for publish in publishes], ends)
         self._committed |= ends
-        self._turned_at, self._failures = time.monotonic(), 0
+        self._condition.settled()
         parts.metrics.batch_seconds.labels("kafka").observe(time.perf_counter() - started)
-        self._count(candidates)
+        self._telling.settled(candidates)
         self._secret_uses.note(batch.records)
         self._last_events.note(batch.records)
+
+    def _keep_accounts(self, candidates: Iterable[Candidate]) -> None:
+        copies = {
+            (of.epoch, of.partition, of.offset, of.item): one for one in candidates if (of := one.opened.held_copy_of) is not None
+        }
+        if copies:
+            with self._parts.store.transaction() as cursor:
+                held_for = held_rows.accounts_of(cursor, copies)
+            keep_accounts(copies.values(), held_for, self._parts.directory)
 
     def _claim(self, cursor: Any, winners: Iterable[Candidate]) -> dict[bytes, Position]:
         rows = [
@@ -247,78 +262,11 @@ class Router:
         aad = fragment_aad(opened.record.tenant_id, opened.record.record_id)
         return self._parts.opener.ring(opened.connector).seal_bytes(plain, aad)
 
-    def _collision(self, connector_id: str, contacts: int) -> None:
-        self._parts.metrics.alias_collisions.inc()
-        _log.warning("alias_collision", connector_id=connector_id, contacts=contacts)
-
-    def _tell_breaches(self, breaches: Iterable[Candidate]) -> None:
-        for candidate in breaches:
-            self._parts.metrics.held_breaches.inc()
-            opened = candidate.opened
-            _log.error(
-                "held_copy_lost_its_claim", connector_id=opened.connector_id, partition=opened.partition, offset=opened.offset
-            )
-
     def _are_other_tenants(self, tenant_id: str) -> bool:
         return any(connector.tenant_id != tenant_id for connector in self._parts.directory.connectors())
-
-    def _count(self, candidates: Iterable[Candidate]) -> None:
-        metrics = self._parts.metrics
-        metrics.batches.labels("committed").inc()
-        endings = Counter((one.ending.outcome, one.ending.reason) for one in candidates if one.ending is not None)
-        for (outcome, reason), count in endings.items():
-            metrics.items.labels(outcome.value, reason).inc(count)
-        for one in candidates:
-            if one.decision is not None and one.decision.rule == UNROUTED and one.ending is not None:
-                metrics.unrouted.inc()
-
-    def _recover(self, error: Exception, stop: StopRequest) -> None:
-        """Drop what is in hand, go back to the committed offsets, and wait (polling) for what is away."""
-        _log.warning("batch_repeats", cause=str(error))
-        self._state = (False, str(error))
-        self._batches.clear()
-        self._sync = Debounce(SYNC_DEBOUNCE_MS)  # what it let through may have been aborted
-        self._parts.worker.pause()
-        self._wait_in_group(min(0.1 * self._failures, 1.0), stop)  # at once for the first time
-        self._failures, self._failed_at = self._failures + 1, time.monotonic()
-        while not stop and not self._try_again():
-            self._wait_in_group(0.5, stop)
-        self._parts.worker.resume()
-
-    def _wait_in_group(self, seconds: float, stop: StopRequest) -> None:
-        """At least one look: a partition that went elsewhere must not be held anew."""
-        deadline = time.monotonic() + seconds
-        while not stop:
-            self._parts.worker.consume(1, 1, min(0.1, seconds))  # paused partitions yield nothing
-            self._turned_at = time.monotonic()
-            if time.monotonic() >= deadline:
-                return
-
-    def _try_again(self) -> bool:
-        try:
-            self._parts.store.connect()
-            with self._parts.store.transaction() as cursor:
-                cursor.execute("SELECT 1")
-            self._parts.store.hold(self._topic, self._parts.worker.assigned)
-            committed = self._parts.worker.rewind()
-            check_progress(self._parts.store, self._topic, self._epoch, committed)
-            self._committed = committed
-        except Unavailable as error:
-            self._state = (False, str(error))
-            return False
-        return True
 
 
 def _failed_on(candidates: Iterable[Candidate]) -> set[tuple[str, str]]:
     """(tenant, connector) of the records on which our own code failed."""
     failed = (one.opened for one in candidates if one.ending is not None and one.ending.reason == OWN_EXCEPTION)
     return {(opened.connector.tenant_id if opened.connector else "", opened.connector_id) for opened in failed}
-
-
-def _state_of(worker: TransactionalWorker) -> tuple[bool, str]:
-    if worker.assigned:
-        return True, "working"
-    return (
-        worker.joined,
-        "standby: no partition for this slot" if worker.joined else "not in the group: it forms, or Kafka is away",
-    )

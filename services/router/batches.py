@@ -18,6 +18,7 @@ from services.router.opening import Opener
 from services.router.sorting import Accounts, sort_out
 from shared.adapters.kafka_transactions import RawMessage
 from shared.domain.errors import Unavailable
+from shared.domain.records import RawPosition
 from shared.runtime.metrics import RouterMetrics
 
 
@@ -28,6 +29,25 @@ class Batch:
 
     records: Sequence[Opened]
     candidates: list[Candidate] | None
+
+
+class Settling:
+    """What is in a batch so far, as far as copies care: a copy must not be settled together with what it is a copy of."""
+
+    def __init__(self) -> None:
+        self._places: set[tuple[int, int]] = set()
+        self._copied: set[RawPosition] = set()
+
+    def add(self, opened: Opened) -> None:
+        """The record is in the batch."""
+        self._places.add((opened.partition, opened.offset))
+        if opened.record is not None and opened.record.redelivery_of is not None:
+            self._copied.add(opened.record.redelivery_of)
+
+    def repeats(self, opened: Opened) -> bool:
+        """Whether this is a copy whose original, or an earlier copy of it, is in the batch: that one must be settled first."""
+        of = opened.record.redelivery_of if opened.record is not None else None
+        return of is not None and ((of.partition, of.offset) in self._places or of in self._copied)
 
 
 class Batches:
@@ -121,16 +141,18 @@ class Batches:
 
     def _open_next(self) -> Batch | None:
         records: list[Opened] = []
+        settling = Settling()
         items = size = 0
         began = time.perf_counter()
         while self._waiting and not self._unwanted:
             opened = self._open(self._waiting[0], records)
-            if opened is None or _repeats(opened, records):
+            if opened is None or settling.repeats(opened):
                 break
             items, size = items + len(opened.items), size + opened.size_bytes
             if records and (items > self._max_items or size > self._max_bytes):
                 break
             records.append(opened)
+            settling.add(opened)
             self._waiting_bytes -= len(self._waiting.popleft().value)
         if not records:
             return None
@@ -152,14 +174,3 @@ class Batches:
             return Batch(records, sort_out(records, self._accounts))
         except Exception:  # a fault of ours: it is told, and its record found, when the batch is settled
             return Batch(records, None)
-
-
-def _repeats(opened: Opened, records: Sequence[Opened]) -> bool:
-    """Whether this is a copy whose original, or an earlier copy of it, is in the batch: that one must be settled first."""
-    of = opened.record.redelivery_of if opened.record is not None else None
-    if of is None:
-        return False
-    return any(
-        (one.partition, one.offset) == (of.partition, of.offset) or (one.record is not None and one.record.redelivery_of == of)
-        for one in records
-    )

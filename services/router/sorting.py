@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from services.router.facts import Candidate, Opened
 from services.router.keys import claim_key
 from services.router.lookups import change_of
 from shared.domain.enums import AccountStatus, ItemOutcome, WebhookStatus
+from shared.domain.holding import Position
 from shared.domain.items import AnyItem, ConnectorEventItem, PoisonItem
 from shared.domain.outcomes import Ending
 from shared.domain.records import AccountSnapshot, ConnectorSnapshot
@@ -50,7 +51,31 @@ def _sort_item(opened: Opened, index: int, item: AnyItem, accounts: Accounts) ->
     if isinstance(item, PoisonItem):
         candidate.ending = Ending(outcome=ItemOutcome.DEAD_LETTERED, reason=item.reason)
         return candidate
-    candidate.account = _account_of(opened.connector_id, item, accounts)
+    return _judged(candidate, item, _account_of(opened.connector_id, item, accounts))
+
+
+def keep_accounts(copies: Iterable[Candidate], held_for: Mapping[Position, str], accounts: Accounts) -> None:
+    """A held item stays with the account for which it was held, though the provider's name for that account moved meanwhile:
+    its claim, its message id and what a flow was asked are that account's. `held_for`: position of the held row -> account.
+
+    Where the account is gone, whoever has the name now takes the item.
+    """
+    for candidate in copies:
+        of = candidate.opened.held_copy_of
+        if of is None or isinstance(candidate.item, PoisonItem):
+            continue
+        account_id = held_for.get((of.epoch, of.partition, of.offset, of.item))
+        if account_id is None or (candidate.account is not None and candidate.account.account_id == account_id):
+            continue
+        account = accounts.account(account_id)
+        if account is not None and account.connector_id == candidate.opened.connector_id:
+            candidate.ending = candidate.claim_key = None
+            _judged(candidate, candidate.item, account)
+
+
+def _judged(candidate: Candidate, item: AnyItem, account: AccountSnapshot | None) -> Candidate:
+    opened = candidate.opened
+    candidate.account = account
     if isinstance(item, ConnectorEventItem) and not _changes_a_person(item, candidate.account):
         candidate.ending = Ending(outcome=ItemOutcome.IGNORED, reason="connector_event")
     elif opened.connector is not None and _disabled(opened.connector, item):

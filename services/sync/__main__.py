@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from services.sync.app import Part, Sync
 from services.sync.calls import HttpCaller, parts_for_edge
 from services.sync.describing import Describe
 from services.sync.edge import EdgeParts, EdgeProbe
@@ -43,19 +41,6 @@ _NAME = "channels-sync"
 _REQUESTS_AT_ONCE = 2_000  # a burst is to be counted together
 
 
-class Part(Protocol):
-    """One of the three that run side by side."""
-
-    @property
-    def readiness(self) -> tuple[bool, str]:
-        """(can work, what it is doing)."""
-        ...
-
-    def run(self, stop: StopRequest) -> None:
-        """Until it is asked to stop."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Urls:
     """How the three roles log in."""
@@ -78,45 +63,15 @@ def main() -> None:
         ThreadPoolExecutor(settings.sync_jobs, "sync-job") as executor,
     ):
         source = CertificateSource(client=client, tls=parts.tls, effort=ONCE)
-        running = _build(settings, registry, (*_callers(client, edge), source), executor)
+        sync = Sync(_build(settings, registry, (HttpCaller(client), HttpCaller(edge), source), executor))
         operations = OperationsServer(
-            settings.sync_operations_host, settings.sync_operations_port, registry, lambda: _readiness(running)
+            settings.sync_operations_host, settings.sync_operations_port, registry, lambda: sync.readiness
         )
         operations.start()
         try:
-            _run(running, stop)
+            sync.run(stop)
         finally:
             operations.stop()
-
-
-def _callers(client: BlockingHttpClient, edge: BlockingHttpClient) -> tuple[HttpCaller, HttpCaller]:
-    return HttpCaller(client), HttpCaller(edge)
-
-
-def _run(running: Sequence[Part], stop: StopRequest) -> None:
-    """All of them until the stop; what ends one of them (a wrong schema) ends the others, and is raised."""
-    faults: list[BaseException] = []
-
-    def guarded(work: Callable[[StopRequest], None]) -> None:
-        try:
-            work(stop)
-        except BaseException as error:
-            faults.append(error)
-        finally:
-            stop.set()
-
-    threads = [threading.Thread(target=guarded, args=(part.run,), name=type(part).__name__) for part in running]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if faults:
-        raise faults[0]
-
-
-def _readiness(running: Sequence[Part]) -> tuple[bool, str]:
-    states = [part.readiness for part in running]
-    return all(ready for ready, _ in states), "; ".join(dict.fromkeys(told for _, told in states))
 
 
 def _build(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
+from shared.adapters.fallback_choice import fallback_of
 from shared.adapters.tables import (
     AccountState,
     AutomationFlow,
     ChannelAccount,
     ChannelConnector,
+    ChannelFallback,
     ChannelWebhook,
     ConnectorCertificate,
     DataKey,
@@ -20,7 +23,8 @@ from shared.adapters.tables import (
 )
 from shared.domain.configuration import AccountRow, ConfigurationRows, ConnectorRow
 from shared.domain.enums import KeyPurpose
-from shared.domain.records import Certificate, WebhookSnapshot, WrappedDataKey
+from shared.domain.records import Certificate, FallbackInForce, WebhookSnapshot, WrappedDataKey
+from shared.domain.routing import HEALTH_PAUSE
 
 _NO_VERSION = 0  # a use case that counts none: readers take it only until a counted one comes
 
@@ -103,6 +107,12 @@ def _ingest_keys(connection: Connection, tenant_ids: Collection[str]) -> default
 def _accounts(connection: Connection, ids: Collection[str]) -> dict[str, AccountRow]:
     if not ids:
         return {}
+    # A breaker is open: the account's own, or its connector's (which took the account along).
+    in_force = or_(
+        and_(AccountState.route == "paused", AccountState.route_cause.startswith(HEALTH_PAUSE, autoescape=True)),
+        AccountState.cause.is_not(None),
+    )
+    chosen = case((in_force, fallback_of(ChannelAccount.id, ChannelAccount.connector_id)))
     found = connection.execute(
         select(
             ChannelAccount.__table__,
@@ -114,12 +124,16 @@ def _accounts(connection: Connection, ids: Collection[str]) -> dict[str, Account
             AccountState.route,
             AccountState.route_cause,
             SnapshotVersion.version,
+            ChannelFallback.id.label("fallback_id"),
+            ChannelFallback.tipo.label("fallback_tipo"),
+            ChannelFallback.destino,
         )
         .join(ChannelConnector, ChannelConnector.id == ChannelAccount.connector_id)
         .outerjoin(AutomationFlow, AutomationFlow.id == ChannelAccount.intake_flow_id)
         .outerjoin(OrgUnit, OrgUnit.id == ChannelAccount.org_unit_id)
         .outerjoin(AccountState, AccountState.account_id == ChannelAccount.id)
         .outerjoin(SnapshotVersion, SnapshotVersion.subject_id == ChannelAccount.id)
+        .outerjoin(ChannelFallback, ChannelFallback.id == chosen)
         .where(ChannelAccount.id.in_(ids))
     )
     return {
@@ -137,6 +151,13 @@ def _accounts(connection: Connection, ids: Collection[str]) -> dict[str, Account
             flow_category=row.category,
             flow_published=row.published,
             pause_cause=(row.route_cause or "") if row.route == "paused" else None,
+            fallback=_fallback(row),
         )
         for row in found
     }
+
+
+def _fallback(row: Any) -> FallbackInForce | None:
+    if row.fallback_id is None:
+        return None
+    return FallbackInForce(fallback_id=row.fallback_id, tipo=row.fallback_tipo, destino=row.destino)

@@ -88,6 +88,19 @@ def anything_waits(cursor: psycopg.Cursor[Any], epoch: str, ranges: Mapping[int,
     return any(cursor.fetchall()[0])
 
 
+def accounts_of(cursor: psycopg.Cursor[Any], positions: Collection[Position]) -> dict[Position, str]:
+    """Position -> account of the row that stands there: whose the item was when it was held."""
+    ordered = sorted(positions)
+    cursor.execute(
+        "SELECT h.epoch::text, h.raw_partition, h.raw_offset, h.item, h.account_id::text"
+        " FROM unnest(%b::uuid[], %b::int[], %b::bigint[], %b::text[]) AS c(epoch, partition, place, item)"
+        " JOIN held_record AS h ON h.epoch = c.epoch AND h.raw_partition = c.partition AND h.raw_offset = c.place"
+        "  AND h.item = c.item",
+        _position_arrays(ordered),
+    )
+    return {(row[0], row[1], row[2], row[3]): row[4] for row in cursor.fetchall()}
+
+
 def read_held(
     cursor: psycopg.Cursor[Any], epoch: str, ranges: Mapping[int, tuple[int, int]], wanted: WantedRows
 ) -> list[HeldRow]:

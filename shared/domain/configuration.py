@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType
-from shared.domain.records import Certificate, WebhookSnapshot, WrappedDataKey
+from shared.domain.records import Certificate, FallbackInForce, WebhookSnapshot, WrappedDataKey
 from shared.domain.topics import Topic
 
 
@@ -57,6 +57,7 @@ class AccountRow:
     flow_category: str | None
     flow_published: bool | None
     pause_cause: str | None = None
+    fallback: FallbackInForce | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from shared.domain.enums import (
     DeliveryStatus,
     Direction,
     ErrorClass,
+    FallbackType,
     HealthStatus,
     IntakeOutcome,
     ItemOutcome,
@@ -387,11 +388,21 @@ class ConnectorSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackInForce:
+    """Where an account's traffic goes while it is in force. `destino` by `tipo`: a number, an address, an address."""
+
+    fallback_id: str
+    tipo: FallbackType
+    destino: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSnapshot:
     """`channel.account.snapshot`, compacted by account id. `account_refs` are what payloads call this account.
 
     `intake_deadline_seconds`: how long a message waits for its flow (None: the router's own). `pause_cause`: why the route to
-    the flow is paused, None while it is open.
+    the flow is paused, None while it is open. `fallback`: set while health has paused the account, or its connector has left
+    `active`: its own oldest active one, else its connector's default.
     """
 
     version: int
@@ -406,6 +417,7 @@ class AccountSnapshot:
     intake_flow_usable: bool  # published and of category `intake` when the snapshot was built
     intake_deadline_seconds: int | None = None
     pause_cause: str | None = None
+    fallback: FallbackInForce | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,8 @@ ORG_UNIT = "org_unit"
 INTAKE_FLOW = "intake_flow"
 UNROUTED = "unrouted"
 
+HEALTH_PAUSE = "health_"  # how the causes begin for which the health policy pauses a route; administrators may not use it
+
 _PAUSED = "route_paused"
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from shared.domain.enums import TokenKind
+from shared.domain.enums import SecretUse, TokenKind
 from shared.providers.calling import ProviderCall
 
 _KINDS = frozenset(kind.value for kind in TokenKind)
+_RECEIVING = frozenset(use.value for use in SecretUse)
 _TOKENS = text(
     "SELECT connector_id::text, id::text AS token_id, kind::text, metadata ->> 'account' AS account, metadata ->> 'name' AS name,"
     " (extract(epoch FROM expires_at) * 1000)::bigint AS expires_ms FROM channel_token"
@@ -47,9 +48,11 @@ def known_tokens(session: Session, connector_ids: Iterable[str]) -> dict[str, li
 
 
 def names_placed(calls: Sequence[ProviderCall]) -> set[str]:
-    """Names of the credentials that these calls need; what derives a value from all of them needs the access token at least."""
-    names = {placement.credential for call in calls for placement in call.placements}
-    if any(placement.derive for call in calls for placement in call.placements):
+    """Names of the credentials that these calls need. What derives a value from all of them, such as a proof of the access
+    token, needs that one too; what derives it from a receiving secret, such as an address that holds it, does not."""
+    placements = [placement for call in calls for placement in call.placements]
+    names = {placement.credential for placement in placements}
+    if any(placement.derive and placement.credential not in _RECEIVING for placement in placements):
         names.add(TokenKind.ACCESS_TOKEN.value)
     return names
 

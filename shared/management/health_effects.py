@@ -7,8 +7,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from shared.adapters.clock import new_uuid7
+from shared.adapters.fallback_choice import fallback_of
 from shared.adapters.health_rows import moment
-from shared.adapters.tables import AccountState, ChannelConnector, ChannelFallback, ConnectorDefaultFallback, Outbox
+from shared.adapters.tables import AccountState, ChannelConnector, Outbox
 from shared.domain.enums import ConnectorStatus
 from shared.domain.errors import Conflict, InvalidInput
 from shared.domain.topics import Topic
@@ -28,7 +29,7 @@ def pause_route(session: Session, connector: ChannelConnector, account_id: str, 
         return
     with audited(session, state, "account.paused", tenant_id=connector.tenant_id, actor=actor):
         state.route, state.route_cause, state.route_since = _PAUSED, cause, moment(now_ms)
-        state.fallback = _fallback_of(session, connector.id, account_id)
+        state.fallback = session.scalar(select(fallback_of(account_id, connector.id)))
     _tell(session, connector, state, status="paused", why=cause, since_ms=now_ms)
 
 
@@ -50,20 +51,6 @@ def move_connector(session: Session, connector_id: str, status: ConnectorStatus,
     except (Conflict, InvalidInput):
         return False
     return True
-
-
-def _fallback_of(session: Session, connector_id: str, account_id: str) -> str | None:
-    """The account's oldest active fallback, else the connector's default."""
-    own = select(ChannelFallback.id).where(ChannelFallback.account_id == account_id, ChannelFallback.ativo)
-    found = session.scalar(own.order_by(ChannelFallback.id).limit(1))
-    if found is not None:
-        return found
-    default = (
-        select(ConnectorDefaultFallback.fallback_id)
-        .join(ChannelFallback, ChannelFallback.id == ConnectorDefaultFallback.fallback_id)
-        .where(ConnectorDefaultFallback.connector_id == connector_id, ChannelFallback.ativo)
-    )
-    return session.scalar(default)
 
 
 def _tell(session: Session, connector: ChannelConnector, state: AccountState, *, status: str, why: str, since_ms: int) -> None:

@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 
 from shared.adapters.tables import AccountState, ChannelAccount
 from shared.domain.errors import InvalidInput
+from shared.domain.routing import HEALTH_PAUSE
 from shared.management.changes import announce_account, audited, find, lock_connector_of
 from shared.management.rules import rules_enforced
 
 _CAUSE = re.compile(r"[a-z][a-z0-9_]{0,63}")
-OURS = "health_"  # how the causes begin that health pauses for: it lifts those again
 _OPEN, _PAUSED = "open", "paused"
 
 
@@ -31,8 +31,8 @@ def pause_account(session: Session, account_id: str, cause: str, *, actor: str) 
     if not _CAUSE.fullmatch(cause):
         told = "a cause is a short code: a small letter, then up to 63 small letters, digits and _"
         raise InvalidInput(told, reason="cause_invalid", pointer="/cause")
-    if cause.startswith(OURS):
-        told = f"causes that begin with {OURS} are health's own: it would lift the pause"
+    if cause.startswith(HEALTH_PAUSE):
+        told = f"causes that begin with {HEALTH_PAUSE} are health's own: it would lift the pause"
         raise InvalidInput(told, reason="cause_reserved", pointer="/cause")
     return _set(session, account_id, cause, actor=actor)
 

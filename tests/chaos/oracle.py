@@ -79,7 +79,9 @@ def judge_messages(verdict: Verdict, ledger: Ledger, emitted: Sequence[Emitted],
         if ids.setdefault(event.id, event.message_id) != event.message_id:
             verdict.add("ids_changed", f"{event.id}: {ids[event.id]}, then {event.message_id}", number=ledger.order.get(event.id))
     for peer, events in seen.items():
-        _judge_peer(verdict, ledger, peer, events, settled)
+        split = len({event.conversation_id for event in events}) > 1  # another fault; they may lie in several partitions then
+        in_order = sorted(events, key=lambda event: event.time_ms) if split else events
+        _judge_peer(verdict, ledger, peer, in_order, settled)
 
 
 def _judge_peer(verdict: Verdict, ledger: Ledger, peer: str, events: list[Emitted], settled: Collection[str]) -> None:
@@ -90,14 +92,15 @@ def _judge_peer(verdict: Verdict, ledger: Ledger, peer: str, events: list[Emitte
         if len(found) > 1:
             verdict.add(kind, f"{peer}: {sorted(found)}")
     elements = [one for one in ledger.written.get(peer, []) if one.kind in MESSAGES]
+    came_out = [one for one in elements if one.id not in settled]  # of the others that they came out is the fault, not when
     loose = _loose(elements)
     place = {event.id: index for index, event in reversed(list(enumerate(events)))}  # where it came first
-    late = _out_of_order([event.id for event in events], [one.id for one in elements if one.id not in loose])
+    late = _out_of_order([event.id for event in events], [one.id for one in came_out if one.id not in loose])
     if late is not None:
         verdict.add("out_of_order", f"{peer}: {late}", number=ledger.order.get(late))
     lines: dict[str, list[str]] = {}
-    for one in elements:
-        if one.about is None:
+    for one in came_out:
+        if one.about is None or one.about in settled:
             continue
         if one.id in place and place[one.id] < place.get(one.about, -1):
             verdict.add("before_target", f"{peer}: {one.id} about {one.about}", number=ledger.order.get(one.id))
@@ -107,7 +110,6 @@ def _judge_peer(verdict: Verdict, ledger: Ledger, peer: str, events: list[Emitte
         late = _out_of_order([event.id for event in events], line)
         if late is not None:
             verdict.add("out_of_order", f"{peer}: {late} about the same", number=ledger.order.get(late))
-    came_out = [one for one in elements if one.id not in settled]
     _judge_orphans(verdict, ledger, came_out, {event.id for event in events if event.orphan})
 
 

@@ -66,6 +66,7 @@ def client(fleet: Fleet, management: Management, ports: tuple[int, int]) -> Iter
 BODY = {"tipo": "whatsapp_official", "nome": "Meta", "config": {"waba_id": "100000000000000"}}
 
 
+@pytest.mark.req(7)
 def test_it_serves_counts_and_tells_who_did_it(client: httpx.Client, management: Management, ports: tuple[int, int]) -> None:
     made = client.post("/v1/connectors", json=BODY)
     assert made.status_code == 201, made.text

@@ -55,7 +55,7 @@ def names(pool: LoopPool, tenant: str) -> list[str]:
         return [row.nome for row in reader.execute(NAMES)]
 
 
-@pytest.mark.req(7)
+@pytest.mark.req(10)
 def test_a_reader_on_a_loop_sees_one_tenant_and_leaves_nothing(management: Management, pool: LoopPool) -> None:
     management.connector(nome="ours")
     other = management.another_tenant()

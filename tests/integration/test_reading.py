@@ -35,7 +35,7 @@ def engine(database: DatabaseUnderTest) -> Iterator[Engine]:
     made.dispose()
 
 
-@pytest.mark.req(7)
+@pytest.mark.req(10)
 def test_a_reader_sees_one_tenant_and_leaves_nothing(management: Management, engine: Engine) -> None:
     ours, other = management.connector(nome="ours"), management.another_tenant()
     for _ in range(7):  # also once the server has the statement prepared
@@ -48,7 +48,7 @@ def test_a_reader_sees_one_tenant_and_leaves_nothing(management: Management, eng
         assert connection.scalars(select(ChannelConnector.nome)).all() == []
 
 
-@pytest.mark.req(7)
+@pytest.mark.req(10)
 def test_many_tenants_at_once_on_few_connections(management: Management, database: DatabaseUnderTest) -> None:
     tenants = {management.tenant: management.connector(nome="ours")}
     for _ in range(3):

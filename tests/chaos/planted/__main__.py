@@ -1,6 +1,6 @@
 """Plays every planted fault and every control, and prints the table. Exit 1 unless each ended as it must.
 
-python -m tests.chaos.planted [part of a module's name …]
+python -m tests.chaos.planted [--write] [part of a module's name …]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.chaos.document import planted_tables, write
 from tests.chaos.planted.cases import CASES, CONTROLS, Case
 from tests.chaos.planted.stage import Result, play
 from tests.chaos.site import Ground, end_in_order
@@ -66,6 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*")
     parser.add_argument("--report", type=Path, help="Write the table as JSON here.")
+    parser.add_argument("--write", action="store_true", help="Write the tables into docs/CAMPAIGN.md, if all were played.")
     arguments = parser.parse_args()
     chosen = [
         case
@@ -76,6 +78,8 @@ def main() -> None:
     if arguments.report is not None:
         arguments.report.parent.mkdir(parents=True, exist_ok=True)
         arguments.report.write_text(as_json(results))
+    if arguments.write and not arguments.words:
+        write({"planted": planted_tables(results)})
     raise SystemExit(0 if all(result.as_expected for result in results) else 1)
 
 

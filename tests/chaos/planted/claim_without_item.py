@@ -28,8 +28,7 @@ def plant() -> None:
 
     router_store.claim = of_the_record
     app.collapse = lambda candidates: [one for one in candidates if one.claim_key is not None]
-    app.Router._owner = lambda self, candidate: owner(self._epoch, candidate)  # type: ignore[method-assign]
-    decide.owner_of = gate.owner_of = owner
+    app.owner_of = decide.owner_of = gate.owner_of = owner
 
 
 if __name__ == "__main__":

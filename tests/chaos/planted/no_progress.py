@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.router import app
+from services.router import app, recovery
 from shared.adapters import router_store
 from tests.chaos.planted.start import start
 
@@ -16,7 +16,7 @@ def plant() -> None:
         return None
 
     router_store.assert_progress = nothing
-    app.check_progress = nothing
+    app.check_progress = recovery.check_progress = nothing
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def _verified(provider: Provider, request: Request, secrets: Sequence[ReceivingS
     return isinstance(provider.receiving.verify(request, secrets), Verified)
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(77)
 @voices
 class TestTable:
     def test_the_good_request_passes_under_any_place_of_its_secret(
@@ -100,7 +100,7 @@ class TestTable:
             assert body == request.body or not _verified(provider, _changed(request, body=body), secrets), body[:40]
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(77)
 @voices
 def test_no_changed_request_is_accepted(provider: Provider, dialect: str | None, folder: Path) -> None:
     """Bits flipped, bytes cut, doubled and swapped in whatever the proof names: 0 accepted, 0 exceptions."""

@@ -157,6 +157,27 @@ def test_the_first_element_that_shows_a_fault_is_told():
     assert (found["lost"], found["doubled"]) == (LEDGER.order["a"], LEDGER.order["b"])
 
 
+def test_two_conversations_of_one_peer_are_compared_by_time_not_by_partition():
+    """They may lie in different partitions, which are read one after the other."""
+    late = [replace(one, conversation_id="2", time_ms=9_000) for one in FIRST[1:]]
+    assert "out_of_order" not in judge(LEDGER, broken(emitted=[*late, FIRST[0], *REST])).counts
+    early = [replace(one, conversation_id="2", time_ms=500) for one in FIRST[1:]]
+    assert "out_of_order" in judge(LEDGER, broken(emitted=[FIRST[0], *early, *REST])).counts
+
+
+def test_what_a_flow_had_settled_is_wrong_to_come_out_but_not_late():
+    """After a database was restored the flow's answer is forgotten, and what it settled comes out behind younger messages."""
+    ledger = replace(
+        LEDGER,
+        written=WRITTEN | {"q": [*WRITTEN["q"], Element("y", Kind.TEXT), Element("z", Kind.REACTION, about="d")]},
+        acknowledged=LEDGER.acknowledged | {"y", "z"},
+        order=LEDGER.order | {"y": 90, "z": 91},
+    )
+    found = judge(ledger, broken(emitted=[*GOOD.emitted, routed("y", "q"), routed("z", "q"), routed("d", "q")])).counts
+    assert "settled_came_out" in found
+    assert not {"out_of_order", "before_target"} & found.keys()
+
+
 def test_kinds_that_may_be_are_left_out():
     verdict = judge(LEDGER, broken(emitted=[*GOOD.emitted, emitted("a")]))
     assert verdict.without(frozenset({"doubled", "books_emitted"})).clean

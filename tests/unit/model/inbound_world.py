@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from services.router import gate as gating
 from services.router.audit import audit
-from services.router.batches import _repeats
+from services.router.batches import Settling
 from services.router.context import Context
 from services.router.decide import decide
 from services.router.facts import Opened, owner_of, ranges_of
@@ -110,10 +110,12 @@ class World:
     def take(self, size: int) -> Taken | None:
         """Read at most `size` records from the committed offset on."""
         records: list[Opened] = []
+        settling = Settling()
         for record in self.log[self.committed : self.committed + size]:
-            if self.rules.cuts_before_copies and _repeats(record, records):
+            if self.rules.cuts_before_copies and settling.repeats(record):
                 break
             records.append(record)
+            settling.add(record)
         self.tables.holder = self.generation
         return Taken(self.committed, records, KnownAccounts(*self.accounts.values()), self.generation) if records else None
 

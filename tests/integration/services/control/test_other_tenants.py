@@ -58,7 +58,7 @@ def street(scene: Scene, database: DatabaseUnderTest) -> Iterator[Street]:
         locker.rollback()
 
 
-@pytest.mark.req(7, 10, 22, 23, 76)
+@pytest.mark.req(10, 22, 23, 76)
 def test_rule_10_22_23_another_tenants_objects_do_not_exist(street: Street) -> None:
     before = dump(street.database)
     walk = street.walk(street.scene.client, street.scene.management.engine)
@@ -117,7 +117,7 @@ def written_anew() -> Iterator[Callable[[], None]]:
     forget()
 
 
-@pytest.mark.req(7)
+@pytest.mark.req(10)
 @pytest.mark.parametrize("line", ["application", "database", "neither"])
 def test_each_line_holds_alone_and_without_both_the_walk_finds_it(
     street: Street, line: str, monkeypatch: pytest.MonkeyPatch, written_anew: Callable[[], None]
@@ -138,7 +138,7 @@ def test_each_line_holds_alone_and_without_both_the_walk_finds_it(
         assert findings == []
 
 
-@pytest.mark.req(7)
+@pytest.mark.req(10)
 def test_a_key_of_one_tenant_is_nothing_to_another(street: Street) -> None:
     street.unlock()
     scene, path = street.scene, "connectors"
@@ -158,7 +158,7 @@ def test_a_key_of_one_tenant_is_nothing_to_another(street: Street) -> None:
     assert code_of(scene.post(path, other, token=street.stranger.token, headers=key)) == (422, "idempotency_key_reused")
 
 
-@pytest.mark.req(7)
+@pytest.mark.req(10)
 def test_equal_keys_of_two_tenants_at_once_make_two(street: Street) -> None:
     street.unlock()
     body, start = street.owner.bodies["POST", "/v1/connectors"], threading.Barrier(8)

@@ -119,7 +119,7 @@ async def _calls(client: httpx.AsyncClient, who: Caller, others: list[Caller], c
             who.wrong.append(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
 
 
-@pytest.mark.req(7, 10)
+@pytest.mark.req(10)
 def test_rule_10_tenants_that_share_two_connections_never_meet(
     scene: Scene, database: DatabaseUnderTest, callers: list[Caller]
 ) -> None:

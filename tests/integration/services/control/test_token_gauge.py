@@ -99,7 +99,7 @@ def test_the_gauge_is_absent_while_the_database_is_away_and_comes_back(scene: Sc
     assert shown.refreshed()["access_token"] is None
 
 
-@pytest.mark.req(7, 74)
+@pytest.mark.req(74)
 def test_the_function_tells_numbers_to_the_api_alone(database: DatabaseUnderTest) -> None:
     with connect(database.api_url) as api:
         columns = [column.name for column in api.execute("SELECT * FROM token_seconds_left()").description or ()]

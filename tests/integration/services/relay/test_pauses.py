@@ -85,7 +85,7 @@ def test_a_cause_is_a_short_code(management: Management, cause: str) -> None:
     assert state(management) == []
 
 
-@pytest.mark.req(7)
+@pytest.mark.req(10)
 def test_another_tenants_account_is_neither_paused_nor_resumed(management: Management, database: DatabaseUnderTest) -> None:
     account = management.account(management.connector())
     pause(management, account)

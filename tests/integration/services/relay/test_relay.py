@@ -196,6 +196,7 @@ def test_a_flow_that_is_not_usable_is_told_as_such(scene: Scene, start_relay: St
     assert not account.intake_flow_usable
 
 
+@pytest.mark.req(7)
 def test_a_relay_tells_how_it_is_and_stops_when_asked(scene: Scene, start_relay: StartRelay) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -280,6 +280,31 @@ def test_a_paused_route_goes_to_the_unit_or_waits(pipeline, router, relay):
 
 
 @pytest.mark.req(67)
+def test_a_message_that_waits_stays_with_its_account_though_the_number_moves(pipeline, router, relay):
+    write(pipeline, "a", "behind")
+    (asked,) = pipeline.read(Topic.INTAKE_REQUESTED, 1)
+    elsewhere = ("phone_number_id:300000000000009",)
+    pipeline.publish_account(pipeline.flow_account(version=5, account_refs=elsewhere))
+    pipeline.publish_account(pipeline.unit_account(version=5, account_refs=(f"phone_number_id:{FLOW_NUMBER}",)))
+    wait(lambda: router.snapshots.directory.account(pipeline.flow_account_id).version == 5)
+    wait(lambda: router.snapshots.directory.account(pipeline.unit_account_id).version == 5)
+    answer(pipeline, asked.event.request_id)
+    wait(lambda: answered(pipeline) == 1)
+    relay.deliver()
+    wait(lambda: relay.deliver() >= 0 and requests(pipeline) == 2)
+    answer(pipeline, pipeline.read(Topic.INTAKE_REQUESTED, 2)[-1].event.request_id)
+    wait(lambda: answered(pipeline) == 2)
+    wait(lambda: relay.deliver() == 0 and {row[1] for row in held(pipeline)} == {"done"})
+    reads = [read.event.message for read in pipeline.read(Topic.MESSAGE_RECEIVED, 2)]
+    requested = [read.event.message for read in pipeline.read(Topic.INTAKE_REQUESTED, 2)]
+    assert [(one.message_id, one.account_id) for one in reads] == [(one.message_id, one.account_id) for one in requested]
+    assert {one.account_id for one in reads} == {pipeline.flow_account_id}
+    write(pipeline, "new")
+    (later,) = pipeline.read(Topic.MESSAGE_RECEIVED, 3)[2:]
+    assert later.event.message.account_id == pipeline.unit_account_id
+
+
+@pytest.mark.req(67)
 @pytest.mark.parametrize("before", [(), ("first",)], ids=["it waits for its message", "it waits in the queue"])
 def test_an_early_reaction_comes_after_its_message_when_that_waits_for_its_flow(pipeline, router, relay, before):
     write(pipeline, *before)

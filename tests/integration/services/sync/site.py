@@ -175,19 +175,25 @@ class Site:
 
     def evolution(self, *, secret: str = OLD, webhook: bool = True) -> Registered:
         """An instance: its account has a registration of its own, at an address that the simulator can post to."""
-        played = self.played.on_loop(lambda: self.played.simulator["evolution"].create(callback_url="", secret="none-yet"))
-        config = {"dialect": "evolution", "base_url": f"http://127.0.0.1:{self.played.port}/evolution", "private_host": True}
+        return self.gateway("evolution", secret=secret, webhook=webhook)
+
+    def gateway(self, dialect: str, *, secret: str = OLD, webhook: bool = True) -> Registered:
+        """The same at any unofficial server."""
+        played = self.played.on_loop(lambda: self.played.simulator[dialect].create(callback_url="", secret="none-yet"))
+        config = {"dialect": dialect, "base_url": f"http://127.0.0.1:{self.played.port}/{dialect}", "private_host": True}
         management = self.management
         connector = management.connector(tipo=ConnectorType.WHATSAPP_UNOFFICIAL, config=config)
-        management.token(connector, kind=TokenKind.API_KEY, value=played.about["token"])
+        management.token(connector, kind=TokenKind.API_KEY, value=played.about.get("token") or played.about["api_key"])
+        if "client_token" in played.about:
+            management.token(connector, kind=TokenKind.SECRET, value=played.about["client_token"])
         account = self.instance(connector, played)
         if webhook:
             self.webhook(connector, self.edge_url(connector), [NewSecret(use=SecretUse.SIGN, value=secret)])
-        return Registered(connector, account, played, "evolution")
+        return Registered(connector, account, played, dialect)
 
     def instance(self, connector: str, played: Account) -> str:
         """An account of the connector for this instance."""
-        number = f"+55 11 90001-{int(played.id.rpartition('-')[2]):04}"
+        number = f"+55 11 90001-{len(self.management.read('SELECT 1 FROM channel_account')):04}"
         new = NewAccount(identidade=number, org_unit_id=self.management.unit, config={"instance": played.id})
         edge = f"http://127.0.0.1:{self.edge_port}"
         return self.management.run(lambda session: create_account(session, connector, new, public_url=edge, actor=ACTOR)).id

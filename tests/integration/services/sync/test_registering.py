@@ -32,6 +32,20 @@ def test_each_kind_of_registration_is_made_read_back_and_dated(shared_site: Site
     assert one.played.about["verify_token"] == OLD
 
 
+@pytest.mark.req(36)
+@pytest.mark.parametrize("dialect", ["waha", "zapi"])
+def test_the_other_servers_get_the_secret_in_their_own_way(shared_site: Site, dialect: str) -> None:
+    site, one = shared_site, shared_site.gateway(dialect)
+    job = site.until_at(one.account, "idle", "synced")
+    assert job["registered_url"] == f"{site.edge_url(one.connector)}/{one.account}"
+    if dialect == "waha":
+        assert (one.played.callback_url, one.played.secret) == (job["registered_url"], OLD)
+    else:
+        assert one.played.callback_url == f"{job['registered_url']}?secret={OLD}"
+        assert len(job["by_hand"]) == 2  # nobody can read back what Z-API has
+    assert site.synced_at(one.account) is not None
+
+
 @pytest.mark.req(25)
 def test_an_account_with_a_registration_of_its_own_gets_its_own_address(shared_site: Site) -> None:
     one = shared_site.evolution()

@@ -8,11 +8,20 @@ import pytest
 
 from services.relay.decide import plan_batch
 from shared.domain.configuration import AccountRow, ChangeNotice, ConfigurationRows, ConnectorRow
-from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType, TokenKind, WebhookEvent, WebhookStatus
+from shared.domain.enums import (
+    AccountStatus,
+    ConnectorStatus,
+    ConnectorType,
+    FallbackType,
+    TokenKind,
+    WebhookEvent,
+    WebhookStatus,
+)
 from shared.domain.records import (
     AccountSnapshot,
     ConnectorSnapshot,
     ConnectorStatusChanged,
+    FallbackInForce,
     TokenExpiring,
     WebhookSnapshot,
     WrappedDataKey,
@@ -43,6 +52,8 @@ ACCOUNT = AccountRow(
     intake_flow_id=None,
     flow_category=None,
     flow_published=None,
+    pause_cause="health_auth",
+    fallback=FallbackInForce(fallback_id="b1", tipo=FallbackType.EMAIL_FORWARD, destino="desk@example.org"),
 )
 DETAIL = {
     "change_id": "x1",
@@ -87,6 +98,8 @@ def test_several_notices_of_one_subject_become_one_snapshot_of_what_is_now() -> 
         org_unit_id="u1",
         intake_flow_id=None,
         intake_flow_usable=False,
+        pause_cause="health_auth",
+        fallback=FallbackInForce(fallback_id="b1", tipo=FallbackType.EMAIL_FORWARD, destino="desk@example.org"),
     )
     assert publications[1].value == ConnectorSnapshot(
         version=7,

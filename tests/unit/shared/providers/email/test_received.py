@@ -48,7 +48,7 @@ def html(text: str) -> str:
 PICTURE = "Content-Type: image/png\r\nContent-Disposition: inline\r\n\r\nx"
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 @pytest.mark.parametrize(
     ("structure", "expected"),
     [
@@ -73,7 +73,7 @@ def test_every_part_of_a_letter_is_read_once(structure: str, expected: str) -> N
     assert item.content.text == expected
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 def test_further_parts_of_html_stay_within_reach() -> None:
     head, _, body = parts("mixed", html("first"), PICTURE, html("second")).partition("\r\n\r\n")
     content = message(mailbox_items(mail(f"{head}\r\n", body), HEADERS)).content
@@ -93,7 +93,7 @@ def test_alternatives_within_alternatives_are_read_once_each() -> None:
     assert message(mailbox_items(mail(f"{head}\r\n", body), HEADERS)).content.text is None
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 def test_mails_without_an_id_are_told_apart_by_what_differs() -> None:
     file = 'Content-Type: application/pdf; name="scan.pdf"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
     date = "Date: Mon, 21 Sep 2026 14:13:20 +0000\r\n"
@@ -109,7 +109,7 @@ def test_mails_without_an_id_are_told_apart_by_what_differs() -> None:
     assert key(date) == key(date, received_at_ms=1_790_000_060_000)
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 def test_a_providers_id_names_a_mail_that_has_none() -> None:
     def keys(number: str) -> tuple[str, str]:
         document = {"MessageID": number, "From": "lia@cliente.example", "To": "loja@nos.example", "TextBody": "Oi", "Headers": []}
@@ -134,7 +134,7 @@ def form(dialect: str, **fields: str) -> tuple[bytes, dict[str, str], dict[str, 
     return urlencode(fields).encode(), FORM, {"dialect": dialect}
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 @pytest.mark.parametrize(
     "posted",
     [
@@ -165,7 +165,7 @@ def auto(items: Sequence[AnyItem]) -> str | None:
     return email.auto_submitted
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 @pytest.mark.parametrize(
     ("head", "expected"),
     [
@@ -182,7 +182,7 @@ def test_only_a_plain_no_says_that_a_person_wrote(head: str, expected: str | Non
     assert auto(mailbox_items(mail(head), HEADERS)) == expected
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 @pytest.mark.parametrize("sender", ["", "<>"])
 def test_an_empty_envelope_sender_is_seen_without_a_return_path(sender: str) -> None:
     sendgrid = form("sendgrid", email=mail().decode(), envelope=json.dumps({"to": ["loja@nos.example"], "from": sender}))
@@ -190,7 +190,7 @@ def test_an_empty_envelope_sender_is_seen_without_a_return_path(sender: str) -> 
     assert [auto(normalise(*posted)) for posted in (sendgrid, mailgun)] == ["null_sender", "null_sender"]
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 def test_a_letter_does_not_vanish_because_of_a_bounces_header() -> None:
     head = "X-Failed-Recipients: ana@cliente.example\r\nReferences: <out@nos.example>\r\n"
     assert message(mailbox_items(mail(head), HEADERS)).content.text == "Oi"
@@ -198,7 +198,7 @@ def test_a_letter_does_not_vanish_because_of_a_bounces_header() -> None:
     assert isinstance(item, ReceiptItem)
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 def test_a_confirmation_that_we_sent_is_no_receipt() -> None:
     told = "Original-Message-ID: <x@cliente.example>\r\nDisposition: a/b; displayed"
     report = f"Content-Type: message/disposition-notification\r\n\r\n{told}"
@@ -210,7 +210,7 @@ def test_a_confirmation_that_we_sent_is_no_receipt() -> None:
     assert isinstance(received, ReceiptItem)
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 def test_a_complaint_tells_whose_it_is() -> None:
     report = "Content-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\nOriginal-Rcpt-To: Ana@cliente.example"
     returned = "Content-Type: text/rfc822-headers\r\n\r\nMessage-ID: <out@nos.example>"
@@ -221,7 +221,7 @@ def test_a_complaint_tells_whose_it_is() -> None:
     assert item.values["message_id"] == "out@nos.example"
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 @pytest.mark.parametrize("size", [10**30, 2**63, -1, True, 1.5])
 def test_an_absurd_size_of_a_file_costs_no_mail(size: Any) -> None:
     document = {
@@ -239,7 +239,7 @@ def test_an_absurd_size_of_a_file_costs_no_mail(size: Any) -> None:
         assert items[0].content.attachments[0].size_bytes is None
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 @pytest.mark.parametrize(
     "text",
     [
@@ -252,7 +252,7 @@ def test_a_letter_that_looks_like_a_head_stays_whole(text: str) -> None:
     assert split_quotation(text).text == text
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 @pytest.mark.parametrize(
     "quoted",
     [
@@ -285,7 +285,7 @@ def test_the_quick_look_for_a_quotation_misses_none(text: str) -> None:
     assert _ANY_SIGN.search(text) is not None or _begin_of_quotation(text.split("\n")) is None
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 @pytest.mark.parametrize("dialect", ["mailgun", "sendgrid"])
 def test_the_name_of_a_file_in_a_form_keeps_its_letters(dialect: str) -> None:
     head = {
@@ -300,14 +300,14 @@ def test_the_name_of_a_file_in_a_form_keeps_its_letters(dialect: str) -> None:
     assert [media.filename for media in content.attachments] == ["orçamento €.pdf", "orçamento.pdf"]
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 def test_who_wrote_stands_between_the_brackets() -> None:
     raw = mail().replace(b"From: lia@cliente.example", b"From: boss@nos.example <lia@cliente.example>")
     peer = message(mailbox_items(raw, HEADERS)).peer
     assert (peer.aliases[0].value, peer.name) == ("lia@cliente.example", "boss@nos.example")
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(66)
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -57,7 +57,7 @@ def multipart(fields: list[tuple[str, str]], boundary: str = "b") -> bytes:
     return ("".join(parts) + f"--{boundary}--\r\n").encode()
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(77)
 class TestMailgun:
     def test_each_form_of_body_is_read(self) -> None:
         forms = {
@@ -134,7 +134,7 @@ def sendgrid(body: bytes, timestamp: int = NOW, **more: Any) -> Request:
     return asked(body, headers, settings={"dialect": "sendgrid", **more.pop("settings", {})}, **more)
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(77)
 class TestSendgrid:
     def test_the_key_may_come_as_sendgrid_shows_it_or_as_pem(self) -> None:
         pem = PRIVATE.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -190,7 +190,7 @@ class TestSendgrid:
         assert reason(asked(b"", {}, query=query, settings=settings)) == expected
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(77)
 class TestCredentials:
     PAIR = b"channels:p\xc3\xa4ss"
 
@@ -224,7 +224,7 @@ def signer() -> SnsSigner:
     return SnsSigner(Authority())
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(77)
 class TestSns:
     CREDENTIAL = b"channels:secret"
     HEADERS: Mapping[str, bytes] = {
@@ -358,7 +358,7 @@ OTHER_READINGS = {  # forms in which a careless second reader finds another toke
 }
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(77)
 @pytest.mark.parametrize("trick", OTHER_READINGS)
 def test_the_token_of_the_item_is_the_one_that_was_proven(trick: str) -> None:
     mail = "From: lia@cliente.example\r\nTo: loja@nos.example\r\nMessage-ID: <1@cliente.example>\r\n\r\nOi"
@@ -371,7 +371,7 @@ def test_the_token_of_the_item_is_the_one_that_was_proven(trick: str) -> None:
             assert item.dedup_key == f"token:{TOKEN}"
 
 
-@pytest.mark.req(13)
+@pytest.mark.req(77)
 def test_names_and_values_of_an_encoded_form_are_read_once_and_the_same_way() -> None:
     mail = "From: lia@cliente.example\r\nMessage-ID: <1@cliente.example>\r\n\r\nOi"
     for first in ("%74oken=" + EVIL, "token=" + EVIL, "token=" + "%65" * 300):
