@@ -49,19 +49,20 @@ def database_template(stack: StackAddresses) -> str:
 @pytest.fixture
 def database(stack: StackAddresses, database_template: str) -> Iterator[DatabaseUnderTest]:
     """A database of the test's own; dropped afterwards, with whoever is still connected."""
-    with _cloned(stack.superuser_url, database_template) as made:
+    with cloned_database(stack.superuser_url, database_template) as made:
         yield made
 
 
 @pytest.fixture
 def another_database(stack: StackAddresses, database_template: str) -> Iterator[DatabaseUnderTest]:
     """A second one, for what is carried from one installation to another."""
-    with _cloned(stack.superuser_url, database_template) as made:
+    with cloned_database(stack.superuser_url, database_template) as made:
         yield made
 
 
 @contextmanager
-def _cloned(superuser_url: str, template: str) -> Iterator[DatabaseUnderTest]:
+def cloned_database(superuser_url: str, template: str) -> Iterator[DatabaseUnderTest]:
+    """A database of one's own inside the block."""
     name = f"channels_test_{uuid.uuid4().hex}"
     with installing(superuser_url) as connection:
         create_database(connection, name, template=template)

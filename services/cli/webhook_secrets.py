@@ -13,6 +13,7 @@ from services.cli.managing import acting_for_connector, actor, one_connector, va
 from services.cli.printing import print_json, print_table
 from services.cli.values import Moment, secret_from, secret_of
 from shared.domain.enums import SecretUse
+from shared.management.provider_rotation import DEFAULT_OVERLAP_SECONDS, NewRotation, rotate_secret
 from shared.management.secret_rotation import KnownSecret, add_secret, expire_secret, list_secrets
 from shared.management.webhooks import NewSecret
 
@@ -23,10 +24,12 @@ _TURNING = (
     f"channels webhooks secrets expire --connector Meta --secret {_ID}/0",
 )
 
+_ROTATING = "channels webhooks secrets rotate --connector Meta --use handshake --overlap-seconds 3600"
+
 
 @click.group(cls=Group, examples=_TURNING)
 def secrets() -> None:
-    """Add, expire and list the secrets that prove webhooks. Values are never printed."""
+    """Add, rotate, expire and list the secrets that prove webhooks. Values are never printed."""
 
 
 @secrets.command(examples=(_TURNING[0], "channels webhooks secrets add --connector Meta --value-env NEW_SECRET"))
@@ -66,6 +69,33 @@ def expire(connector: str, tenant: str | None, secret_id: str, at: dt.datetime |
         expire_secret(session, vault(), connector_id, secret_id, at_ms, actor=actor())
         session.commit()
     click.echo(f"{secret_id} holds until {_told(at_ms)}")
+
+
+@secrets.command(examples=("channels webhooks secrets rotate --connector Bot", _ROTATING))
+@one_connector
+@click.option("--use", type=click.Choice([use.value for use in SecretUse]), default=SecretUse.SIGN.value, show_default=True)
+@click.option(
+    "--overlap-seconds",
+    type=click.IntRange(0, 30 * 86_400),
+    default=DEFAULT_OVERLAP_SECONDS,
+    show_default=True,
+    help="How long the old ones hold once the provider has the new one.",
+)
+@secret_from
+def rotate(
+    connector: str, tenant: str | None, use: str, overlap_seconds: int, value_file: Path | None, value_env: str | None
+) -> None:
+    """Replace a secret that we register at the provider: the new one holds at once, sync registers it, then the old ones end.
+
+    Without a value a new one is made. It is never shown: nobody but the provider needs it.
+    """
+    given = value_file is not None or value_env is not None
+    value = secret_of(value_file, value_env, "CHANNELS_NEW_SECRET", "New secret") if given else None
+    new = NewRotation(use=SecretUse(use), overlap_seconds=overlap_seconds, value=value)
+    with acting_for_connector(connector, tenant) as (session, connector_id):
+        secret_id = rotate_secret(session, vault(), connector_id, new, actor=actor())
+        session.commit()
+    click.echo(f"added {secret_id}; `channels connectors syncs` shows when the provider has it")
 
 
 @secrets.command("list", examples=("channels webhooks secrets list --connector Meta --json",))

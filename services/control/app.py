@@ -18,13 +18,14 @@ from services.control.call import Parts
 from services.control.measuring import Measured
 from services.control.openapi import describe
 from services.control.route import Directory
-from services.control.routes import accounts, capabilities, connectors, fallbacks, providers, records, tokens, webhooks
+from services.control.routes import accounts, capabilities, connectors, fallbacks, providers, records, syncs, tokens, webhooks
 from shared.adapters.bearer_tokens import Verifier
 from shared.adapters.database import DatabaseFault, classify
 from shared.domain.errors import ChannelsError, Unavailable
 from shared.runtime.metrics import ControlMetrics
 
-ROUTERS = tuple(module.router for module in (connectors, accounts, capabilities, tokens, webhooks, fallbacks, records, providers))
+_MODULES = (connectors, accounts, capabilities, tokens, webhooks, fallbacks, records, syncs, providers)
+ROUTERS = tuple(module.router for module in _MODULES)
 _MAX_BODY_BYTES = 1_048_576
 # Ours is in `measuring`; whether somebody wants the framework's is asked at every call.
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}

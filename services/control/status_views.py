@@ -6,6 +6,7 @@ import datetime as dt
 
 from pydantic import BaseModel
 
+from services.control.sync_views import SyncView
 from services.control.views import CapabilityView, HealthCheckView, WebhookView
 from shared.domain.enums import AccountStatus, ConnectorStatus, UsageType
 
@@ -40,6 +41,20 @@ class LimitsView(BaseModel):
     used_today: dict[UsageType, int]
 
 
+class DescriptionView(BaseModel):
+    """What the provider said last of the account, in its own codes; null where it said nothing. `changed_at`: when it was new.
+    `nome_exibicao_manual`: a person set the name, so that it does not follow `display_name`."""
+
+    nome_exibicao_manual: bool
+    display_name: str | None
+    verified_name: str | None
+    tier: str | None
+    throughput: str | None
+    quality: str | None
+    app_id: str | None
+    changed_at: dt.datetime | None
+
+
 class QueueView(BaseModel):
     """Webhooks and mails that were accepted and are not settled yet, counted one by one. `depth`: of the connector, because
     whose they are is known only once they are opened; `to_own_address`: of these, posted to the account's own `webhook_url`.
@@ -53,12 +68,15 @@ class QueueView(BaseModel):
 
 
 class AccountStatusView(BaseModel):
-    """What is known of an account right now. `queue` null: Kafka does not answer, or the API runs without it."""
+    """What is known of an account right now. `syncs`: what is registered at the provider for it. `queue` null: Kafka does not
+    answer, or the API runs without it."""
 
     account_id: str
     connector_id: str
     connectivity: ConnectivityView
     route: RouteView
+    described: DescriptionView
     limits: LimitsView
     webhooks: list[WebhookView]
+    syncs: list[SyncView]
     queue: QueueView | None

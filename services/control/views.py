@@ -139,7 +139,7 @@ def _fields_of(view: type[View]) -> tuple[tuple[str, ...], attrgetter[tuple[Any,
 
 
 class CapabilityView(View):
-    """What a connector can do."""
+    """What a connector can do. `manual`: what a person set (`enabled`, `constraints.<name>`); the rest follows the provider."""
 
     TABLE = ChannelCapability
     id: str
@@ -147,6 +147,13 @@ class CapabilityView(View):
     feature: Feature
     enabled: bool
     constraints: Json | None
+    manual: list[str]
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """With what is set by hand, which is no column of the row."""
+        values = {name: getattr(row, name) for name in cls.model_fields if name != "manual"}
+        return cls.model_validate({**values, "manual": row.manual or []})
 
 
 class TokenView(View):

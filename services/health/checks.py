@@ -15,7 +15,6 @@ from services.health.credentials import Credentials
 from services.health.decide import Finding, Policy, worst
 from services.health.policies import Policies
 from services.health.questions import (
-    TokenRow,
     calls_of,
     context_of,
     findings_of,
@@ -27,6 +26,7 @@ from services.health.writing import Outcome
 from shared.adapters.clock import Clock
 from shared.adapters.health_rows import SubjectRow
 from shared.domain.enums import HealthStatus
+from shared.management.call_credentials import TokenRow
 from shared.providers import provider_of
 from shared.providers.calling import CallContext, PlacedCall, ProviderAnswer, ProviderCall, TransportFault, placed
 

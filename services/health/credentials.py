@@ -8,21 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from services.health.questions import TokenRow
 from services.health.writing import ACTOR, translated
 from shared.adapters.database import unit_of_work
 from shared.adapters.vault import Vault
-from shared.domain.enums import TokenKind
 from shared.domain.errors import SealBroken
+from shared.management.call_credentials import TokenRow, known_tokens
 from shared.management.opened_tokens import open_token
-
-_TOKENS = text(
-    "SELECT connector_id::text, id::text AS token_id, kind::text, metadata ->> 'account' AS account, metadata ->> 'name' AS name,"
-    " (extract(epoch FROM expires_at) * 1000)::bigint AS expires_ms FROM channel_token"
-    " WHERE connector_id = ANY(CAST(:ids AS uuid[])) ORDER BY created_at DESC, id DESC"
-)
 
 
 class Credentials:
@@ -36,19 +29,8 @@ class Credentials:
 
     def known(self, connector_ids: Iterable[str]) -> dict[str, list[TokenRow]]:
         """The tokens of these connectors, closed, the newest first. Raises Unavailable."""
-        found: dict[str, list[TokenRow]] = {one: [] for one in connector_ids}
         with translated(), unit_of_work(self._engine) as session:
-            for row in session.execute(_TOKENS, {"ids": list(found)}).mappings():
-                found[row["connector_id"]].append(
-                    TokenRow(
-                        token_id=row["token_id"],
-                        kind=TokenKind(row["kind"]),
-                        account=row["account"],
-                        name=row["name"],
-                        expires_ms=row["expires_ms"],
-                    )
-                )
-        return found
+            return known_tokens(session, connector_ids)
 
     def open(self, token_ids: Iterable[str], now_ms: int) -> Mapping[str, str]:
         """Token → its value, for those that can be opened now. Raises Unavailable."""

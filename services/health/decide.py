@@ -16,6 +16,7 @@ from shared.domain.routing import HEALTH_PAUSE
 
 _CHECKS = UUID("6f0c1f6e-6a0e-5b4c-9a59-0d0c2b7b6a11")
 _MAX_CAUSE_CHARACTERS = 64
+_MISMATCHES = frozenset({"subscription_mismatch", "not_subscribed", "webhook_missing", "events_missing"})
 
 
 class Breaker(StrEnum):
@@ -98,6 +99,11 @@ class Egress:
 
     failing: int = 0
     connectors: int = 0
+
+
+def is_new_mismatch(before: Standing, finding: Finding) -> bool:
+    """Whether the provider does not post to us (all that we want), and the check before did not know it."""
+    return finding.cause in _MISMATCHES and finding.cause != before.cause
 
 
 def is_our_fault(egress: Egress, *, share: float, at_least: int) -> bool:

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from services.health.decide import Finding, Policy
 from shared.adapters.health_rows import SubjectRow
-from shared.domain.enums import HealthStatus, TokenKind
+from shared.domain.enums import HealthStatus
 from shared.domain.errors import InvalidInput
+from shared.management.call_credentials import TokenRow, holder, names_placed
 from shared.providers.calling import CallContext, Credentials, ProviderAnswer, ProviderCall
 from shared.providers.contract import Provider
 
-_KINDS = frozenset(kind.value for kind in TokenKind)
 _HOURS, _DAYS = 24, 14
 _LEAST_DAYS = 3  # of data before anything is called usual
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRow:
-    """A credential of a connector, closed. `account`: whose alone it is; `name`: of a secret. Newest first in every list."""
-
-    token_id: str
-    kind: TokenKind
-    account: str | None
-    name: str | None
-    expires_ms: int | None
 
 
 def context_of(subject: SubjectRow, now_ms: int) -> CallContext:
@@ -88,11 +76,8 @@ def needed(
 ) -> dict[str, str] | Finding:
     """Name of each credential that the calls place → the token that holds it; a Finding where one is missing or has expired."""
     found: dict[str, str] = {}
-    names = {placement.credential for call in calls for placement in call.placements}
-    if any(placement.derive for call in calls for placement in call.placements):
-        names.add(TokenKind.ACCESS_TOKEN.value)
-    for name in sorted(names):
-        row = _holder(name, tokens, identidade)
+    for name in sorted(names_placed(calls)):
+        row = holder(name, tokens, identidade)
         if row is None:
             return _credential("credential_missing", "add_credential", name)
         if row.expires_ms is not None and row.expires_ms <= now_ms:
@@ -103,18 +88,6 @@ def needed(
 
 def _credential(cause: str, action: str, name: str) -> Finding:
     return Finding(check="credential", status=HealthStatus.FAILED, cause=cause, action=action, detail=name)
-
-
-def _holder(name: str, tokens: Sequence[TokenRow], identidade: str | None) -> TokenRow | None:
-    if name in _KINDS:
-        for whose in (identidade, None):
-            found = next((one for one in tokens if one.kind == name and one.account == whose), None)
-            if found is not None:
-                return found
-        return None
-    secrets = [one for one in tokens if one.kind is TokenKind.SECRET]
-    named = next((one for one in secrets if one.name == name), None)
-    return named or (secrets[0] if len(secrets) == 1 and secrets[0].name is None else None)
 
 
 def silence(days: Mapping[dt.date, Sequence[int]], policy: Policy, now_ms: int) -> Finding | None:

@@ -36,7 +36,6 @@ _CAUSES = {
     "account_blocked": "the provider has blocked the account",
     "not_subscribed": "nobody is subscribed to the account's events, so nothing comes in",
     "webhook_missing": "no webhook is set at the provider, so nothing comes in",
-    "webhook_elsewhere": "the webhook at the provider points elsewhere",
     "subscription_mismatch": "the webhook at the provider points elsewhere",
     "updates_waiting": "many updates wait at the provider",
     "delivery_errors": "the provider has trouble delivering to us",

@@ -23,6 +23,7 @@ from shared.adapters.health_rows import (
     CheckRow,
     StateRow,
     SubjectRow,
+    ask_for_syncs,
     failing_connectors,
     insert_checks,
     lock_states,
@@ -34,8 +35,10 @@ from shared.adapters.tables import ChannelAccount, ChannelConnector
 from shared.domain.enums import AccountStatus
 from shared.domain.errors import ConfigError, NotFound, Unavailable
 from shared.domain.routing import HEALTH_PAUSE
+from shared.domain.syncing import MISMATCH
 from shared.management.changes import find, lock_connector
 from shared.management.health_effects import move_connector, pause_route, resume_route
+from shared.management.sync_requests import ask_for_sync
 
 ACTOR = "health"
 
@@ -107,6 +110,7 @@ class CheckWriter:
                 insert_checks(session, rows)
                 update_states(session, rows)
                 tell_checks(session, rows)
+                ask_for_syncs(session, rows, MISMATCH)
             session.commit()
         return written, turning
 
@@ -130,6 +134,8 @@ class CheckWriter:
             insert_checks(session, rows)
             update_states(session, rows)
             tell_own_checks(session, rows)
+            if rows[0].asks_for_sync:
+                ask_for_sync(session, connector, subject.account_id, MISMATCH)
             session.commit()
         return verdict
 
@@ -221,6 +227,7 @@ def check_row(one: Outcome, state: StateRow, verdict: Verdict) -> CheckRow:
             owns=standing.owns,
         ),
         event=event,
+        asks_for_sync=decide.is_new_mismatch(standing_of(state), finding),
     )
 
 

@@ -15,6 +15,7 @@ class Outcome(StrEnum):
 
     ACCEPTED = "accepted"
     HANDSHAKE = "handshake"
+    PROBE = "probe"  # sync asked whether the edge knows a secret
     REFUSED = "refused"  # not genuine
     UNKNOWN_CONNECTOR = "unknown_connector"
     NOT_FOUND = "not_found"  # no such path
@@ -75,7 +76,7 @@ OVERDUE = Answer(status=503, outcome=Outcome.UNAVAILABLE, reason="overdue", retr
 
 def body_of(answer: Answer) -> bytes:
     """The body as sent: the given one, else the reason on a line of its own; nothing for what was accepted."""
-    if answer.body or answer.outcome in (Outcome.ACCEPTED, Outcome.HANDSHAKE):
+    if answer.body or answer.outcome in (Outcome.ACCEPTED, Outcome.HANDSHAKE, Outcome.PROBE):
         return answer.body
     return f"{answer.reason}\n".encode("ascii")
 

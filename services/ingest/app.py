@@ -17,6 +17,7 @@ from services.ingest.connector_keys import OpenedConnector
 from services.ingest.decide import Caller
 from services.ingest.exchange import Exchange
 from services.ingest.parts import EdgeParts
+from services.ingest.probing import answer_probe
 from services.ingest.rate_limits import RateLimits
 from services.ingest.refusals import RefusalLog
 from services.ingest.trace import trace_of
@@ -32,7 +33,7 @@ from shared.providers.receiving import receiving_of
 
 _KNOWN_URLS = 10_000
 _HANDSHAKES = ("GET", "OPTIONS")  # the methods that never carry a webhook
-_ACCEPTED, _HANDSHAKE = Outcome.ACCEPTED, Outcome.HANDSHAKE  # the way to a member of an enumeration is long
+_ACCEPTED, _CALM = Outcome.ACCEPTED, (Outcome.HANDSHAKE, Outcome.PROBE)  # the way to a member of an enumeration is long
 
 
 class Edge:
@@ -111,7 +112,7 @@ class Edge:
         metrics.requests.inc(answer.labels)
         if outcome is _ACCEPTED:
             metrics.answer_seconds.observe(seconds)
-        elif outcome is not _HANDSHAKE:
+        elif outcome not in _CALM:
             caller = exchange.caller if exchange is not None else None
             self._refusals.write(
                 outcome=outcome.value,
@@ -145,7 +146,9 @@ class Edge:
 
     def _shake_hands(self, exchange: Exchange, opened: OpenedConnector) -> None:
         now_ms = self._parts.clock.now_ms()
-        exchange.respond(decide.shake_hands(exchange.caller, decide.request_of(exchange, now_ms), opened.secrets, now_ms))
+        caller, request = exchange.caller, decide.request_of(exchange, now_ms)
+        answer = answer_probe if caller.target.probe else decide.shake_hands
+        exchange.respond(answer(caller, request, opened.secrets, now_ms))
 
     def _settle(self, exchange: Exchange, opened: OpenedConnector) -> None:
         """Verify → seal → produce, all on the loop."""

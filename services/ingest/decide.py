@@ -24,7 +24,8 @@ YOUNG_MS = 60_000
 
 _UUID = rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _TARGET = re.compile(
-    rb"(?:[hH][tT][tT][pP][sS]?://[^/?#]+)?/webhooks/(?P<connector>%s)(?:/(?P<account>%s))?(?:\?(?P<query>.*))?" % (_UUID, _UUID)
+    rb"(?:[hH][tT][tT][pP][sS]?://[^/?#]+)?/webhooks/(?P<connector>%s)(?:/(?:(?P<account>%s)|(?P<probe>probe)))?(?:\?(?P<query>.*))?"
+    % (_UUID, _UUID)
 )
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _OUTCOMES: Mapping[Situation, Outcome] = {
@@ -45,11 +46,12 @@ _SNAPSHOTS_UNREAD = Answer(status=503, outcome=Outcome.UNAVAILABLE, reason="snap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What the URL names."""
+    """What the URL names. `probe`: it is no webhook, but sync that asks what the edge knows."""
 
     connector_id: str
     account_id: str | None
     query: str
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,9 @@ class Caller:
         object.__setattr__(self, "accepted", answer(receiving, "accepted"))
         object.__setattr__(self, "settings", settings)
         object.__setattr__(self, "certificates", _certificates_of(connector))
-        object.__setattr__(self, "methods", receiving.methods | ({"GET"} if receiving.handshake is not None else set()))
+        posted = frozenset() if self.target.probe else receiving.methods
+        shakes_hands = self.target.probe or receiving.handshake is not None
+        object.__setattr__(self, "methods", posted | ({"GET"} if shakes_hands else set()))
         object.__setattr__(self, "particular", limited or receiving.answer_headers is not None)
         object.__setattr__(self, "record_key", connector.connector_id.encode())
         object.__setattr__(self, "record_origin", origin)
@@ -97,7 +101,7 @@ class Caller:
 
 
 def parse_target(target: bytes) -> Target | None:
-    """`/webhooks/{connector_id}[/{account_id}][?query]`, also in absolute form; None for every other path or spelling."""
+    """`/webhooks/{connector_id}[/{account_id} | /probe][?query]`, also in absolute form; None for any other spelling."""
     match = _TARGET.fullmatch(target)
     if match is None:
         return None
@@ -106,6 +110,7 @@ def parse_target(target: bytes) -> Target | None:
         connector_id=match["connector"].decode("ascii").lower(),
         account_id=None if account is None else account.decode("ascii").lower(),
         query=(match["query"] or b"").decode("latin-1"),
+        probe=match["probe"] is not None,
     )
 
 

@@ -20,6 +20,7 @@ from shared.domain.records import (
     ConnectorStatusChanged,
     HealthChecked,
     RouteStatusChanged,
+    SyncRequired,
     TokenExpiring,
 )
 from shared.domain.topics import OUTBOX_EVENTS, Topic
@@ -27,7 +28,15 @@ from shared.providers.contract import Provider
 
 INTAKE = "intake"  # the category of flow that may take messages in
 
-Told = ConnectorSnapshot | AccountSnapshot | ConnectorStatusChanged | TokenExpiring | HealthChecked | RouteStatusChanged
+Told = (
+    ConnectorSnapshot
+    | AccountSnapshot
+    | ConnectorStatusChanged
+    | TokenExpiring
+    | HealthChecked
+    | RouteStatusChanged
+    | SyncRequired
+)
 ProviderOf = Callable[[ConnectorType], Provider]
 
 
@@ -122,6 +131,8 @@ def _event(notice: ChangeNotice, rows: ConfigurationRows) -> tuple[Told, str]:
         case Topic.ROUTE_STATUS_CHANGED:
             route = RouteStatusChanged(account_id=notice.subject_id, **dict(notice.detail or {}))
             return route, route.change_id
+        case Topic.SYNC_REQUIRED:
+            return SyncRequired(**dict(notice.detail or {})), f"{notice.subject_id}/sync/{notice.id}"
         case _:
             raise LookupError(notice.topic)
 

@@ -66,6 +66,7 @@ class CheckRow:
     duration_ms: int
     state: StateRow
     event: Mapping[str, Any]
+    asks_for_sync: bool = False
 
 
 _MS = "(extract(epoch FROM {0}) * 1000)::bigint"
@@ -128,6 +129,7 @@ _TELL_OWN = text(
     "INSERT INTO outbox (topic, subject_id, tenant_id, detail)"
     f" SELECT 'channel.health.checked', g.connector_id, g.tenant_id, g.event FROM {_GIVEN}"
 ).bindparams(_ROWS)
+_ASK = text("SELECT tell_sync_required(:rows)").bindparams(_ROWS)
 _PRUNE = text(
     "DELETE FROM channel_health_check WHERE id IN (SELECT id FROM channel_health_check WHERE executado_em < :before"
     " ORDER BY executado_em LIMIT :most)"
@@ -171,6 +173,23 @@ def tell_checks(executor: Executor, rows: Sequence[CheckRow]) -> None:
 def tell_own_checks(executor: Executor, rows: Sequence[CheckRow]) -> None:
     """The same as the role of the use cases, for the tenant that it acts for."""
     executor.execute(_TELL_OWN, {"rows": [_given(row) for row in rows]})
+
+
+def ask_for_syncs(executor: Executor, rows: Sequence[CheckRow], cause: str) -> None:
+    """Ask the relay for one `channel.account.sync_required` for each check that gives cause to it, as the worker."""
+    asking = [
+        {
+            "connector_id": row.state.connector_id,
+            "account_id": row.state.account_id,
+            "tenant_id": row.tenant_id,
+            "cause": cause,
+            "at_ms": row.at_ms,
+        }
+        for row in rows
+        if row.asks_for_sync
+    ]
+    if asking:
+        executor.execute(_ASK, {"rows": asking})
 
 
 def failing_connectors(executor: Executor) -> tuple[int, int]:

@@ -30,5 +30,8 @@ class Topic(StrEnum):
 
 # What the outbox carries as it was written down, one event for each row; its other topics tell the present state of a subject.
 OUTBOX_EVENTS = frozenset(
-    {Topic.CONNECTOR_STATUS_CHANGED, Topic.TOKEN_EXPIRING, Topic.HEALTH_CHECKED, Topic.ROUTE_STATUS_CHANGED}
+    {
+        *(Topic.CONNECTOR_STATUS_CHANGED, Topic.TOKEN_EXPIRING, Topic.HEALTH_CHECKED, Topic.ROUTE_STATUS_CHANGED),
+        Topic.SYNC_REQUIRED,
+    }
 )

@@ -25,11 +25,15 @@ from shared.management.changes import (
     lock_connector,
     lock_connector_of,
 )
+from shared.management.descriptions import follow_name
 from shared.management.lifting import refuse_secrets
+from shared.management.overrides import hold_name
+from shared.management.sync_requests import ask_for_sync
 from shared.management.webhooks import checked_url, receiving_url
 from shared.providers import provider_of
 
 _CHANGEABLE = frozenset({"nome_exibicao", "org_unit_id", "intake_flow_id", "config", "webhook_url", "metadata"})
+_REGISTERED = frozenset({"config", "webhook_url"})  # what a provider is told, or called by
 _MAX_METADATA_BYTES = 16 * 1024
 _OTHERS = select(ChannelAccount.identidade, ChannelAccount.config).where(
     ChannelAccount.connector_id == bindparam("connector"), ChannelAccount.id != bindparam("this")
@@ -72,13 +76,16 @@ def create_account(session: Session, connector_id: str, new: NewAccount, *, publ
     )
     _require_own_refs(session, connector, account)
     audit_new(session, account, "account.created", tenant_id=connector.tenant_id, actor=actor)
+    if new.nome_exibicao:
+        hold_name(session, account, actor=actor)
     set_committed_value(account, "pause", None)  # a new one is open, and its reader may have no session
     announce_account(session, account.id)
+    ask_for_sync(session, connector, account.id, "account_created")
     return account
 
 
 def update_account(session: Session, account_id: str, changes: Mapping[str, Any], *, actor: str) -> ChannelAccount:
-    """Change name, route, config, address or metadata, by column name.
+    """Change name, route, config, address or metadata, by column name. Without a name the account has its provider's again.
 
     Raises as `create_account`, and Conflict (`route_missing`).
     """
@@ -86,7 +93,7 @@ def update_account(session: Session, account_id: str, changes: Mapping[str, Any]
     connector, account = lock_connector_of(session, ChannelAccount, account_id)
     with audited(session, account, "account.updated", tenant_id=connector.tenant_id, actor=actor) as trace:
         if "nome_exibicao" in changes:
-            account.nome_exibicao = changes["nome_exibicao"]
+            account.nome_exibicao = changes["nome_exibicao"] or follow_name(session, account)
         if "org_unit_id" in changes:
             account.org_unit_id = _reference(changes["org_unit_id"], "org_unit")
         if "intake_flow_id" in changes:
@@ -98,19 +105,26 @@ def update_account(session: Session, account_id: str, changes: Mapping[str, Any]
         if "config" in changes:
             account.config = _checked_config(connector, changes["config"])
             _require_own_refs(session, connector, account)
+    if changes.get("nome_exibicao"):
+        hold_name(session, account, actor=actor)
     if trace.changed:
         announce_account(session, account.id)
+        if _REGISTERED & changes.keys():
+            ask_for_sync(session, connector, account.id, "account_changed")
     return account
 
 
 def change_account_status(session: Session, account_id: str, status: AccountStatus, *, actor: str) -> ChannelAccount:
     """Turn an account on or off. Raises NotFound, Conflict (`connector_not_active`). Same state: no change."""
     connector, account = lock_connector_of(session, ChannelAccount, account_id)
-    if account.status is status:
+    was = account.status
+    if was is status:
         return account
     with audited(session, account, "account.status_changed", tenant_id=connector.tenant_id, actor=actor):
         account.status = status
     announce_account(session, account.id)
+    if was is AccountStatus.INACTIVE:
+        ask_for_sync(session, connector, account.id, "account_activated")
     return account
 
 

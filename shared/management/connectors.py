@@ -27,6 +27,7 @@ from shared.management.changes import (
 )
 from shared.management.data_keys import ring_for
 from shared.management.lifting import REFERENCES, lift_tokens
+from shared.management.sync_requests import ask_for_sync
 from shared.management.tokens import NewToken, holds_value, seal_token
 from shared.providers import provider_of
 from shared.providers.contract import Provider
@@ -99,6 +100,8 @@ def update_connector(
             connector.config = _stored_config(session, vault, connector, config, tokens, actor=actor)
     if trace.changed:
         announce_connector(session, connector.id)
+        if "config" in changes:
+            ask_for_sync(session, connector, None, "config_changed")
     return connector
 
 
@@ -120,6 +123,8 @@ def change_status(session: Session, connector_id: str, status: ConnectorStatus, 
     announce_status(session, connector.id, old, status, cause=cause, actor=actor)
     announce_connector(session, connector.id)
     announce_accounts(session, connector.id)
+    if status is ConnectorStatus.ACTIVE:
+        ask_for_sync(session, connector, None, "connector_activated")
     return connector
 
 

@@ -19,6 +19,7 @@ from shared.adapters.vault import Vault
 from shared.domain.enums import SecretUse as Use
 from shared.domain.errors import Conflict, InvalidInput, NotFound
 from shared.management.changes import announce_connector, audited, find, lock_connector
+from shared.management.sync_requests import ask_for_sync
 from shared.management.webhooks import NewSecret, known_secrets, next_number, seal_secrets
 from shared.providers.contract import ReceivingSecret
 
@@ -40,8 +41,10 @@ class KnownSecret:
     webhooks: tuple[str, ...]
 
 
-def add_secret(session: Session, vault: Vault, connector_id: str, new: NewSecret, *, actor: str) -> str:
-    """A further secret in every webhook row of the connector; the others stay as they are. Returns its id.
+def add_secret(session: Session, vault: Vault, connector_id: str, new: NewSecret, *, actor: str, asking: bool = True) -> str:
+    """A further secret in every webhook row of the connector; the others stay as they are. Returns its id in the first row.
+
+    `asking` False: the caller asks sync by itself.
 
     Raises NotFound, Conflict (`webhook_missing`, `secret_known`, `secrets_too_many`), InvalidInput.
     """
@@ -62,6 +65,8 @@ def add_secret(session: Session, vault: Vault, connector_id: str, new: NewSecret
         return (*known, replace(added, id=f"{webhook_id}/{next_number(session, webhook_id, known)}"))
 
     changed = _change(session, vault, connector, rows, with_it, "webhook.secret_added", actor=actor)
+    if asking:
+        ask_for_sync(session, connector, None, "secrets_changed")
     return changed[0][-1].id
 
 
@@ -84,6 +89,33 @@ def expire_secret(session: Session, vault: Vault, connector_id: str, secret_id: 
         return tuple(replace(one, not_after_ms=not_after_ms) if _same(one, named) else one for one in secrets)
 
     _change(session, vault, connector, rows, ended, "webhook.secret_expired", actor=actor)
+    ask_for_sync(session, connector, None, "secrets_changed")
+
+
+def end_others(
+    session: Session, vault: Vault, connector: ChannelConnector, secret_id: str, not_after_ms: int, *, actor: str
+) -> None:
+    """Every other secret of the same use ends at that time, unless it ends before; the connector is locked.
+
+    Nothing happens if the secret is gone: somebody has changed the list meanwhile.
+    """
+    rows = _rows(session, connector)
+    known = [one for row in rows for one in known_secrets(session, vault, connector, row, actor=actor)]
+    kept = next((one for one in known if one.id == secret_id), None)
+    if kept is None:
+        return
+
+    def ended(_: str, secrets: Secrets) -> Secrets:
+        if not any(_same(one, kept) for one in secrets):
+            return secrets  # without the new one, this row would be left with none
+        return tuple(_ending(one, not_after_ms) if one.use is kept.use and not _same(one, kept) else one for one in secrets)
+
+    _change(session, vault, connector, rows, ended, "webhook.secret_expired", actor=actor)
+
+
+def _ending(secret: ReceivingSecret, not_after_ms: int) -> ReceivingSecret:
+    ends = not_after_ms if secret.not_after_ms is None else min(secret.not_after_ms, not_after_ms)
+    return replace(secret, not_after_ms=ends)
 
 
 def list_secrets(session: Session, vault: Vault, connector_id: str, *, actor: str) -> list[KnownSecret]:

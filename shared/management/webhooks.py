@@ -18,6 +18,7 @@ from shared.domain.errors import Conflict, InvalidInput, UnknownKey
 from shared.management.changes import announce_connector, audit_new, audited, lock_connector, lock_connector_of
 from shared.management.data_keys import ring_for
 from shared.management.lifting import refuse_secrets
+from shared.management.sync_requests import ask_for_sync
 from shared.providers.contract import ReceivingSecret
 
 
@@ -67,6 +68,8 @@ def create_webhook(session: Session, vault: Vault, connector_id: str, new: NewWe
     webhook.segredo = _sealed(session, vault, connector, webhook.id, _numbered(session, webhook.id, new.secrets, ()), actor=actor)
     audit_new(session, webhook, "webhook.created", tenant_id=connector.tenant_id, actor=actor)
     announce_connector(session, connector.id)
+    if webhook.status is WebhookStatus.ACTIVE:
+        ask_for_sync(session, connector, None, "webhook_created")
     return webhook
 
 
@@ -80,6 +83,7 @@ def set_webhook_secrets(session: Session, vault: Vault, webhook_id: str, secrets
     with audited(session, webhook, "webhook.secrets_set", tenant_id=connector.tenant_id, actor=actor):
         webhook.segredo = _sealed(session, vault, connector, webhook.id, numbered, actor=actor)
     announce_connector(session, connector.id)
+    ask_for_sync(session, connector, None, "secrets_changed")
     return True
 
 
@@ -93,6 +97,7 @@ def update_webhook(
         webhook.status = status or webhook.status
     if trace.changed:
         announce_connector(session, connector.id)
+        ask_for_sync(session, connector, None, "webhook_changed")
     return webhook
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from shared.domain.enums import SecretUse
 from shared.providers.calling import CallContext, Fault, ProviderAnswer, ProviderCall
 
 
@@ -40,9 +41,12 @@ class SetupState:
 class SettingUp:
     """`build` registers (idempotent: done twice it changes nothing), `build_read_back` asks; `read` judges by step.
 
-    `read` takes the answers of either, or of both, and never raises.
+    `read` takes the answers of either, or of both, and never raises. `per_account`: each account has a registration of its own,
+    else the connector has one. `registers`: uses of receiving secrets that a registration hands to the provider.
     """
 
     build: Callable[[SetupOrder, CallContext], tuple[ProviderCall, ...]]
     build_read_back: Callable[[CallContext], tuple[ProviderCall, ...]]
     read: Callable[[Mapping[str, ProviderAnswer], SetupOrder], SetupState]
+    registers: frozenset[SecretUse]
+    per_account: bool = False

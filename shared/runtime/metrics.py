@@ -104,6 +104,18 @@ class SyncMetrics:
             "channels_sync_accounts_without_target", "Accounts whose target cannot be used now.", ["target"], registry=registry
         )
         self.faults = Counter("channels_sync_faults", "Work interrupted by Kafka or PostgreSQL.", registry=registry)
+        # result: taken, unknown (about what is not there any more), refused (no request)
+        self.requests = Counter("channels_sync_requests", "Requests for a sync that were read.", ["result"], registry=registry)
+        # outcome: synced, nothing, mismatch, refused, edge_behind, rate_limited, transient; tipo: a connector type, or none
+        self.jobs = Counter("channels_sync_jobs", "Syncs at providers, by outcome.", ["tipo", "outcome"], registry=registry)
+        self.job_seconds = Histogram(
+            "channels_sync_job_seconds", "Time per sync.", ["tipo"], buckets=(*_SECONDS, 20, 60, 120), registry=registry
+        )
+        # state: waiting, running, stopped. Alert where stopped stays above 0: somebody has to act at the provider, or here.
+        self.pending = Gauge("channels_sync_pending", "Syncs that are not done.", ["state"], registry=registry)
+        # Alert when it grows: syncs do not keep up.
+        self.oldest_seconds = Gauge("channels_sync_oldest_seconds", "Since when the oldest sync is due.", registry=registry)
+        self.rotations = Counter("channels_sync_rotations", "Secrets that took the place of others.", registry=registry)
 
 
 class HealthMetrics:

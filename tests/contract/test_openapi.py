@@ -80,6 +80,8 @@ def test_writes_ask_for_the_tag_and_creations_take_a_key(document: dict[str, Any
         if method in {"put", "patch", "delete"}:
             assert "if-match" in headers, (method, path)
             assert {"412", "428"} <= operation["responses"].keys(), (method, path)
+        if path.endswith(":sync"):  # changes nothing that a tag stands for, and asked for twice it is done once
+            continue
         if method == "post" and ":" in path:  # an action on what there is
             assert "if-match" in headers, (method, path)
         elif method == "post":

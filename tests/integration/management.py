@@ -16,6 +16,7 @@ from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.vault import LocalKeyFiles, Vault
 from shared.domain.enums import ConnectorStatus, ConnectorType, HealthStatus, KeyPurpose, TokenKind
 from shared.domain.records import WrappedDataKey
+from shared.domain.topics import Topic
 from shared.management.accounts import NewAccount, create_account
 from shared.management.connectors import NewConnector, change_status, create_connector
 from shared.management.data_keys import wrapped_keys
@@ -100,13 +101,14 @@ class Management:
         return self.run(lambda session: wrapped_keys(session, self.tenant, purpose))
 
     def notices(self, subject: str) -> list[tuple[str, Any]]:
-        """Topic and detail of the subject's outbox rows, in order."""
-        return [
-            (topic, detail)
-            for topic, detail in self.read(
-                "SELECT topic, detail FROM outbox WHERE subject_id = :subject ORDER BY id", subject=subject
-            )
-        ]
+        """Topic and detail of the subject's outbox rows, in order, without requests for a sync."""
+        rows = self.read("SELECT topic, detail FROM outbox WHERE subject_id = :subject ORDER BY id", subject=subject)
+        return [(topic, detail) for topic, detail in rows if topic != Topic.SYNC_REQUIRED]
+
+    def sync_causes(self, subject: str) -> list[str]:
+        """Why a sync of the subject was asked for, in order."""
+        rows = self.read("SELECT topic, detail FROM outbox WHERE subject_id = :subject ORDER BY id", subject=subject)
+        return [detail["cause"] for topic, detail in rows if topic == Topic.SYNC_REQUIRED]
 
     def version(self, subject: str) -> int:
         """Version of the subject's snapshot; 0 without one."""

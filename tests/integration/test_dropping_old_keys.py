@@ -30,9 +30,8 @@ from tests.integration.services.relay.scene import RelayProcess
 def management(
     database: DatabaseUnderTest, kafka_bootstrap: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Management]:
-    apply_topics(
-        kafka_bootstrap, topic_prefix, only=(Topic.CONNECTOR_SNAPSHOT, Topic.ACCOUNT_SNAPSHOT, Topic.CONNECTOR_STATUS_CHANGED)
-    )
+    told = (Topic.CONNECTOR_SNAPSHOT, Topic.ACCOUNT_SNAPSHOT, Topic.CONNECTOR_STATUS_CHANGED, Topic.SYNC_REQUIRED)
+    apply_topics(kafka_bootstrap, topic_prefix, only=told)
     for name, value in {
         "CHANNELS_STACK": "external",
         "CHANNELS_KAFKA_BOOTSTRAP": kafka_bootstrap,

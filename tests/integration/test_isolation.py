@@ -66,6 +66,13 @@ def fill(owner: psycopg.Connection[Any]) -> str:
          " SELECT id, 'none', '', now() FROM channel_token WHERE connector_id = %s", (connector,)),
         ("INSERT INTO health_state (subject_id, connector_id, due_at) VALUES (%s, %s, now())", (connector, connector)),
         ("INSERT INTO account_activity VALUES (%s, '2026-01-01', array_fill(0, ARRAY[24]))", (account,)),
+        ("INSERT INTO channel_override (subject_id, field, connector_id, actor) VALUES (%s, 'capability:messages', %s, 'a')", (
+            connector, connector)),
+        ("INSERT INTO sync_errand (connector_id, cause, detail) VALUES (%s, 'certificate_missing', 'x')", (connector,)),
+        ("INSERT INTO account_description (account_id, changed_at) VALUES (%s, now())", (account,)),
+        ("INSERT INTO sync_job (subject_id, connector_id, state, asked, asked_since) VALUES (%s, %s, 'idle', 1, now())", (
+            connector, connector)),
+        ("INSERT INTO secret_rotation (connector_id, use, secret_id, overlap_seconds) VALUES (%s, 'sign', 'x', 1)", (connector,)),
         ("INSERT INTO secret_use VALUES (%s, 0, now())", (webhook,)),
         ("INSERT INTO outbox (topic, subject_id) VALUES ('channel.account.snapshot', %s)", (account,)),
         ("INSERT INTO snapshot_version (subject_id, kind, version) VALUES (%s, 'account', 1)", (account,)),
@@ -226,12 +233,13 @@ def test_no_row_is_written_into_another_tenant_or_moved_there(database: Database
 def _points_outside(column: str, table: str) -> bool:
     # An audit row may name anything as its subject; it stays with its own tenant. An id of our own points nowhere.
     return column.endswith("_id") and (table, column) not in {
-        ("audit_log", "subject_id"), ("channel_mapping", "entidade_id"), ("data_key", "key_id")}  # fmt: skip
+        ("audit_log", "subject_id"), ("channel_mapping", "entidade_id"), ("data_key", "key_id"),
+        ("secret_rotation", "secret_id")}  # fmt: skip
 
 
 def insertion(table: str, columns: list[str], row: dict[str, Any]) -> sql.Composed:
     names = [name for name in columns if row.get(name) is not None]
-    values = [json.dumps(row[name]) if isinstance(row[name], dict | list) else row[name] for name in names]
+    values = [json.dumps(row[name]) if isinstance(row[name], dict) else row[name] for name in names]
     return sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, names)), sql.SQL(", ").join(map(sql.Literal, values))
     )

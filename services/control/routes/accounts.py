@@ -12,7 +12,8 @@ from fastapi import Query, Response
 from services.control.bodies import AccountBody, AccountPatch, Name, PauseBody, given
 from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
 from services.control.route import changes, looks, router_of
-from services.control.status_views import AccountStatusView, ConnectivityView, LimitsView, QueueView, RouteView
+from services.control.status_views import AccountStatusView, ConnectivityView, DescriptionView, LimitsView, QueueView, RouteView
+from services.control.sync_views import SyncView
 from services.control.views import AccountView, CapabilityView, HealthCheckView, PageView, WebhookView
 from shared.adapters.event_loop import off_loop
 from shared.adapters.tables import ChannelAccount, ChannelConnector
@@ -94,7 +95,7 @@ def status_of(call: Reader, account_id: UUID) -> AccountStatusView:
 @router.patch("/accounts/{account_id}")
 @changes
 def change(call: Manager, account_id: UUID, body: AccountPatch, response: Response, if_match: IfMatch = None) -> AccountView:
-    """Change it, or turn it on or off."""
+    """Change it, or turn it on or off. `nome_exibicao` null or empty: it has its provider's name again."""
     changes: dict[str, Any] = given(body)
     status = changes.pop("status", None)
     with call.changing() as session:
@@ -153,14 +154,23 @@ def _status(known: AccountStatusReport) -> AccountStatusView:
             paused_since=state.route_since if state else None,
             fallback=state.fallback if state else None,
         ),
+        described=_described(known),
         limits=LimitsView(
             capabilities=[CapabilityView.of(row) for row in known.capabilities],
             today=known.today,
             used_today=dict(known.used_today),
         ),
         webhooks=[WebhookView.of(row) for row in known.webhooks],
+        syncs=[SyncView.of(row) for row in known.syncs],
         queue=None,
     )
+
+
+def _described(known: AccountStatusReport) -> DescriptionView:
+    told = known.description
+    names = DescriptionView.model_fields.keys() - {"nome_exibicao_manual"}
+    values = {name: getattr(told, name) if told else None for name in names}
+    return DescriptionView(nome_exibicao_manual=known.name_held, **values)
 
 
 def _queue(call: Call, connector_id: str, account_id: str) -> QueueView | None:

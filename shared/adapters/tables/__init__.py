@@ -13,6 +13,7 @@ from shared.adapters.tables.channels import (
     ChannelUsageLog,
     ChannelWebhook,
 )
+from shared.adapters.tables.descriptions import ChannelOverride, DescribedAccount, SyncErrand
 from shared.adapters.tables.health import AccountActivity, HealthState
 from shared.adapters.tables.renewals import ProviderBudget, TokenRenewal
 from shared.adapters.tables.support import (
@@ -35,6 +36,7 @@ from shared.adapters.tables.support import (
     SnapshotVersion,
     Tenant,
 )
+from shared.adapters.tables.syncing import SecretRotation, SyncJob
 
 __all__ = [
     "AccountActivity",
@@ -48,6 +50,7 @@ __all__ = [
     "ChannelFallback",
     "ChannelHealthCheck",
     "ChannelMapping",
+    "ChannelOverride",
     "ChannelToken",
     "ChannelUsageLog",
     "ChannelWebhook",
@@ -58,6 +61,7 @@ __all__ = [
     "DataKey",
     "DeadLetterMark",
     "DeliveryState",
+    "DescribedAccount",
     "HealthState",
     "HeldRecord",
     "IdempotencyKey",
@@ -66,8 +70,11 @@ __all__ = [
     "Outbox",
     "ProviderBudget",
     "RouterProgress",
+    "SecretRotation",
     "SecretUse",
     "SnapshotVersion",
+    "SyncErrand",
+    "SyncJob",
     "Tenant",
     "TokenRenewal",
     "loaded_columns",

@@ -253,7 +253,8 @@ class Outbox(Base):
     __table_args__ = (
         CheckConstraint(
             "topic IN ('channel.connector.snapshot', 'channel.account.snapshot', 'channel.connector.status_changed',"
-            " 'channel.token.expiring', 'channel.health.checked', 'channel.route.status_changed')",
+            " 'channel.token.expiring', 'channel.health.checked', 'channel.route.status_changed',"
+            " 'channel.account.sync_required')",
             name="topic",
         ),
     )

@@ -51,7 +51,7 @@ def _misplaced(info: Mapping[str, Any], context: CallContext) -> Graded | None:
     if not isinstance(url, str) or not url:
         return _webhook(HealthStatus.FAILED, "webhook_missing", "set_up_webhook")
     if f"/webhooks/{context.connector_id}" not in url:
-        return _webhook(HealthStatus.FAILED, "webhook_elsewhere", "set_up_webhook")
+        return _webhook(HealthStatus.FAILED, "subscription_mismatch", "set_up_webhook")
     return None
 
 

@@ -98,4 +98,4 @@ def _fault(answers: Mapping[str, ProviderAnswer]) -> Fault | None:
     return next((fault_of(answer) for answer in answers.values() if result_of(answer) is None), None)
 
 
-SETTING_UP = SettingUp(build=build, build_read_back=build_read_back, read=read)
+SETTING_UP = SettingUp(build=build, build_read_back=build_read_back, read=read, registers=frozenset({SecretUse.SIGN}))

@@ -108,4 +108,6 @@ def _names(fields: Any) -> set[str]:
     return {name for name in names if isinstance(name, str)}
 
 
-SETTING_UP = SettingUp(build=build_setup, build_read_back=build_read_back, read=read_setup)
+SETTING_UP = SettingUp(
+    build=build_setup, build_read_back=build_read_back, read=read_setup, registers=frozenset({SecretUse.HANDSHAKE})
+)

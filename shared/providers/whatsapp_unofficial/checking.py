@@ -24,6 +24,7 @@ from shared.providers.whatsapp_unofficial.servers import (
     zapi_path,
 )
 
+_FAULTY = 300  # HTTP status from which on an answer tells nothing
 _PASSED, _WARNING, _FAILED = HealthStatus.PASSED, HealthStatus.WARNING, HealthStatus.FAILED
 _UNREACHABLE = frozenset({ErrorClass.RETRYABLE, ErrorClass.UNKNOWN_OUTCOME, ErrorClass.RATE_LIMITED})
 
@@ -46,23 +47,56 @@ _WAHA_STATES: Mapping[str, tuple[HealthStatus, str, str | None]] = {
 
 
 def build_checks(context: CallContext) -> tuple[ProviderCall, ...]:
-    """One question: the session with the number that is linked. The answer of Evolution holds the instance's token."""
+    """The session with the number that is linked, and the webhook where that is another question: WAHA tells both at once, Z-API
+    nobody."""
+    if dialect_of(context) != "evolution":
+        return (session_call(context),)
+    webhook = server_call("webhook", "GET", context, f"webhook/find/{instance_of(context)}", idempotent=True)
+    return session_call(context), webhook
+
+
+def session_call(context: CallContext) -> ProviderCall:
+    """The session with the number that is linked. The answer of Evolution holds the instance's token."""
     path = {
         "evolution": lambda: f"instance/fetchInstances?{urlencode({'instanceName': instance_name(context)})}",
         "waha": lambda: f"api/sessions/{instance_of(context)}",
         "zapi": lambda: zapi_path(context, "status"),
     }[dialect_of(context)]()
-    return (server_call("session", "GET", context, path, idempotent=True),)
+    return server_call("session", "GET", context, path, idempotent=True)
 
 
 def grade(answers: Mapping[str, ProviderAnswer], context: CallContext) -> tuple[Graded, ...]:
-    """The state of the session, and whether the linked number is the account's."""
+    """The state of the session, whether the linked number is the account's, and whether the server posts to us."""
     for step, answer in answers.items():
         dialect, _, check = step.partition("_")
         if check == "session" and dialect in _GRADES:
             faulty = _faulty(answer)
-            return (faulty,) if faulty is not None else _GRADES[dialect](_document(answer), context)
+            if faulty is not None:
+                return (faulty,)
+            posting = answer if dialect == "waha" else answers.get(f"{dialect}_webhook")
+            return (*_GRADES[dialect](document_of(answer), context), *_webhook(dialect, posting, context))
     return ()
+
+
+def _webhook(dialect: str, answer: ProviderAnswer | None, context: CallContext) -> tuple[Graded, ...]:
+    """A server may have a webhook of its own for all instances, so an instance without one is only warned about."""
+    if answer is None or isinstance(answer, TransportFault) or answer.status >= _FAULTY:
+        return ()
+    document = json_object(answer.body)
+    if dialect == "waha":
+        config = document.get("config")
+        listed = config.get("webhooks") if isinstance(config, dict) else None
+        if not isinstance(listed, list):
+            return ()
+        urls = [one.get("url") for one in listed if isinstance(one, dict)]
+    else:
+        urls = [document.get("url")] if document.get("enabled") is True else []
+    known = [url for url in urls if isinstance(url, str) and url]
+    if not known:
+        return (Graded(check="webhook", status=_WARNING, cause="webhook_missing", action="set_up_webhook"),)
+    if not any(f"/webhooks/{context.connector_id}" in url for url in known):
+        return (Graded(check="webhook", status=_FAILED, cause="subscription_mismatch", action="set_up_webhook"),)
+    return (Graded(check="webhook", status=_PASSED, cause="subscribed"),)
 
 
 def _faulty(answer: ProviderAnswer) -> Graded | None:
@@ -77,7 +111,7 @@ def _faulty(answer: ProviderAnswer) -> Graded | None:
     return Graded(check="session", status=_FAILED, cause=cause, action=fault.action, detail=fault.code)
 
 
-def _document(answer: ProviderAnswer) -> dict[str, Any]:
+def document_of(answer: ProviderAnswer) -> dict[str, Any]:
     """The JSON object of an answer; of a list (Evolution's) its first element."""
     if isinstance(answer, TransportFault):
         return {}

@@ -142,4 +142,6 @@ def _names(listed: object) -> set[str]:
     return {name for name in listed if isinstance(name, str)} if isinstance(listed, list) else set()
 
 
-SETTING_UP = SettingUp(build=build_setup, build_read_back=build_read_back, read=read_setup)
+SETTING_UP = SettingUp(
+    build=build_setup, build_read_back=build_read_back, read=read_setup, registers=frozenset({SecretUse.SIGN}), per_account=True
+)

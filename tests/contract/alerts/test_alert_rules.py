@@ -21,6 +21,7 @@ from services.relay.copies import CopyOutcome
 from services.router.answers import MALFORMED
 from shared.adapters.intake_rows import Heard
 from shared.domain.enums import ItemOutcome, TokenKind
+from shared.domain.syncing import SyncOutcome, SyncState
 from shared.management.reference_feed import Result
 from shared.runtime import metrics as declared
 from tests.contract.alerts.rules import ROOT, RUNBOOKS, alerts, all_rules, cases
@@ -32,6 +33,8 @@ CLOSED = {
     ("channels_router_intake_answers_total", "outcome"): {*Heard, MALFORMED},
     ("channels_relay_held_copies_total", "outcome"): {*CopyOutcome},
     ("channels_sync_records_total", "result"): {*Result, "refused"},
+    ("channels_sync_jobs_total", "outcome"): {*SyncOutcome},
+    ("channels_sync_pending", "state"): {*SyncState},
     ("channels_token_seconds_left", "kind"): {*TokenKind},
 }
 SEVERITIES = {"page", "ticket"}

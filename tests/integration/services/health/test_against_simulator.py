@@ -216,3 +216,42 @@ async def test_a_telegram_bot_is_checked_as_a_connector(scene: HealthScene) -> N
         await site.round()
         assert site.last(connector)[0] in ("warning", "failed")  # nobody has set up its webhook here
         assert site.last(account) == ("passed", "none: there is nothing to ask the provider.")
+
+
+@pytest.mark.req(36, 70)
+@on_loop
+async def test_a_webhook_that_was_altered_is_a_mismatch_at_the_next_check_and_asks_for_one_sync(scene: HealthScene) -> None:
+    async with site_on(scene) as site:
+        connector, _, number = site.meta()
+        first = len(scene.management.sync_causes(connector))
+        ours, elsewhere = number.callback_url, "https://elsewhere.invalid/webhooks/other"
+        await site.round()
+        assert len(scene.management.sync_causes(connector)) == first
+        for times in (1, 2):
+            number.callback_url = elsewhere
+            for _ in range(2):
+                await site.round()
+                assert site.last(connector)[0] == "failed"
+                assert scene.management.sync_causes(connector)[first:] == ["subscription_mismatch"] * times
+            number.callback_url = ours
+            await site.round()
+            assert site.last(connector)[0] == "passed"
+
+
+@pytest.mark.req(36, 70)
+@on_loop
+async def test_a_check_that_opens_a_breaker_asks_for_a_sync_too(scene: HealthScene) -> None:
+    async with site_on(scene) as site:
+        instance = site.simulator["evolution"].create(callback_url="https://elsewhere.invalid/hook")
+        config = {"dialect": "evolution", "base_url": f"{site.origin}/evolution", "private_host": True}
+        connector = scene.management.connector(tipo=ConnectorType.WHATSAPP_UNOFFICIAL, config=config)
+        scene.management.token(connector, kind=TokenKind.API_KEY, value=instance.about["token"])
+        number = f"+{instance.about['wuid'].partition('@')[0]}"
+        account = scene.management.account(connector, number, config={"instance": instance.id, "health": {"threshold": 1}})
+        first = len(scene.management.sync_causes(account))
+        await site.round()
+        assert site.last(account)[0] == "failed"
+        assert "points elsewhere" in site.last(account)[1]
+        assert scene.route(account) == ("paused", "health_subscription_mismatch")
+        await site.round()
+        assert scene.management.sync_causes(account)[first:] == ["subscription_mismatch"]

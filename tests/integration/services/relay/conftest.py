@@ -14,7 +14,10 @@ from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.services.relay.scene import RelayProcess, Scene, scene_of
 
-RELAY_TOPICS = (Topic.CONNECTOR_SNAPSHOT, Topic.ACCOUNT_SNAPSHOT, Topic.CONNECTOR_STATUS_CHANGED, Topic.TOKEN_EXPIRING)
+RELAY_TOPICS = (
+    *(Topic.CONNECTOR_SNAPSHOT, Topic.ACCOUNT_SNAPSHOT, Topic.CONNECTOR_STATUS_CHANGED, Topic.TOKEN_EXPIRING),
+    Topic.SYNC_REQUIRED,
+)
 
 
 @pytest.fixture(scope="session")

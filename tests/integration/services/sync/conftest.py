@@ -7,6 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
@@ -17,9 +19,10 @@ from shared.adapters.snapshots import SnapshotReader
 from shared.adapters.topics import apply_topics
 from shared.domain.records import FlowSnapshot, OrgUnitSnapshot
 from shared.domain.topics import Topic
-from tests.database_fixtures import DatabaseUnderTest
+from tests.database_fixtures import DatabaseUnderTest, cloned_database
 from tests.integration.management import Management, management_of
 from tests.integration.services.relay.scene import ROOT, RelayProcess
+from tests.integration.services.sync.site import EDGE, RELAY, SYNC, Site, site_on
 
 TOPICS = (
     Topic.ORG_UNIT_SNAPSHOT,
@@ -27,6 +30,7 @@ TOPICS = (
     Topic.CONNECTOR_SNAPSHOT,
     Topic.ACCOUNT_SNAPSHOT,
     Topic.CONNECTOR_STATUS_CHANGED,
+    Topic.SYNC_REQUIRED,
 )
 
 
@@ -67,6 +71,8 @@ class SyncProcess:
             "CHANNELS_TOPIC_PREFIX": prefix,
             "CHANNELS_DATABASE_API_URL": database.api_url,
             "CHANNELS_DATABASE_WORKER_URL": database.worker_url,
+            "CHANNELS_DATABASE_CREDENTIAL_URL": database.credential_url,
+            "CHANNELS_KEYS_DIR": str(log.parent / "keys"),
             "CHANNELS_SYNC_OPERATIONS_PORT": "0",
             "CHANNELS_LOG_FORMAT": "json",
             **settings,
@@ -135,3 +141,26 @@ def reader(kafka_bootstrap: str, topics: str) -> Iterator[SnapshotReader]:
     assert reader.wait_ready(20)
     yield reader
     reader.stop()
+
+
+@pytest.fixture
+def site(kafka_bootstrap: str, topic_prefix: str, database: DatabaseUnderTest, tmp_path: Path) -> Iterator[Site]:
+    """An installation of this test's own; nothing runs yet."""
+    with site_on(kafka_bootstrap, topic_prefix, database, tmp_path) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def shared_site(
+    kafka_bootstrap: str, stack: Any, database_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """One for the tests of a module: a relay, two edges on one port and two processes of sync."""
+    with (
+        cloned_database(stack.superuser_url, database_template) as database,
+        site_on(kafka_bootstrap, f"t{uuid4().hex[:12]}.", database, tmp_path_factory.mktemp("site")) as site,
+    ):
+        for module in (RELAY, EDGE, EDGE, SYNC, SYNC):
+            site.start(module)
+        for process in site.processes:
+            site.until(lambda process=process: process.ready, "ready")  # type: ignore[misc]
+        yield site

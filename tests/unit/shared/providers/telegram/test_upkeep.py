@@ -70,7 +70,7 @@ class TestChecks:
         ("changed", "status", "cause"),
         [
             ({"url": ""}, HealthStatus.FAILED, "webhook_missing"),
-            ({"url": "https://other.example/x"}, HealthStatus.FAILED, "webhook_elsewhere"),
+            ({"url": "https://other.example/x"}, HealthStatus.FAILED, "subscription_mismatch"),
             ({"pending_update_count": 50}, HealthStatus.WARNING, "updates_waiting"),
             ({"pending_update_count": 49}, HealthStatus.PASSED, "ok"),
             ({"last_error_date": 1_789_999_500, "last_error_message": "Wrong response"}, HealthStatus.WARNING, "delivery_errors"),

@@ -34,7 +34,7 @@ def answer(document: Any, status: int = 200) -> ProviderResponse:
 
 
 def grades(dialect: str, given: Any) -> list[tuple[str, HealthStatus | None, str]]:
-    (call,) = CHECKING.build(context(dialect))
+    call = CHECKING.build(context(dialect))[0]
     assert call.idempotent
     return [(one.check, one.status, one.cause) for one in CHECKING.grade({call.step: given}, context(dialect))]
 
@@ -73,7 +73,7 @@ class TestChecks:
         evolution = answer([{"connectionStatus": "open", "ownerJid": f"{number}@s.whatsapp.net"}])
         waha = answer({"status": "WORKING", "me": {"id": f"{number}@c.us"}})
         for dialect, given in (("evolution", evolution), ("waha", waha)):
-            (call,) = CHECKING.build(context(dialect))
+            call = CHECKING.build(context(dialect))[0]
             assert overall(CHECKING.grade({call.step: given}, context(dialect))) is status
 
     @pytest.mark.parametrize("dialect", ["evolution", "waha", "zapi"])
@@ -87,9 +87,37 @@ class TestChecks:
         assert grades(dialect, answer({}, status)) == [("session", FAILED, cause)]
 
     def test_nothing_of_the_token_is_told(self) -> None:
-        (call,) = CHECKING.build(context("evolution"))
+        call = CHECKING.build(context("evolution"))[0]
         given = answer([{"connectionStatus": "close", "token": "THE-KEY", "disconnectionReasonCode": 401}])
         assert "THE-KEY" not in repr(CHECKING.grade({call.step: given}, context("evolution")))
+
+    @pytest.mark.req(36)
+    @pytest.mark.parametrize(
+        ("url", "status", "cause"),
+        [
+            ("https://edge.example/webhooks/c/a", PASSED, "subscribed"),
+            ("https://other.example/hook", FAILED, "subscription_mismatch"),
+            ("", WARNING, "webhook_missing"),
+        ],
+    )
+    def test_where_the_server_posts_is_looked_at(self, url: str, status: HealthStatus, cause: str) -> None:
+        session, webhook = CHECKING.build(context("evolution"))
+        evolution = {
+            session.step: answer([{"connectionStatus": "open"}]),
+            webhook.step: answer({"url": url, "enabled": bool(url), "headers": {"X-Channel-Secret": "the secret/1"}}),
+        }
+        (call,) = CHECKING.build(context("waha"))
+        hooks = [{"url": url, "hmac": {"key": "the secret/1"}}] if url else []
+        waha = {call.step: answer({"status": "WORKING", "config": {"webhooks": hooks}})}
+        for dialect, answers in (("evolution", evolution), ("waha", waha)):
+            graded = CHECKING.grade(answers, context(dialect))
+            assert [(one.check, one.status, one.cause) for one in graded][-1] == ("webhook", status, cause)
+            assert "the secret" not in repr(graded)
+
+    def test_a_server_that_does_not_tell_its_webhook_gives_no_grade_of_it(self) -> None:
+        session, webhook = CHECKING.build(context("evolution"))
+        answers = {session.step: answer([{"connectionStatus": "open"}]), webhook.step: answer({}, 500)}
+        assert [one.check for one in CHECKING.grade(answers, context("evolution"))] == ["session"]
 
 
 def register(dialect: str, auth: str | None = None) -> tuple[ProviderCall, dict[str, Any]]:

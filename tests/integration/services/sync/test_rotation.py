@@ -1,0 +1,150 @@
+"""A receiving secret is replaced at the provider with an overlap: no genuine webhook is refused, and the old one ends."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from shared.domain.enums import SecretUse, TokenKind
+from shared.domain.errors import Conflict
+from shared.management.provider_rotation import NewRotation, rotate_secret
+from tests.integration.management import ACTOR
+from tests.integration.services.sync.site import EDGE, KILLED, NEW, OLD, RELAY, SYNC, Registered, Site
+
+OVERLAP_SECONDS = 3
+
+
+def rotate(
+    site: Site, one: Registered, *, overlap: int = OVERLAP_SECONDS, use: SecretUse = SecretUse.SIGN, value: Any = NEW
+) -> str:
+    new = NewRotation(use=use, overlap_seconds=overlap, value=value)
+    management = site.management
+    return management.run(lambda session: rotate_secret(session, management.vault, one.connector, new, actor=ACTOR))
+
+
+def posted(site: Site, one: Registered, secret: str) -> int:
+    """The edge's answer to a webhook under this secret."""
+    header = "X-Telegram-Bot-Api-Secret-Token" if one.stand_in == "telegram" else "X-Channel-Secret"
+    connection = http.client.HTTPConnection("127.0.0.1", site.edge_port, timeout=10)
+    try:
+        body = b'{"update_id":1,"event":"presence.update","data":{}}'
+        headers = {"Content-Type": "application/json", header: secret}
+        connection.request("POST", f"/webhooks/{one.connector}", body, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.req(36)
+def test_under_a_stream_of_webhooks_none_is_refused_and_the_old_secret_ends(shared_site: Site) -> None:
+    site, one = shared_site, shared_site.evolution()
+    site.until_at(one.account, "idle", "synced")
+    engine = site.played.simulator.engine
+    site.until(lambda: posted(site, one, OLD) == 200, "the edge knows")
+    secret_id = ""
+    said = 0
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        site.say(one, f"message {said}")
+        said += 1
+        if said == 10:
+            secret_id = rotate(site, one)
+        if secret_id and site.secrets(one.connector).get("0", ("live", None))[0] == "expired" and said > 40:
+            break
+        time.sleep(0.02)
+    assert site.secrets(one.connector)["0"][0] == "expired"
+    assert one.played.secret == NEW
+    site.until(lambda: not engine.waiting("evolution", one.played.id), "all were posted")
+    lines = [line for line in engine.ledger if (line.stand_in, line.account) == ("evolution", one.played.id)]
+    assert {line.status for line in lines} == {200}
+    assert len(lines) == said
+    site.until(lambda: posted(site, one, OLD) in (401, 403), "the old one proves nothing any more")
+    assert posted(site, one, NEW) == 200
+    job = site.job(one.account)
+    assert job is not None
+    assert job["registered_secret"] == secret_id
+    actions = [action for action, _, _ in site.management.audit(one.connector)]
+    assert actions[-2:] == ["webhook.secret_rotation_begun", "webhook.secret_rotated"]
+
+
+@pytest.mark.req(36)
+def test_while_the_registration_is_refused_the_old_secret_stays_for_ever(shared_site: Site) -> None:
+    site, one = shared_site, shared_site.telegram()
+    site.until_at(one.subject, "idle", "synced")
+    good, one.played.about["token"] = one.played.about["token"], f"{one.played.id}:AAsimulated-token-that-was-revoked3"
+    rotate(site, one, overlap=0)
+    job = site.until_at(one.subject, "stopped", "refused")
+    assert job["cause"] == "auth"
+    assert site.secrets(one.connector) == {"0": ("live", None), "1": ("live", None)}
+    assert (posted(site, one, OLD), one.played.secret) == (200, OLD)
+    assert [action for action, _ in site.audit(one.connector)] == ["sync.failed"]
+    one.played.about["token"] = good
+    site.management.token(one.connector, value=good)
+    site.until(lambda: site.secrets(one.connector)["0"][0] == "expired", "ended")
+    assert one.played.secret == NEW
+    site.until(lambda: posted(site, one, OLD) in (401, 403), "the old one proves nothing any more")
+
+
+@pytest.mark.req(36)
+def test_the_old_secret_stays_until_every_account_has_the_new_one(shared_site: Site) -> None:
+    site, one = shared_site, shared_site.evolution()
+    second = site.played.on_loop(
+        lambda: site.played.simulator["evolution"].create(callback_url="", token=one.played.about["token"])
+    )
+    account = site.instance(one.connector, second)
+    for subject in (one.account, account):
+        site.until_at(subject, "idle", "synced")
+    second.about["token"] = "another key than ours"
+    rotate(site, one, overlap=0)
+    site.until(lambda: one.played.secret == NEW, "the first has it")
+    site.until_at(account, "stopped", "refused")
+    assert site.secrets(one.connector)["0"] == ("live", None)
+    second.about["token"] = one.played.about["token"]
+    rows = site.management.read("SELECT 1 FROM secret_rotation WHERE connector_id = :id", id=one.connector)
+    assert len(rows) == 1
+
+    site.management.token(one.connector, kind=TokenKind.API_KEY, value=str(second.about["token"]))
+    site.until(lambda: site.secrets(one.connector)["0"][0] == "expired", "ended")
+    assert second.secret == NEW
+    assert site.management.read("SELECT 1 FROM secret_rotation WHERE connector_id = :id", id=one.connector) == []
+
+
+@pytest.mark.req(36)
+def test_a_verify_token_is_rotated_and_an_app_secret_is_not_ours_to_rotate(shared_site: Site) -> None:
+    site, one = shared_site, shared_site.meta()
+    site.until_at(one.subject, "idle", "synced")
+    rotate(site, one, use=SecretUse.HANDSHAKE, value=None, overlap=0)
+    site.until(lambda: site.secrets(one.connector)["1"][0] == "expired", "ended")
+    assert one.played.about["verify_token"] != OLD
+    assert len(one.played.about["verify_token"]) == 43
+    assert site.secrets(one.connector)["0"] == ("live", None)
+    with pytest.raises(Conflict, match="set it there") as refused:
+        rotate(site, one, use=SecretUse.SIGN)
+    assert refused.value.reason == "not_registered_here"
+
+
+@pytest.mark.req(36)
+@pytest.mark.parametrize("step", ["registered", "written"])
+def test_a_rotation_is_taken_up_by_another_process(site: Site, step: str) -> None:
+    one = site.telegram()
+    site.start(RELAY)
+    edge = site.start(EDGE)
+    site.until(lambda: edge.ready, "the edge")
+    first = site.start(SYNC)
+    site.until(lambda: site.is_at(one.subject, "idle", "synced"), "synced")
+    site.until(lambda: site.management.read("SELECT 1 FROM outbox") == [], "published")
+    first.terminate()
+    assert first.wait() == 0
+    rotate(site, one, overlap=0)
+    dying = site.start(KILLED, step, sync_lease_seconds=6)
+    site.until(lambda: dying.process.poll() == -signal.SIGKILL, f"killed when {step}")
+    assert site.secrets(one.connector)["0"] == ("live", None)
+    assert (one.played.secret, posted(site, one, OLD)) == (NEW, 200)
+    site.start(SYNC, sync_lease_seconds=6)
+    site.until(lambda: site.secrets(one.connector)["0"][0] == "expired", "ended")
+    site.until(lambda: posted(site, one, OLD) in (401, 403), "the old one proves nothing any more")
+    assert posted(site, one, NEW) == 200

@@ -1,0 +1,161 @@
+"""`sync_job` on a real PostgreSQL, with times that the test names: when jobs are due, who has them, what wakes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from shared.adapters.database import create_engine_for, unit_of_work
+from shared.adapters.sync_rows import ask_for_jobs, count_jobs, finish_job, outcome_before, take_jobs, wake_jobs
+from shared.domain.syncing import SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
+from tests.database_fixtures import DatabaseUnderTest
+from tests.integration.management import Management, management_of
+
+NOW, DEBOUNCE, LONGEST, LEASE = 1_900_000_000_000, 2_000, 10_000, 60_000
+
+
+@dataclass
+class Rows:
+    """One connector, and the statements as the roles run them."""
+
+    management: Management
+    worker: Engine
+    credential: Engine
+    connector: str
+
+    def ask(self, at_ms: int, cause: str = "config_changed", requests: int = 1) -> None:
+        one = SyncRequest(connector_id=self.connector, account_id=None, causes=(cause,), requests=requests)
+        self.management.run(lambda session: ask_for_jobs(session, [one], now_ms=at_ms, debounce_ms=DEBOUNCE, longest_ms=LONGEST))
+
+    def take(self, at_ms: int) -> TakenJob | None:
+        with unit_of_work(self.worker) as session:
+            taken = take_jobs(session, now_ms=at_ms, lease_ms=LEASE, most=10)
+            session.commit()
+        return taken[0] if taken else None
+
+    def finish(self, job: TakenJob, result: SyncResult, at_ms: int) -> bool:
+        return self.management.run(lambda session: finish_job(session, job, result, now_ms=at_ms, again_ms=at_ms + DEBOUNCE))
+
+    def due_ms(self) -> int | None:
+        [(at,)] = self.management.read("SELECT (extract(epoch FROM due_at) * 1000)::bigint FROM sync_job")
+        return None if at is None else int(at)
+
+    def state(self) -> Any:
+        return self.management.read("SELECT state, asked, taken, attempt FROM sync_job")[0]
+
+
+@pytest.fixture
+def rows(database: DatabaseUnderTest, tmp_path: Path) -> Iterator[Rows]:
+    worker, credential = create_engine_for(database.worker_url), create_engine_for(database.credential_url)
+    with management_of(database.api_url, tmp_path / "keys") as management:
+        yield Rows(management, worker, credential, management.connector())
+    worker.dispose()
+    credential.dispose()
+
+
+SYNCED = SyncResult(outcome=SyncOutcome.SYNCED, registered_url="u", registered_secret="w/0")
+
+
+def refused(due_ms: int | None = None) -> SyncResult:
+    outcome = SyncOutcome.REFUSED if due_ms is None else SyncOutcome.TRANSIENT
+    return SyncResult(outcome=outcome, cause="x", due_ms=due_ms)
+
+
+@pytest.mark.req(70)
+def test_a_stream_of_requests_is_put_off_and_not_for_ever(rows: Rows) -> None:
+    for second in range(4):
+        rows.ask(NOW + second * 1_000, requests=100)
+    assert rows.due_ms() == NOW + 3_000 + DEBOUNCE
+    for second in range(4, 30):
+        rows.ask(NOW + second * 1_000)
+    assert rows.due_ms() == NOW + LONGEST
+    assert rows.take(NOW + LONGEST - 1) is None
+    job = rows.take(NOW + LONGEST)
+    assert job is not None
+    assert rows.take(NOW + LONGEST) is None  # it is somebody's
+    assert rows.finish(job, SYNCED, NOW + LONGEST + 5)
+    assert rows.state() == ("idle", 426, 426, 0)
+
+
+@pytest.mark.req(70)
+def test_what_comes_while_it_runs_is_one_more(rows: Rows) -> None:
+    rows.ask(NOW)
+    job = rows.take(NOW + DEBOUNCE)
+    assert job is not None
+    rows.ask(NOW + 3_000, requests=7)
+    rows.finish(job, SYNCED, NOW + 4_000)
+    assert (rows.state(), rows.due_ms()) == (("waiting", 8, 1, 0), NOW + 4_000 + DEBOUNCE)
+    again = rows.take(NOW + 9_000)
+    assert again is not None
+    assert again.causes == ("config_changed",)
+    rows.finish(again, SYNCED, NOW + 9_100)
+    assert rows.state() == ("idle", 8, 8, 0)
+
+
+def test_a_pause_after_a_fault_holds_unless_something_changed(rows: Rows) -> None:
+    rows.ask(NOW)
+    job = rows.take(NOW + DEBOUNCE)
+    assert job is not None
+    rows.finish(job, refused(NOW + 500_000), NOW + 3_000)
+    rows.ask(NOW + 4_000, "unknown_account")
+    assert rows.due_ms() == NOW + 500_000
+    rows.ask(NOW + 5_000, "requested")
+    assert rows.due_ms() == NOW + 5_000 + DEBOUNCE
+    assert rows.state()[3] == 1  # its attempts are counted on
+
+
+def test_who_waits_for_a_person_is_woken_by_a_change_or_a_token(rows: Rows) -> None:
+    rows.ask(NOW)
+    job = rows.take(NOW + DEBOUNCE)
+    assert job is not None
+    rows.ask(NOW + DEBOUNCE, "unknown_account")  # while it runs: nothing that would change the answer
+    rows.finish(job, refused(), NOW + 3_000)
+    rows.ask(NOW + 4_000, "subscription_mismatch")
+    assert rows.state()[:2] == ("stopped", 3)
+    rows.ask(NOW + 5_000)
+    assert rows.state()[0] == "waiting"
+    job = rows.take(NOW + 9_000)
+    assert job is not None
+    assert set(job.causes) == {"config_changed", "subscription_mismatch", "unknown_account"}
+    before_tokens = 1_000  # of the row's clock: the tokens of the test are made now, long after
+    rows.finish(job, refused(), before_tokens)
+    with unit_of_work(rows.credential) as session:
+        assert wake_jobs(session, NOW) == 0
+        session.commit()
+    rows.management.token(rows.connector)
+    with unit_of_work(rows.credential) as session:
+        assert wake_jobs(session, NOW + 20_000) == 1
+        session.commit()
+    assert (rows.state()[0], rows.due_ms()) == ("waiting", NOW + 20_000)
+
+
+def test_who_died_is_followed_by_another_who_does_not_trust_what_it_left(rows: Rows) -> None:
+    rows.ask(NOW)
+    first = rows.take(NOW + DEBOUNCE)
+    assert first is not None
+    rows.finish(first, SYNCED, NOW + 3_000)
+    rows.ask(NOW + 4_000, "requested")
+    dead = rows.take(NOW + 10_000)
+    assert dead is not None
+    assert dead.registered_secret == "w/0"
+    assert rows.take(NOW + 10_000 + LEASE - 1) is None
+    heir = rows.take(NOW + 10_000 + LEASE)
+    assert heir is not None
+    assert (heir.registered_secret, heir.causes, heir.attempt) == (None, ("requested",), 2)
+    assert not rows.finish(dead, SYNCED, NOW + 90_000)  # it comes back after all, and changes nothing
+    with rows.management.work() as session:
+        assert outcome_before(session, dead) is None
+    assert rows.finish(heir, SYNCED, NOW + 91_000)
+    assert rows.state() == ("idle", 2, 2, 0)
+
+
+def test_what_is_not_done_is_counted(rows: Rows) -> None:
+    rows.ask(NOW)
+    with unit_of_work(rows.worker) as session:
+        counts = count_jobs(session, NOW + DEBOUNCE + 60_000)
+    assert (counts.jobs, counts.oldest_seconds) == ({SyncState.WAITING: 1}, 60.0)
