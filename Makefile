@@ -31,7 +31,7 @@ test: $(READY) ## Every test, JOBS (2) at a time; ARGS="tests/unit -k name" runs
 bench: $(READY) ## Measure against the alternatives, rewrite docs/PERFORMANCE.md; BENCH=router|ingest|e2e|memory|normalise|control|redelivery|health for one part.
 	@$(PY) -m tests.bench $(BENCH) $(ARGS)
 
-chaos: $(READY) ## Kill, freeze and cut everything under load; then play every planted fault (about 50 minutes; ARGS="--skip-planted": 20).
+chaos: $(READY) ## Kill, freeze and cut everything under load; then play every planted fault (about 70 minutes; ARGS="--skip-planted": 20).
 	@$(PY) -m tests.chaos $(ARGS)
 
 hostile: $(READY) ## Malformed, slow, idle and forging clients, SIGTERMs under load; rewrite docs/HOSTILE_CLIENTS.md (about 15 minutes).

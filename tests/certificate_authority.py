@@ -7,7 +7,7 @@ import http.server
 import json
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,14 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+
+from shared.adapters.blocking_http import BlockingHttpClient
+from shared.adapters.certificate_source import CertificateSource
+from shared.adapters.egress import Egress, read_allow_list
+from shared.adapters.egress_target import read_target
+from shared.adapters.http_client import HttpParts
+from shared.adapters.http_retries import ONCE, Effort
+from shared.runtime.http import FIXED_HOSTS
 
 HOST = "sns.sa-east-1.amazonaws.com"
 TOPIC = "arn:aws:sns:sa-east-1:000000000001:mail-in"
@@ -100,6 +108,20 @@ class SnsSigner:
         signature = self.key.sign(text.encode(), padding.PKCS1v15(), SHA256() if version == "2" else SHA1())
         told |= {"SignatureVersion": version, "Signature": base64.b64encode(signature).decode(), "SigningCertURL": URL}
         return json.dumps(told).encode()
+
+
+@contextmanager
+def sns_source(trust: ssl.SSLContext, port: int, *, effort: Effort = ONCE, host: str = HOST) -> Iterator[CertificateSource]:
+    """The source as services have it, whose look-ups find SNS's host on this machine, at that port; TLS sees the host's name."""
+    place = read_target(f"https://{host}:{port}")
+    fixed = Egress(only_hosts=FIXED_HOSTS, allow=read_allow_list(["127.0.0.1", f"https://{host}:{port}"], "tests"))
+    parts = HttpParts(fixed=fixed, tenant=Egress(only_hosts=frozenset()), tls=trust, lookup=_here, stand_ins={host: place})
+    with BlockingHttpClient(parts) as client:
+        yield CertificateSource(client=client, tls=trust, effort=effort)
+
+
+async def _here(name: str) -> Sequence[str]:
+    return ["127.0.0.1"]
 
 
 @contextmanager

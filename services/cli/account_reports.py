@@ -42,6 +42,7 @@ def report(tenant: str, account: str, as_json: bool) -> None:
             "paused for": route["pause_cause"],
             "paused since": route["paused_since"],
             "fallback": route["fallback"],
+            "tier": told["described"]["tier"],
             "features": ", ".join(row["feature"] for row in limits["capabilities"] if row["enabled"]),
             "used today": ", ".join(f"{tipo} {count}" for tipo, count in limits["used_today"].items()) or None,
             "webhooks": ", ".join(row["evento"] for row in told["webhooks"] if row["status"] == "active") or None,
@@ -117,6 +118,7 @@ def _told(known: AccountStatusReport) -> dict[str, Any]:
             "paused_since": state.route_since.isoformat() if state and state.route_since else None,
             "fallback": state.fallback if state else None,
         },
+        "described": _described_of(known),
         "limits": {
             "capabilities": [seen(row) for row in known.capabilities],
             "today": known.today.isoformat(),
@@ -124,4 +126,16 @@ def _told(known: AccountStatusReport) -> dict[str, Any]:
         },
         "webhooks": [seen(row) for row in known.webhooks],
         "syncs": [seen(row) for row in known.syncs],
+    }
+
+
+def _described_of(known: AccountStatusReport) -> dict[str, Any]:
+    """What the provider said last of the account, as the API shows it."""
+    told = known.description
+    names = ("display_name", "verified_name", "tier", "throughput", "quality", "app_id")
+    values = {name: getattr(told, name) if told else None for name in names}
+    return {
+        "nome_exibicao_manual": known.name_held,
+        **values,
+        "changed_at": told.changed_at.isoformat() if told else None,
     }

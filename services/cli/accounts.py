@@ -117,10 +117,12 @@ def create(
     examples=(
         "channels accounts update 5511900000001 --unit Sales --no-flow",
         "channels accounts update 5511900000001 --nome-exibicao 'Help desk'",
+        "channels accounts update 5511900000001 --provider-name",
     )
 )
 @click.argument("account")
-@click.option("--nome-exibicao", help="Display name.")
+@click.option("--nome-exibicao", help="Display name; it no longer follows the provider's.")
+@click.option("--provider-name", is_flag=True, help="The name that the provider shows again, now and as it changes.")
 @_UNIT
 @click.option("--no-unit", is_flag=True, help="No unit any more; a flow must be left.")
 @_FLOW
@@ -133,6 +135,7 @@ def update(
     tenant: str,
     account: str,
     nome_exibicao: str | None,
+    provider_name: bool,
     unit: str | None,
     no_unit: bool,
     flow: str | None,
@@ -146,8 +149,12 @@ def update(
     """Change what is given. --config-file replaces all settings, --config single ones; notes are replaced together."""
     if (unit and no_unit) or (flow and no_flow):
         raise click.UsageError("a target cannot be given and taken away at once")
+    if nome_exibicao is not None and provider_name:
+        raise click.UsageError("the name is given, or the provider's")
     plain = {"nome_exibicao": nome_exibicao, "webhook_url": webhook_url, "metadata": members_of(notes, "--metadata") or None}
     changes: dict[str, Any] = {name: value for name, value in plain.items() if value is not None}
+    if provider_name:
+        changes["nome_exibicao"] = None
     with acting(tenant, change=True) as work:
         row = work.account(account, change=True)
         if unit or no_unit:

@@ -7,7 +7,7 @@ import click
 from services.cli.groups import Group
 from services.cli.managing import JSON, acting_for_connector, actor, one_connector
 from services.cli.printing import print_json, print_table
-from shared.adapters.certificate_source import CertificateSource
+from services.cli.sns import asking_sns
 from shared.adapters.tables import ChannelConnector
 from shared.management.certificates import certificates_of, fetch_certificate, utc_now
 from shared.management.changes import find
@@ -38,11 +38,12 @@ def fetch(connector: str, tenant: str | None, urls: tuple[str, ...]) -> None:
         wanted = urls or tuple(row.url for row in certificates_of(session, connector_id))
         if not wanted:
             raise click.UsageError("the connector has no certificate yet: give --url")
-        for url in wanted:
-            found = fetch_certificate(session, connector_id, url, CertificateSource(), now=utc_now(), actor=actor())
-            session.commit()
-            state = "stored " if found.changed else "kept   "
-            click.echo(f"{state} {found.not_after:%Y-%m-%d}  {found.url}")
+        with asking_sns() as source:
+            for url in wanted:
+                found = fetch_certificate(session, connector_id, url, source, now=utc_now(), actor=actor())
+                session.commit()
+                state = "stored " if found.changed else "kept   "
+                click.echo(f"{state} {found.not_after:%Y-%m-%d}  {found.url}")
 
 
 @certificates.command("list", examples=(f"channels certificates list --connector {_ID}",))

@@ -185,7 +185,7 @@ from tests.contract.providers.examples import examples_in, folder_of, kinds_in, 
 
 PROVIDER = provider_of("$tipo")
 FOLDER = folder_of(PROVIDER)
-# Write here what the provider cannot offer at all, after you have looked: sending, renewing, checking, setting_up.
+# Write here what the provider cannot offer at all, after you have looked: sending, renewing, checking, setting_up, describing.
 NOT_OFFERED: frozenset[str] = frozenset()
 
 
@@ -213,7 +213,7 @@ def test_the_capabilities_are_set() -> None:
     assert any(preset.enabled for preset in PROVIDER.capabilities), "set capabilities.CAPABILITIES"
 
 
-@pytest.mark.parametrize("name", ["sending", "renewing", "checking", "setting_up"])
+@pytest.mark.parametrize("name", ["sending", "renewing", "checking", "setting_up", "describing"])
 def test_every_function_is_written_or_known_to_be_impossible(name: str) -> None:
     offered = getattr(PROVIDER, name) is not None
     assert offered != (name in NOT_OFFERED), f"write {name}.py and name it in provider.py, or add {name} to NOT_OFFERED"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.adapters.tables import Base, ChannelAccount, ChannelToken, ChannelWebhook
+from shared.adapters.tables import Base, ChannelAccount, ChannelCapability, ChannelToken, ChannelWebhook
 from shared.management.masking import columns_of, masked
 from shared.management.pauses import pause_of
 
@@ -18,6 +18,8 @@ def seen(row: Base) -> dict[str, Any]:
     view = masked({name: value for name, value in columns.items() if name not in _LEFT_OUT})
     if isinstance(row, ChannelAccount):
         view |= pause_of(row)
+    if isinstance(row, ChannelCapability):
+        view["manual"] = row.manual or []
     if isinstance(row, ChannelWebhook):
         view["has_secret"] = bool(row.segredo)
     if isinstance(row, ChannelToken):

@@ -24,6 +24,7 @@ from services.control.token_gauge import TokenGauge
 from shared.adapters.avro import Codec
 from shared.adapters.database import create_engine_for
 from shared.adapters.event_loop import LoopPool
+from shared.adapters.loop_engine import LoopEngine
 from shared.adapters.raw_backlog import RawBacklog
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import ConfigError
@@ -44,10 +45,11 @@ def main() -> None:
     url = require(settings.database_api_url, "CHANNELS_DATABASE_API_URL")
     engine = create_engine_for(url, pool_size=settings.control_threads, application_name="channels-control")
     readers = LoopPool(url, size=settings.control_readers, application_name="channels-control-readers")
+    writers = LoopEngine(url, size=settings.control_threads, application_name="channels-control-writers")
     probe = create_engine_for(url, pool_size=2, application_name="channels-control-probe")
     backlog = _backlog_of(settings)
     vault = open_vault(settings, tuple(KeyPurpose), registry)
-    parts = Parts(engine=engine, vault=vault, edge_url=settings.edge_url, backlog=backlog, readers=readers)
+    parts = Parts(engine=engine, vault=vault, edge_url=settings.edge_url, backlog=backlog, readers=readers, writers=writers)
     metrics = ControlMetrics(registry)
     app = create_app(parts, verifier_of(settings, settings), metrics, body_bytes=settings.control_body_bytes)
     gauge = TokenGauge(probe, metrics)
@@ -68,6 +70,7 @@ def main() -> None:
             backlog.close()
         engine.dispose()
         readers.close()
+        writers.close()
         probe.dispose()
 
 

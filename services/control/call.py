@@ -25,6 +25,8 @@ from services.control.problems import Refusal
 from services.control.views import PageView, View
 from shared.adapters.database import unit_of_work
 from shared.adapters.event_loop import LoopPool, is_on_loop
+from shared.adapters.loop_engine import LoopEngine
+from shared.adapters.pipelined_work import pipelined_work
 from shared.adapters.raw_backlog import RawBacklog
 from shared.adapters.reading import TenantReader, reading, reading_on_loop
 from shared.adapters.tables import Base
@@ -41,14 +43,15 @@ Item = TypeVar("Item", bound=View)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What the API works with. `edge_url`: where providers reach the edge; `backlog` None: without Kafka; `readers` None: what
-    only reads takes a thread and a connection of `engine`, like everything else."""
+    """What the API works with. `edge_url`: where providers reach the edge; `backlog` None: without Kafka; `readers` or `writers`
+    None: what only reads, or changes, takes a thread and a connection of `engine`, like everything else."""
 
     engine: Engine
     vault: Vault
     edge_url: str
     backlog: RawBacklog | None = None
     readers: LoopPool | None = None
+    writers: LoopEngine | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +88,10 @@ class Call:
 
     @contextmanager
     def changing(self) -> Iterator[Session]:
-        """A transaction that is committed at the end of the block."""
-        with rules_enforced(), unit_of_work(self.parts.engine, tenant_id=self.tenant) as session:
+        """A transaction that is committed at the end of the block, where the database may still refuse what waited for that."""
+        writers = self.parts.writers if is_on_loop() else None
+        work = pipelined_work(self.parts.engine, tenant_id=self.tenant) if writers is None else writers.work(self.tenant)
+        with rules_enforced(), work as session:
             yield session
             session.commit()
 

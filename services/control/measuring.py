@@ -19,6 +19,7 @@ class Measured:
         self._app = app
         self._metrics = metrics
         self._body_bytes = body_bytes
+        self._log = structlog.get_logger()  # one for all calls: to make one takes longer than to find that nothing is to be told
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One call; ASGI."""
@@ -60,7 +61,7 @@ class Measured:
             self._metrics.requests.labels(scope["method"] if route else "other", path, str(status)).inc()
             self._metrics.seconds.labels("read" if scope["method"] in {"GET", "HEAD"} else "write").observe(seconds)
         identity = scope.get("state", {}).get("identity")
-        structlog.get_logger().info(
+        self._log.info(
             "call_answered",
             method=scope["method"],
             route=path,

@@ -33,12 +33,19 @@ def looks(handler: Handler) -> Handler:
     return handler
 
 
+def changes(handler: Handler) -> Handler:
+    """Marks a handler that waits for nothing but `Call.changing` and `off_loop`: it needs no thread either."""
+    handler.changes = True  # type: ignore[attr-defined]
+    return handler
+
+
 class ShortRoute(APIRoute):
     """One operation; its handler is a plain function."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's hook: what makes a response of a request."""
-        whole_way, inputs, looks = super().get_route_handler(), inputs_of(self.dependant), hasattr(self.endpoint, "looks")
+        whole_way, inputs = super().get_route_handler(), inputs_of(self.dependant)
+        looks, changes = hasattr(self.endpoint, "looks"), hasattr(self.endpoint, "changes")
         if inputs is None or self._embed_body_fields:
             return whole_way
 
@@ -48,7 +55,8 @@ class ShortRoute(APIRoute):
                 values = await inputs.read(request, answer)
             except OddCall:
                 return await whole_way(request)
-            if looks and request.app.state.parts.readers is not None:
+            parts = request.app.state.parts
+            if (looks and parts.readers is not None) or (changes and parts.writers is not None):
                 return await on_loop(self._answer, values, answer)
             return await run_in_threadpool(self._answer, values, answer)
 

@@ -41,6 +41,20 @@ class LimitsView(BaseModel):
     used_today: dict[UsageType, int]
 
 
+class DescriptionView(BaseModel):
+    """What the provider said last of the account, in its own codes; null where it said nothing. `changed_at`: when it was new.
+    `nome_exibicao_manual`: a person set the name, so that it does not follow `display_name`."""
+
+    nome_exibicao_manual: bool
+    display_name: str | None
+    verified_name: str | None
+    tier: str | None
+    throughput: str | None
+    quality: str | None
+    app_id: str | None
+    changed_at: dt.datetime | None
+
+
 class QueueView(BaseModel):
     """Webhooks and mails that were accepted and are not settled yet, counted one by one. `depth`: of the connector, because
     whose they are is known only once they are opened; `to_own_address`: of these, posted to the account's own `webhook_url`.
@@ -61,6 +75,7 @@ class AccountStatusView(BaseModel):
     connector_id: str
     connectivity: ConnectivityView
     route: RouteView
+    described: DescriptionView
     limits: LimitsView
     webhooks: list[WebhookView]
     syncs: list[SyncView]

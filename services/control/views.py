@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import cache
+from operator import attrgetter
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -46,12 +48,11 @@ class View(BaseModel):
     model_config = ConfigDict(from_attributes=True)
     TABLE: ClassVar[type[Base]]
     VOLATILE: ClassVar[frozenset[str]] = frozenset()
-    _unseen: str = PrivateAttr("")  # state that is not shown, but that a change must not overwrite unseen
 
     @property
     def unseen(self) -> str:
-        """Goes into the entity tag, not into the answer."""
-        return self._unseen
+        """State that is not shown, but that a change must not overwrite unseen: goes into the entity tag, not into the answer."""
+        return ""
 
     @property
     def place(self) -> str:
@@ -89,6 +90,14 @@ class ConnectorView(View):
     created_at: dt.datetime
 
 
+class _WithUnseen(View):
+    _unseen: str = PrivateAttr("")  # not of every view: a private attribute costs each one time
+
+    @property
+    def unseen(self) -> str:
+        return self._unseen
+
+
 class _WithMetadata(View):
     @classmethod
     def of(cls, row: Any) -> Self:
@@ -119,12 +128,18 @@ class AccountView(View):
     @classmethod
     def of(cls, row: Any) -> Self:
         """With the pause of its route, which is state and no column of the account."""
-        values = {name: getattr(row, name) for name in cls.model_fields if name not in {"metadata", *_PAUSE}}
-        return cls.model_validate({**values, "metadata": row.extra, **pause_of(row)})
+        names, values = _fields_of(cls)
+        return cls.model_validate(dict(zip(names, values(row), strict=True)) | {"metadata": row.extra} | pause_of(row))
+
+
+@cache
+def _fields_of(view: type[View]) -> tuple[tuple[str, ...], attrgetter[tuple[Any, ...]]]:
+    names = tuple(name for name in view.model_fields if name not in {"metadata", *_PAUSE})
+    return names, attrgetter(*names)
 
 
 class CapabilityView(View):
-    """What a connector can do."""
+    """What a connector can do. `manual`: what a person set (`enabled`, `constraints.<name>`); the rest follows the provider."""
 
     TABLE = ChannelCapability
     id: str
@@ -132,6 +147,13 @@ class CapabilityView(View):
     feature: Feature
     enabled: bool
     constraints: Json | None
+    manual: list[str]
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        """With what is set by hand, which is no column of the row."""
+        values = {name: getattr(row, name) for name in cls.model_fields if name != "manual"}
+        return cls.model_validate({**values, "manual": row.manual or []})
 
 
 class TokenView(View):
@@ -153,7 +175,7 @@ class TokenView(View):
         return cls.model_validate({**values, "metadata": kept or None})
 
 
-class WebhookView(View):
+class WebhookView(_WithUnseen):
     """One class of events that the provider posts."""
 
     TABLE = ChannelWebhook
@@ -175,7 +197,7 @@ class WebhookView(View):
         return view
 
 
-class SecretView(View):
+class SecretView(_WithUnseen):
     """What is known of a receiving secret, without it. `id`: of its webhook and its number there; `webhooks`: the classes of
     events that hold it. Times in milliseconds since 1970, null: always; `last_used_at` follows within seconds."""
 

@@ -11,7 +11,7 @@ from services.router.facts import Candidate
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What is the same for the whole batch. `seal` seals a dead letter's fragment (None: too large to carry);
-    `sync_due` says whether a request for this connector and reference may go out now (it is debounced)."""
+    `sync_due` says whether a request for this connector and thing may go out now (it is debounced)."""
 
     epoch: str
     raw_topic: str

@@ -12,6 +12,7 @@ from services.router.facts import Candidate, Facts, Owner, owner_of, raw_positio
 from services.router.keys import message_key, stable_id
 from services.router.letters import dead_letter
 from services.router.lookups import message_key_of, message_of_receipt, participant_of
+from services.router.sync_requests import sync_request
 from shared.domain.delivery import rank
 from shared.domain.enums import ItemOutcome
 from shared.domain.items import ConnectorEventItem, MessageItem, ReceiptItem, SendResultItem
@@ -50,6 +51,9 @@ def decide(candidates: Sequence[Candidate], facts: Facts, context: Context) -> D
             candidate.ending = _settle(candidate, facts, context, places, decided.publishes)
         elif candidate.ending.outcome is ItemOutcome.DEAD_LETTERED:
             decided.publishes.extend(dead_letter(candidate, candidate.ending.reason, context))
+        elif candidate.ending.outcome is ItemOutcome.IGNORED:
+            asked = sync_request(candidate, context)
+            decided.publishes.extend(() if asked is None else (asked,))
     return decided
 
 

@@ -11,7 +11,7 @@ from services.simulator.simulator import Simulator
 from services.simulator.stand_in import Disturbance, StandIn
 from services.simulator.utterances import Receipt, Utterance
 
-_EXTRAS = frozenset({"rotate", "album", "block", "connection", "confirm"})  # what only some stand-ins can do
+_EXTRAS = frozenset({"rotate", "album", "block", "connection", "confirm", "tier"})  # what only some stand-ins can do
 
 
 class WrongOrder(Exception):

@@ -62,6 +62,7 @@ class Evolution(StandIn):
                 "addressing": "pn",
                 "token": f"{number:08X}-SIMULATED-INSTANCE-TOKEN",
                 "wuid": f"5511400001{number:02d}@s.whatsapp.net",
+                "profile_name": "Loja",
                 "state": "open",
                 "events": [],
                 "receipts": ("sent", "delivered", "read"),
@@ -155,7 +156,7 @@ class Evolution(StandIn):
     def serve(self, operation: str, call: ApiCall) -> ApiReply:
         """Instance first, key second: the order in which Evolution looks."""
         if operation == "fetchInstances":
-            return reply(200, [self._described(one) for one in self.accounts.values()])
+            return self._instances(call)
         account = self.accounts.get(unquote(call.path.strip("/").split("/")[-1]))
         if account is None:
             return error("unknown_instance")
@@ -201,9 +202,16 @@ class Evolution(StandIn):
         account.secret = headers.get("jwt_key") or headers.get("X-Channel-Secret", account.secret)
         return reply(201, {"url": account.callback_url, "enabled": True, "events": account.about["events"]})
 
+    def _instances(self, call: ApiCall) -> ApiReply:
+        """All of the server, or the one that `instanceName` names."""
+        wanted = call.query.get("instanceName")
+        found = [self._described(one) for one in self.accounts.values() if wanted in (None, one.id)]
+        return reply(200, found) if found else error("unknown_instance")
+
     def _described(self, account: Account) -> dict[str, Any]:
         about = account.about
-        return {"name": account.id, "connectionStatus": about["state"], "ownerJid": about["wuid"], "token": about["token"]}
+        told = {"name": account.id, "connectionStatus": about["state"], "ownerJid": about["wuid"], "token": about["token"]}
+        return {**told, "profileName": about["profile_name"] if about["state"] == "open" else None}
 
 
 def jwt(secret: str, claims: dict[str, Any]) -> str:

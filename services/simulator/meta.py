@@ -43,6 +43,9 @@ class Meta(MetaApi):
                 "access_token": f"EAAG-simulated-{number}",
                 "token_expires_ms": None,
                 "subscribed": True,
+                "verified_name": "Loja",
+                "tier": "TIER_250",
+                "throughput": "STANDARD",
                 "receipts": ("sent", "delivered", "read"),
                 **about,
             },
@@ -78,6 +81,23 @@ class Meta(MetaApi):
     def event(self, account: str, name: str, /, **values: Any) -> None:
         """Any other field, by its name in the reference; `values` are its `value`."""
         self.queue(account, (name, None, values, None), name)
+
+    def tier(self, account: str, to: str, throughput: str | None = None) -> None:
+        """Another messaging limit for the whole portfolio, and another throughput for this number where one is given.
+
+        Meta tells of the first by `business_capability_update`, of the second by `phone_number_quality_update`.
+        """
+        about = self.accounts[account].about
+        if to != about["tier"]:
+            for other in self.accounts.values():
+                if other.about["waba_id"] == about["waba_id"]:
+                    other.about["tier"] = to
+            told = {"max_daily_conversations_per_business": to, "max_phone_numbers_per_business": 20}
+            self.event(account, "business_capability_update", **told)
+        if throughput is not None and throughput != about["throughput"]:
+            about["throughput"] = throughput
+            told = {"display_phone_number": about["display_phone_number"], "event": "THROUGHPUT_UPGRADE"}
+            self.event(account, "phone_number_quality_update", **told, max_daily_conversations_per_business=to)
 
     def handshake_query(self, account: str, challenge: str = "1158201444") -> str:
         """Query string of the GET by which Meta proves a callback URL."""

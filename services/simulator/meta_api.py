@@ -40,10 +40,10 @@ class MetaApi(StandIn):
         return "wamid." + base64.b64encode(f"SIM{self.next_id():012d}".encode() + b"\x00").decode()
 
     def operation_of(self, call: ApiCall) -> str:
-        """`send`, `upload`, `media`, `token`, `subscribed_apps`, `debug_token`, or `node`."""
+        """`send`, `upload`, `media`, `token`, `subscribed_apps`, `debug_token`, `app`, or `node`."""
         last = _VERSION.sub("", call.path).strip("/").split("/")[-1]
         named = {"messages": "send", "media": "upload", "access_token": "token", "subscribed_apps": "subscribed_apps"}
-        return named.get(last, last if last in ("debug_token", "register", "revoke", "subscriptions") else "node")
+        return named.get(last, last if last in ("app", "debug_token", "register", "revoke", "subscriptions") else "node")
 
     def fault_reply(self, fault: Fault, call: ApiCall) -> ApiReply:
         """`code` is Graph's (`131047`), with a subcode behind a slash (`190/463`), or an HTTP status (`http:503`)."""
@@ -67,6 +67,8 @@ class MetaApi(StandIn):
             return self._revoke(account, call)
         if operation == "debug_token":
             return self._debug_token(call)
+        if operation == "app":
+            return reply(200, {"id": account.about["app_id"]})
         if operation == "subscribed_apps":
             return self._subscribed_apps(parts[0], call)
         if operation == "subscriptions":
@@ -212,13 +214,14 @@ class MetaApi(StandIn):
         return {
             "id": account.id,
             "display_phone_number": account.about["display_phone_number"],
-            "verified_name": "Loja",
+            "verified_name": account.about["verified_name"],
             "quality_rating": account.about.get("quality_rating", "GREEN"),
             "status": state,
-            "name_status": "APPROVED",
+            "name_status": account.about.get("name_status", "APPROVED"),
             "code_verification_status": "VERIFIED",
             "platform_type": "CLOUD_API",
-            "throughput": {"level": "STANDARD"},
+            "throughput": {"level": account.about["throughput"]},
+            "whatsapp_business_manager_messaging_limit": account.about["tier"],
             "health_status": {"can_send_message": can, "entities": [entity]},
             "webhook_configuration": {"application": account.callback_url},
         }

@@ -36,6 +36,8 @@ class Telegram(TelegramApi):
             secret=about.pop("secret", "simulated_secret-token"),
             about={
                 "token": f"{bot_id}:AAsimulated-token-of-the-bot-000001",
+                "first_name": "Loja",
+                "business_connections": {},
                 "username": f"loja_{bot_id}_bot",
                 "allowed_updates": None,
                 "max_connections": 40,

@@ -42,6 +42,7 @@ ERRORS: dict[str, tuple[int, str]] = {
     "kicked": (403, "Forbidden: bot was kicked from the supergroup chat"),
     "cannot_initiate": (403, "Forbidden: bot can't initiate conversation with a user"),
     "chat_not_found": (400, "Bad Request: chat not found"),
+    "business_connection": (400, "Bad Request: BUSINESS_CONNECTION_INVALID"),
     "migrated": (400, "Bad Request: group chat was upgraded to a supergroup chat"),
     "too_long": (400, "Bad Request: message is too long"),
     "entities": (400, 'Bad Request: can\'t parse entities: Unsupported start tag "x" at byte offset 0'),
@@ -101,6 +102,7 @@ class TelegramApi(StandIn):
             return self._accept(account, operation, given)
         served = {
             "getMe": lambda: _ok({**self.bot(account), "can_join_groups": True, "can_read_all_group_messages": False}),
+            "getBusinessConnection": lambda: self._business_connection(account, given),
             "setWebhook": lambda: self._set_webhook(account, given),
             "deleteWebhook": lambda: self._delete_webhook(account),
             "getWebhookInfo": lambda: _ok(self._webhook_info(account)),
@@ -113,7 +115,21 @@ class TelegramApi(StandIn):
 
     def bot(self, account: Account) -> dict[str, Any]:
         """The bot as a `User`."""
-        return {"id": int(account.id), "is_bot": True, "first_name": "Loja", "username": account.about["username"]}
+        return {
+            "id": int(account.id),
+            "is_bot": True,
+            "first_name": account.about["first_name"],
+            "username": account.about["username"],
+        }
+
+    def _business_connection(self, account: Account, given: dict[str, Any]) -> ApiReply:
+        """`about["business_connections"]`: id → the `User` of the business account."""
+        connection_id = given.get("business_connection_id")
+        user = account.about["business_connections"].get(connection_id)
+        if user is None:
+            return error("business_connection")
+        told = {"id": connection_id, "user": user, "user_chat_id": user["id"], "is_enabled": True}
+        return _ok({**told, "date": self.world.clock.now_seconds})
 
     def _accept(self, account: Account, method: str, given: dict[str, Any]) -> ApiReply:
         to = str(given.get("chat_id", ""))

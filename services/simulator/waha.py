@@ -50,6 +50,7 @@ class Waha(StandIn):
                 "addressing": "pn",
                 "api_key": "simulated-waha-api-key",
                 "me": f"5511400002{number:02d}@c.us",
+                "push_name": "Loja",
                 "status": "WORKING",
                 "receipts": ("sent", "delivered", "read"),
                 **about,
@@ -218,7 +219,7 @@ class Waha(StandIn):
                 account.secret = (hooks[0].get("hmac") or {}).get("key") or account.secret
                 account.about["config"] = call.document["config"]
         config = account.about.get("config", {"webhooks": [{"url": account.callback_url, "events": []}]})
-        me = {"id": account.about["me"], "pushName": "Loja"} if account.about["status"] == "WORKING" else None
+        me = {"id": account.about["me"], "pushName": account.about["push_name"]} if account.about["status"] == "WORKING" else None
         return reply(200, {"name": account.id, "status": account.about["status"], "config": config, "me": me})
 
 

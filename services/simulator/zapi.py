@@ -104,6 +104,7 @@ class Zapi(StandIn):
                 "client_token": "simulated-client-token",
                 "phone": f"5511400003{number:02d}",
                 "connected": True,
+                "profile_name": "Loja",
                 "addressing": "pn",
                 "receipts": ("sent", "delivered", "read"),
                 **about,
@@ -208,6 +209,8 @@ class Zapi(StandIn):
             return reply(200, {"value": True})
         if operation == "status":
             return reply(200, self._status(account))
+        if operation == "device":
+            return reply(200, self._device(account))
         if operation.startswith("send-") and call.method != "POST":
             return self.fault_reply(Fault(code="method"), call)
         return self._accept(account) if operation.startswith("send-") else reply(200, {"value": True})
@@ -223,6 +226,11 @@ class Zapi(StandIn):
         connected = account.about["connected"]
         said = "You are already connected." if connected else "You are not connected."
         return {"connected": connected, "smartphoneConnected": connected, "error": said}
+
+    def _device(self, account: Account) -> dict[str, Any]:
+        about = account.about
+        device = {"sessionName": "Z-API", "device_model": "Z-API"}
+        return {"phone": about["phone"], "name": about["profile_name"], "about": "", "device": device, "isBusiness": True}
 
 
 def _same_receipt(one: Element, other: Element) -> bool:

@@ -9,20 +9,25 @@ from prometheus_client import CollectorRegistry
 
 from services.sync.app import Part, Sync
 from services.sync.calls import HttpCaller, parts_for_edge
+from services.sync.describing import Describe
 from services.sync.edge import EdgeParts, EdgeProbe
+from services.sync.errands import ErrandParts, Errands
 from services.sync.following import Follower, FollowerParts, Taker
 from services.sync.jobs import Worker, WorkerParts
 from services.sync.references import References
 from services.sync.registering import Registrar, RegistrarParts
 from services.sync.requests import RequestParts, Requests
 from services.sync.settings import SyncSettings
-from services.sync.steps import STEPS
 from services.sync.writing import ReferenceWriter
 from shared.adapters.avro import Codec
 from shared.adapters.blocking_http import BlockingHttpClient
+from shared.adapters.certificate_source import CertificateSource
 from shared.adapters.database import create_engine_for
 from shared.adapters.database_clock import DatabaseClock
+from shared.adapters.http_retries import ONCE
+from shared.adapters.object_store import ObjectStore
 from shared.domain.enums import KeyPurpose
+from shared.management.sns_records import SnsRecords
 from shared.providers import PROVIDERS
 from shared.runtime.http import http_parts
 from shared.runtime.keys import open_vault
@@ -57,7 +62,8 @@ def main() -> None:
         BlockingHttpClient(parts_for_edge(parts, settings.edge_url)) as edge,
         ThreadPoolExecutor(settings.sync_jobs, "sync-job") as executor,
     ):
-        sync = Sync(_build(settings, registry, (HttpCaller(client), HttpCaller(edge)), executor))
+        source = CertificateSource(client=client, tls=parts.tls, effort=ONCE)
+        sync = Sync(_build(settings, registry, (HttpCaller(client), HttpCaller(edge), source), executor))
         operations = OperationsServer(
             settings.sync_operations_host, settings.sync_operations_port, registry, lambda: sync.readiness
         )
@@ -69,7 +75,10 @@ def main() -> None:
 
 
 def _build(
-    settings: SyncSettings, registry: CollectorRegistry, callers: tuple[HttpCaller, HttpCaller], executor: ThreadPoolExecutor
+    settings: SyncSettings,
+    registry: CollectorRegistry,
+    callers: tuple[HttpCaller, HttpCaller, CertificateSource],
+    executor: ThreadPoolExecutor,
 ) -> list[Part]:
     metrics, codec = SyncMetrics(registry), Codec(settings.schema_registry_url)
     urls = Urls(
@@ -91,7 +100,21 @@ def _build(
     )
     vault = open_vault(settings, tuple(KeyPurpose), registry)
     credential = create_engine_for(urls.credential, pool_size=4, application_name=_NAME)
-    provider_caller, edge_caller = callers
+    provider_caller, edge_caller, source = callers
+    errands = Errands(
+        ErrandParts(
+            api=create_engine_for(urls.api, pool_size=2, application_name=_NAME),
+            records=SnsRecords(
+                bootstrap=settings.kafka_bootstrap,
+                topic_prefix=settings.topic_prefix,
+                codec=codec,
+                vault=vault,
+                objects=ObjectStore(settings.object_store_url),
+            ),
+            source=source,
+            clock=clock,
+        )
+    )
     registrar = Registrar(
         RegistrarParts(
             worker=worker,
@@ -109,7 +132,8 @@ def _build(
             ),
             clock=clock,
             policy=settings.policy(),
-            steps=STEPS,
+            steps=(Describe(),),
+            connector_steps=(errands,),
         )
     )
     jobs = Worker(

@@ -25,6 +25,7 @@ class Asking:
     connector_id: str
     account_id: str | None
     cause: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def read_request(topic: Topic, value: bytes | None, decode: Callable[[Topic, byt
         connector_id=event.connector_id,
         account_id=event.account_id,
         cause=cause[:_MAX_CAUSE_CHARACTERS],
+        detail=event.detail,
     )
 
 

@@ -28,7 +28,7 @@ from services.sync.planning import (
 )
 from services.sync.requests import translated
 from services.sync.rows import read_facts
-from services.sync.steps import AccountStep
+from services.sync.steps import AccountStep, ConnectorStep, StepDone
 from shared.adapters.clock import Clock
 from shared.adapters.database import unit_of_work
 from shared.adapters.receiving_secrets import open_segredo
@@ -39,7 +39,7 @@ from shared.domain.syncing import REQUESTED, SyncOutcome, SyncResult, TakenJob
 from shared.management.call_credentials import holder, known_tokens, names_placed
 from shared.management.opened_tokens import OpenedToken, open_tokens
 from shared.providers import provider_of
-from shared.providers.calling import CallContext, ProviderAnswer, ProviderCall, TransportFault, placed
+from shared.providers.calling import CallContext, Fault, ProviderAnswer, ProviderCall, TransportFault, placed
 from shared.providers.contract import Provider, ReceivingSecret
 from shared.providers.setting_up import SettingUp, SetupOrder, SetupState
 
@@ -63,6 +63,7 @@ class RegistrarParts:
     clock: Clock
     policy: Policy
     steps: tuple[AccountStep, ...] = ()
+    connector_steps: tuple[ConnectorStep, ...] = ()
     chance: Callable[[], float] = random.random
 
 
@@ -104,7 +105,7 @@ class _Running:
     def done(self) -> Done:
         result = self._webhook() if self.provider.setting_up is not None else SyncResult(outcome=SyncOutcome.NOTHING)
         synced: list[str] = []
-        writes: list[Write] = []
+        result, writes = self._whole(result)
         steps = [step for step in self._parts.steps if step.fits(self.provider)]
         if result.good and (result.outcome is SyncOutcome.SYNCED or steps):
             for account in self.facts.accounts:
@@ -118,6 +119,19 @@ class _Running:
                 result = replace(result, outcome=SyncOutcome.SYNCED, cause=None)
         tipo = self.facts.tipo.value
         return Done(job=self.job, result=result, tipo=tipo, synced=tuple(synced), writes=tuple(writes))
+
+    def _whole(self, result: SyncResult) -> tuple[SyncResult, list[Write]]:
+        """What the connector as a whole has to do, whatever became of its webhook; a failure of the webhook's is told first."""
+        writes: list[Write] = []
+        for step in self._parts.connector_steps:
+            done = step.run(self) if step.fits(self.provider) else StepDone()
+            if done.write is not None:
+                writes.append(done.write)
+            if result.good and done.failure is not None:
+                result = replace(done.failure, registered_url=result.registered_url, registered_secret=result.registered_secret)
+            elif result.good and done.write is not None:
+                result = replace(result, outcome=SyncOutcome.SYNCED, cause=None)
+        return result, writes
 
     def _describe(self, account: AccountFacts, steps: Sequence[AccountStep]) -> tuple[SyncResult | None, list[Write]]:
         writes: list[Write] = []
@@ -213,6 +227,10 @@ class _Running:
     def passing(self, cause: str) -> SyncResult:
         """A failure that is tried again later."""
         return transient(cause, self.job.attempt, self._parts.policy, self._now_ms(), self._parts.chance())
+
+    def faulty(self, fault: Fault, answers: Mapping[str, ProviderAnswer]) -> SyncResult:
+        """What follows from a provider's refusal, or its silence."""
+        return self._failed(SetupState(registered_url=None, missing=(), fault=fault), answers) or self.passing("unknown")
 
     def ask(
         self,

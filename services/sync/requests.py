@@ -18,6 +18,7 @@ from shared.adapters.avro import Codec
 from shared.adapters.clock import Clock
 from shared.adapters.consumer_offsets import advance_offset, begin_offset
 from shared.adapters.database import DatabaseFault, classify, unit_of_work
+from shared.adapters.errand_rows import keep_errands
 from shared.adapters.offset_reader import ReadRecord
 from shared.adapters.sync_rows import ask_for_jobs, known_subjects
 from shared.domain.errors import ConfigError, Unavailable
@@ -98,6 +99,8 @@ class Requests:
             {tipo.value for tipo in SPREAD},
         )
         requests, lost = coalesce(askings, known, SPREAD)
+        there = {one.connector_id for one in known}
+        keep_errands(session, [(one.connector_id, one.cause, one.detail) for one in askings if one.connector_id in there])
         parts = self._parts
         now_ms = parts.clock.now_ms()
         ask_for_jobs(session, requests, now_ms=now_ms, debounce_ms=parts.debounce_ms, longest_ms=parts.longest_ms)

@@ -5,10 +5,17 @@ from __future__ import annotations
 from pydantic import Field
 
 from services.sync.planning import Policy
-from shared.runtime.settings import DatabaseSettings, HttpSettings, KafkaSettings, LogSettings, VaultSettings
+from shared.runtime.settings import (
+    DatabaseSettings,
+    HttpSettings,
+    KafkaSettings,
+    LogSettings,
+    ObjectStoreSettings,
+    VaultSettings,
+)
 
 
-class SyncSettings(KafkaSettings, DatabaseSettings, VaultSettings, HttpSettings, LogSettings):
+class SyncSettings(KafkaSettings, DatabaseSettings, VaultSettings, HttpSettings, ObjectStoreSettings, LogSettings):
     """Any number of processes may run against one database: each record and each job is one process's."""
 
     sync_operations_host: str = "127.0.0.1"

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from services.sync.planning import AccountFacts, Facts
 from shared.domain.syncing import SyncResult, TakenJob
-from shared.providers.calling import CallContext, ProviderAnswer, ProviderCall
+from shared.providers.calling import CallContext, Fault, ProviderAnswer, ProviderCall
 from shared.providers.contract import Provider
 
 
@@ -39,6 +39,10 @@ class Work(Protocol):
         """A failure that is tried again later."""
         ...
 
+    def faulty(self, fault: Fault, answers: Mapping[str, ProviderAnswer]) -> SyncResult:
+        """What follows from a provider's refusal, or its silence."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone:
@@ -46,6 +50,23 @@ class StepDone:
 
     failure: SyncResult | None = None
     write: Callable[[Session], None] | None = None
+
+
+class ConnectorStep(Protocol):
+    """One step for the connector as a whole, before those of its accounts. Must be idempotent, as an AccountStep.
+
+    Its `write` is stored also beside a failure: what was done of several things stays done.
+    """
+
+    name: str
+
+    def fits(self, provider: Provider) -> bool:
+        """Whether connectors of this provider have anything to do here."""
+        ...
+
+    def run(self, work: Work) -> StepDone:
+        """Do it; blocks. A `StepDone` without both: there was nothing to do. Raises Unavailable where PostgreSQL is away."""
+        ...
 
 
 class AccountStep(Protocol):
@@ -60,6 +81,3 @@ class AccountStep(Protocol):
     def run(self, work: Work, account: AccountFacts) -> StepDone:
         """Ask; blocks. Never raises for what a provider answers."""
         ...
-
-
-STEPS: tuple[AccountStep, ...] = ()

@@ -1,56 +1,75 @@
-"""Fetches one small document over HTTPS (a certificate, a confirmation): no redirect, bounded in size and time.
+"""Amazon SNS's own host over the one HTTP client: a certificate, the confirmation of a subscription.
 
-The caller decides which addresses are allowed.
+Which addresses are asked at all the callers decide; the egress guard sees them all the same. No redirect is followed.
 """
 
 from __future__ import annotations
 
-import http.client
-import socket
 import ssl
-import time
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from shared.adapters.bounded_answer import bounded_get
-from shared.domain.errors import Unavailable
+from shared.adapters.http_client import Exchange
+from shared.adapters.http_faults import EgressRefused
+from shared.adapters.http_retries import PATIENT, Effort
+from shared.domain.errors import Conflict, Unavailable
+from shared.providers.calling import Credentials, PlacedCall, ProviderCall, ProviderResponse, placed
 
 MAX_BYTES = 65_536
+_PROVIDER = "email"
+_PASSING = frozenset({408, 425, 429})
+
+
+class Client(Protocol):
+    """The HTTP client, as `BlockingHttpClient` has it."""
+
+    def call(self, placed: PlacedCall, *, effort: Effort, provider: str, max_answer_bytes: int) -> Exchange:
+        """Blocks within the effort's time."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateSource:
-    """`tls`: whom to trust (None: the system's authorities). `dial`: where to connect instead of the named host (tests, relays).
+    """`tls`: whom the client trusts; certificates above a fetched one must lead there too. `seconds`: for one attempt."""
 
-    The certificate of the server is checked against the host of the URL either way.
-    """
-
+    client: Client
+    tls: ssl.SSLContext
+    effort: Effort = PATIENT
     seconds: float = 10.0
-    tls: ssl.SSLContext | None = None
-    dial: tuple[str, int] | None = None
 
     @property
     def context(self) -> ssl.SSLContext:
         """The TLS context in force."""
-        return self.tls if self.tls is not None else ssl.create_default_context()
+        return self.tls
 
     def get(self, url: str) -> bytes:
-        """The body of a 200 answer. Blocks for `seconds` at most; raises Unavailable for everything else."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        deadline = time.monotonic() + self.seconds
-        connection = http.client.HTTPSConnection(host, 443, timeout=self.seconds, context=self.context)
-        try:
-            connection.sock = self._connected(host)
-        except OSError as error:
-            raise Unavailable(f"{host} cannot be asked: {type(error).__name__}") from error
-        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        return bounded_get(connection, target, accept="application/x-pem-file, */*", max_bytes=MAX_BYTES, deadline=deadline)
+        """The body of a 200 answer. Blocks for `effort.seconds` at most; raises Unavailable for everything else."""
+        accept = (("Accept", "application/x-pem-file, */*"),)
+        call = ProviderCall(step="certificate", method="GET", url=url, headers=accept, idempotent=True)
+        answer = self._answer(placed(call, {}))
+        if answer.status != 200:
+            raise Unavailable(f"the certificate's host answered {answer.status}")
+        return answer.body
 
-    def _connected(self, host: str) -> ssl.SSLSocket:
-        plain = socket.create_connection(self.dial or (host, 443), self.seconds)
-        try:
-            return self.context.wrap_socket(plain, server_hostname=host)
-        except OSError:
-            plain.close()
-            raise
+    def confirm(self, call: ProviderCall, credentials: Credentials) -> None:
+        """Make the call of a `Confirmation`; comes back once Amazon has said yes. Blocks as `get`.
+
+        Raises Unavailable where another attempt may help, Conflict (`confirmation_refused`, `egress_refused`) where none will.
+        """
+        answer = self._answer(placed(call, credentials))
+        if answer.status == 200:
+            return
+        if answer.status in _PASSING or answer.status >= 500:
+            raise Unavailable(f"the topic's host answered {answer.status}")
+        raise Conflict(
+            f"the topic's host refuses the confirmation ({answer.status}); request it anew there", reason="confirmation_refused"
+        )
+
+    def _answer(self, ready: PlacedCall) -> ProviderResponse:
+        ready = replace(ready, call=replace(ready.call, timeout_seconds=self.seconds))
+        exchange = self.client.call(ready, effort=self.effort, provider=_PROVIDER, max_answer_bytes=MAX_BYTES)
+        if isinstance(exchange.answer, ProviderResponse):
+            return exchange.answer
+        if isinstance(exchange.fault, EgressRefused):
+            raise Conflict(f"{exchange.fault}: see docs/EGRESS.md", reason="egress_refused")
+        raise Unavailable(f"no answer: {exchange.outcome} ({exchange.fault})")

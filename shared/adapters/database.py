@@ -80,7 +80,7 @@ def unit_of_work(engine: Engine, *, tenant_id: str | None = None) -> Iterator[Se
 
     `tenant_id` is whose rows the role `channels_api` sees and writes; without it that role sees none. Other roles need none.
     """
-    with _ActingSession(engine, expire_on_commit=False) as session:
+    with ActingSession(engine, expire_on_commit=False) as session:
         if tenant_id is not None:
             act_for(session, tenant_id)
         yield session  # closing the session rolls back whatever was not committed
@@ -95,7 +95,7 @@ def act_for(session: Session, tenant_id: str) -> None:
     if session.in_transaction():
         session.flush()
         session.execute(_ACT, {"tenant": canonical})
-    if not isinstance(session, _ActingSession):
+    if not isinstance(session, ActingSession):
         raise TypeError("a unit of work is needed to act for a tenant")
     session.info[_TENANT] = canonical
 
@@ -106,15 +106,20 @@ def acting_for(session: Session) -> str | None:
     return found
 
 
-class _ActingSession(Session):
+class ActingSession(Session):
     """A session whose every transaction begins by naming the tenant."""
 
+    def begin_for(self, connection: Connection, tenant_id: str) -> None:
+        """Begin the transaction and name the tenant, a canonical UUID."""
+        if not _begun_for(connection, tenant_id):
+            connection.execute(_ACT, {"tenant": tenant_id})
 
-@event.listens_for(_ActingSession, "after_begin")
-def _begun(session: Session, _transaction: object, connection: Connection) -> None:
+
+@event.listens_for(ActingSession, "after_begin")
+def _begun(session: ActingSession, _transaction: object, connection: Connection) -> None:
     tenant = acting_for(session)
-    if tenant is not None and not _begun_for(connection, tenant):
-        connection.execute(_ACT, {"tenant": tenant})
+    if tenant is not None:
+        session.begin_for(connection, tenant)
 
 
 def _begun_for(connection: Connection, tenant: str) -> bool:
@@ -166,6 +171,13 @@ def at_rest(driver: psycopg.Connection[Any]) -> bool:
     """Whether the connection can be handed on: nothing is under way, and nothing broke."""
     pgconn = driver.pgconn
     return (pgconn.transaction_status, pgconn.pipeline_status) == (TransactionStatus.IDLE, PipelineStatus.OFF)
+
+
+def is_still(driver: psycopg.Connection[Any]) -> bool:
+    """Whether the connection takes the next statement, if only a rollback."""
+    pgconn = driver.pgconn
+    takes_more = {TransactionStatus.IDLE, TransactionStatus.INTRANS, TransactionStatus.INERROR}
+    return pgconn.transaction_status in takes_more and pgconn.pipeline_status == PipelineStatus.OFF
 
 
 def _has_news(driver: psycopg.Connection[object]) -> bool:

@@ -121,6 +121,16 @@ class _Making:
                 self._made.close()
 
 
+def connected_off_loop(connect: Callable[[], LoopConnection]) -> LoopConnection:
+    """A new one. Whoever is cancelled meanwhile leaves a thread behind that is about to have one: it closes it itself."""
+    making = _Making(connect)
+    try:
+        return off_loop(making.run)
+    except BaseException:
+        making.abandon()
+        raise
+
+
 class LoopPool:
     """Connections for functions on a loop alone: who finds none waits on the loop, first come first served. (A pool of
     SQLAlchemy's for plain functions waits with a thread's lock, and so for ever.) Opens nothing before it is asked."""
@@ -142,7 +152,7 @@ class LoopPool:
         await_only(free.acquire())
         try:
             # To connect takes a thread: names have to be looked up, and a server that is away is waited for.
-            connection = self._living() or self._connected()
+            connection = self._living() or connected_off_loop(self._connect)
             try:
                 yield connection
             finally:
@@ -165,15 +175,6 @@ class LoopPool:
                 return connection
             connection.close()
         return None
-
-    def _connected(self) -> LoopConnection:
-        """A new one. Whoever is cancelled meanwhile leaves a thread behind that is about to have one: it closes it itself."""
-        making = _Making(self._connect)
-        try:
-            return off_loop(making.run)
-        except BaseException:
-            making.abandon()
-            raise
 
     def _connect(self) -> LoopConnection:
         return LoopConnection.connect(self._address, autocommit=True, **self._arguments)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from shared.domain.sync_causes import NAME_CHANGED, TIER_CHANGED
+
 MISMATCH = "subscription_mismatch"
 REQUESTED = "requested"  # a person asks: registers in any case
 ROTATION = "secret_rotation"
@@ -13,7 +15,7 @@ ROTATION = "secret_rotation"
 # person: a credential that was refused is not shown again because of them.
 OBSERVED = frozenset(
     {
-        *(MISMATCH, "unknown_account", "certificate_missing"),
+        *(MISMATCH, "unknown_account", TIER_CHANGED, NAME_CHANGED),
         *("first", "server_changed", "uidvalidity_changed", "uids_went_back"),
     }
 )

@@ -17,14 +17,17 @@ from shared.adapters.tables import (
     ChannelCapability,
     ChannelConnector,
     ChannelHealthCheck,
+    ChannelOverride,
     ChannelUsageLog,
     ChannelWebhook,
+    DescribedAccount,
     SyncJob,
     Tenant,
     loaded_columns,
 )
 from shared.domain.enums import UsageType
 from shared.domain.errors import NotFound
+from shared.management.overrides import NAME
 from shared.management.ownership import looked_up
 from shared.management.sync_requests import OF_ACCOUNT
 
@@ -42,15 +45,16 @@ class AccountStatusReport:
     syncs: tuple[SyncJob, ...]
     today: dt.date
     used_today: Mapping[UsageType, int]
+    description: DescribedAccount | None
+    name_held: bool  # by a person
 
 
 def account_status(reader: Reading, tenant_id: str, account_id: str) -> AccountStatusReport:
     """Raises NotFound. Blocks for two round trips (a `TenantReader`). The rows are to be read only."""
     account = looked_up(reader, ChannelAccount, account_id, tenant_id)
     asked = {"account_id": account.id, "connector_id": account.connector_id, "tenant_id": tenant_id}
-    everything = (_CONNECTOR, _STATE, _USED, _OWN_CHECK, _SHARED_CHECK, _CAPABILITIES, _WEBHOOKS, OF_ACCOUNT)
-    found = ask_all(reader, *((each, asked) for each in everything))
-    connector, states, used, own, shared, capabilities, webhooks, syncs = found
+    found = ask_all(reader, *((each, asked) for each in _EVERYTHING))
+    connector, states, used, own, shared, capabilities, webhooks, syncs, described, held = found
     state = states.one()
     [known] = _readable(reader, ChannelAccount, [account])
     checks = _readable(reader, ChannelHealthCheck, own or shared)
@@ -64,6 +68,8 @@ def account_status(reader: Reading, tenant_id: str, account_id: str) -> AccountS
         syncs=_readable(reader, SyncJob, syncs),
         today=state.today,
         used_today={row.tipo: row.quantidade for row in used},
+        description=next(iter(_readable(reader, DescribedAccount, described)), None),
+        name_held=bool(held),
     )
 
 
@@ -94,6 +100,10 @@ _SHARED_CHECK = _newest_check(
     ChannelHealthCheck.connector_id == bindparam("connector_id"), ChannelHealthCheck.account_id.is_(None)
 )
 _CAPABILITIES, _WEBHOOKS = _of_connector(ChannelCapability), _of_connector(ChannelWebhook)
+_DESCRIBED = select(*loaded_columns(DescribedAccount)).where(DescribedAccount.account_id == bindparam("account_id"))
+_NAME_HELD = select(ChannelOverride.actor).where(
+    ChannelOverride.subject_id == bindparam("account_id"), ChannelOverride.field == NAME
+)
 _TODAY = func.date(func.timezone(Tenant.timezone, func.now()))
 _STATE = (
     select(*loaded_columns(AccountState), _TODAY.label("today"))
@@ -106,3 +116,7 @@ _USED: Any = select(ChannelUsageLog.tipo, ChannelUsageLog.quantidade).where(
     ChannelUsageLog.data == select(_TODAY).where(Tenant.id == bindparam("tenant_id")).scalar_subquery(),
 )
 _CONNECTOR = select(*loaded_columns(ChannelConnector)).where(ChannelConnector.id == bindparam("connector_id"))
+_EVERYTHING = (
+    *(_CONNECTOR, _STATE, _USED, _OWN_CHECK, _SHARED_CHECK, _CAPABILITIES, _WEBHOOKS),
+    *(OF_ACCOUNT, _DESCRIBED, _NAME_HELD),
+)

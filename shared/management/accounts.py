@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
 from shared.adapters.clock import new_uuid7
+from shared.adapters.reading import ask_all
 from shared.adapters.tables import ChannelAccount, ChannelConnector
 from shared.domain.enums import AccountStatus
 from shared.domain.errors import Conflict, InvalidInput
@@ -24,7 +25,9 @@ from shared.management.changes import (
     lock_connector,
     lock_connector_of,
 )
+from shared.management.descriptions import follow_name
 from shared.management.lifting import refuse_secrets
+from shared.management.overrides import hold_name
 from shared.management.sync_requests import ask_for_sync
 from shared.management.webhooks import checked_url, receiving_url
 from shared.providers import provider_of
@@ -32,6 +35,9 @@ from shared.providers import provider_of
 _CHANGEABLE = frozenset({"nome_exibicao", "org_unit_id", "intake_flow_id", "config", "webhook_url", "metadata"})
 _REGISTERED = frozenset({"config", "webhook_url"})  # what a provider is told, or called by
 _MAX_METADATA_BYTES = 16 * 1024
+_OTHERS = select(ChannelAccount.identidade, ChannelAccount.config).where(
+    ChannelAccount.connector_id == bindparam("connector"), ChannelAccount.id != bindparam("this")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,8 @@ def create_account(session: Session, connector_id: str, new: NewAccount, *, publ
     )
     _require_own_refs(session, connector, account)
     audit_new(session, account, "account.created", tenant_id=connector.tenant_id, actor=actor)
+    if new.nome_exibicao:
+        hold_name(session, account, actor=actor)
     set_committed_value(account, "pause", None)  # a new one is open, and its reader may have no session
     announce_account(session, account.id)
     ask_for_sync(session, connector, account.id, "account_created")
@@ -77,7 +85,7 @@ def create_account(session: Session, connector_id: str, new: NewAccount, *, publ
 
 
 def update_account(session: Session, account_id: str, changes: Mapping[str, Any], *, actor: str) -> ChannelAccount:
-    """Change name, route, config, address or metadata, by column name.
+    """Change name, route, config, address or metadata, by column name. Without a name the account has its provider's again.
 
     Raises as `create_account`, and Conflict (`route_missing`).
     """
@@ -85,7 +93,7 @@ def update_account(session: Session, account_id: str, changes: Mapping[str, Any]
     connector, account = lock_connector_of(session, ChannelAccount, account_id)
     with audited(session, account, "account.updated", tenant_id=connector.tenant_id, actor=actor) as trace:
         if "nome_exibicao" in changes:
-            account.nome_exibicao = changes["nome_exibicao"]
+            account.nome_exibicao = changes["nome_exibicao"] or follow_name(session, account)
         if "org_unit_id" in changes:
             account.org_unit_id = _reference(changes["org_unit_id"], "org_unit")
         if "intake_flow_id" in changes:
@@ -97,6 +105,8 @@ def update_account(session: Session, account_id: str, changes: Mapping[str, Any]
         if "config" in changes:
             account.config = _checked_config(connector, changes["config"])
             _require_own_refs(session, connector, account)
+    if changes.get("nome_exibicao"):
+        hold_name(session, account, actor=actor)
     if trace.changed:
         announce_account(session, account.id)
         if _REGISTERED & changes.keys():
@@ -123,11 +133,7 @@ def _require_own_refs(session: Session, connector: ChannelConnector, account: Ch
     refs_of = provider_of(connector.tipo).account_refs
     mine = set(refs_of(account.identidade, account.config or {}))
     with session.no_autoflush:
-        others = session.execute(
-            select(ChannelAccount.identidade, ChannelAccount.config).where(
-                ChannelAccount.connector_id == connector.id, ChannelAccount.id != account.id
-            )
-        ).all()
+        [others] = ask_all(session, (_OTHERS, {"connector": connector.id, "this": account.id}))
     if any(mine & set(refs_of(other.identidade, other.config or {})) for other in others):
         raise Conflict("another account of the connector goes by the same name at the provider", reason="account_ref_taken")
 

@@ -47,6 +47,16 @@ class Fetched:
     chain_verified: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A certificate as it was fetched, found good."""
+
+    url: str
+    pem: str
+    not_after: datetime
+    chain_verified: bool
+
+
 def fetch_certificate(
     session: Session, connector_id: str, url: str, source: CertificateSource, *, now: datetime, actor: str
 ) -> Fetched:
@@ -55,29 +65,40 @@ def fetch_certificate(
     Raises NotFound, InvalidInput (`certificate_url`, `certificate_invalid`), Conflict, Unavailable. The connector is locked only
     after the answer came.
     """
-    checked_address(allowed_topics(find(session, ChannelConnector, connector_id)), url)
+    checked = ask_certificate(allowed_topics(find(session, ChannelConnector, connector_id)), url, source, now=now)
+    return store_certificate(session, connector_id, checked, now=now, actor=actor)
+
+
+def ask_certificate(topic_arns: Sequence[str], url: str, source: CertificateSource, *, now: datetime) -> Checked:
+    """Fetch and check one certificate, for a connector that allows these topics. Blocks; raises as `fetch_certificate`."""
+    checked_address(topic_arns, url)
     pem = source.get(url)
     leaf, verified = checked_certificate(pem, now, source.context)
+    return Checked(url=url, pem=pem.decode("ascii", "replace"), not_after=leaf.not_valid_after_utc, chain_verified=verified)
+
+
+def store_certificate(session: Session, connector_id: str, checked: Checked, *, now: datetime, actor: str) -> Fetched:
+    """Store it, if the connector still allows its topic; announces the connector anew where it is another one."""
     connector = lock_connector(session, connector_id)
-    checked_address(allowed_topics(connector), url)
+    checked_address(allowed_topics(connector), checked.url)
     stored = select(ConnectorCertificate).where(
-        ConnectorCertificate.connector_id == connector.id, ConnectorCertificate.url == url
+        ConnectorCertificate.connector_id == connector.id, ConnectorCertificate.url == checked.url
     )
     row = session.scalar(stored)
-    text = pem.decode("ascii", "replace")
-    if row is not None and row.pem == text:
-        return Fetched(url=url, not_after=row.not_after, changed=False, chain_verified=verified)
+    same = row is not None and row.pem == checked.pem
+    fetched = Fetched(url=checked.url, not_after=checked.not_after, changed=not same, chain_verified=checked.chain_verified)
+    if same:
+        return fetched
     if row is not None:
         with audited(session, row, "certificate.replaced", tenant_id=connector.tenant_id, actor=actor):
-            row.pem, row.not_after, row.fetched_at = text, leaf.not_valid_after_utc, now
+            row.pem, row.not_after, row.fetched_at = checked.pem, checked.not_after, now
     else:
         _make_room(session, connector.id)
-        new = ConnectorCertificate(
-            id=new_uuid7(), connector_id=connector.id, url=url, pem=text, not_after=leaf.not_valid_after_utc, fetched_at=now
-        )
+        values = {"pem": checked.pem, "not_after": checked.not_after, "fetched_at": now}
+        new = ConnectorCertificate(id=new_uuid7(), connector_id=connector.id, url=checked.url, **values)
         audit_new(session, new, "certificate.fetched", tenant_id=connector.tenant_id, actor=actor)
     announce_connector(session, connector.id)
-    return Fetched(url=url, not_after=leaf.not_valid_after_utc, changed=True, chain_verified=verified)
+    return fetched
 
 
 def certificates_of(session: Session, connector_id: str) -> Sequence[ConnectorCertificate]:

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Insert, bindparam, func, insert, inspect, literal, literal_column, select
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session, SessionTransaction
 
 from shared.adapters.clock import new_uuid7
-from shared.adapters.tables import AuditLog, Base, ChannelAccount, ChannelConnector, Outbox, SnapshotVersion
+from shared.adapters.pipelined_work import send_later
+from shared.adapters.plain_rows import write_changes, write_new
+from shared.adapters.tables import Base, ChannelConnector
 from shared.domain.enums import ConnectorStatus
 from shared.domain.errors import InvalidInput, NotFound
 from shared.domain.topics import Topic
+from shared.management.change_statements import COUNT_ACCOUNTS, COUNT_AND_NOTE, LOG, NOTE_ACCOUNTS, NOTE_STATUS
 from shared.management.masking import columns_of, masked
 from shared.management.rules import flush, rules_enforced
 
@@ -140,27 +142,18 @@ def announce_account(session: Session, account_id: str) -> None:
     _announce(session, "account", account_id)
 
 
-def announce_accounts(session: Session, connector_id: str) -> int:
-    """The same for every account of a connector, in two statements: it may have a hundred thousand. Returns how many."""
+def announce_accounts(session: Session, connector_id: str) -> None:
+    """The same for every account of a connector, in two statements: it may have a hundred thousand."""
     flush(session)
-    accounts = select(ChannelAccount.id).where(ChannelAccount.connector_id == connector_id).order_by(ChannelAccount.id)
-    counted = upsert(SnapshotVersion).from_select(
-        ["subject_id", "kind", "version"], accounts.add_columns(literal("account"), literal(1))
-    )
-    notices = insert(Outbox).from_select(["subject_id", "topic"], accounts.add_columns(literal(Topic.ACCOUNT_SNAPSHOT.value)))
     with rules_enforced():
-        session.execute(
-            counted.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1})
-        )
-        return len(session.execute(notices.returning(Outbox.id)).all())
+        send_later(session, COUNT_ACCOUNTS, {"connector": connector_id})
+        send_later(session, NOTE_ACCOUNTS, {"connector": connector_id})
 
 
 def announce_status(
     session: Session, connector_id: str, old: ConnectorStatus | None, new: ConnectorStatus, *, cause: str, actor: str
 ) -> None:
     """Ask the relay for one `channel.connector.status_changed`; `old` is None for a new connector."""
-    now = session.scalar(select(func.clock_timestamp()))
-    assert now is not None  # noqa: S101  a clock always answers
     detail = {
         "change_id": new_uuid7(),
         "tenant_id": session.get_one(ChannelConnector, connector_id).tenant_id,  # the row may be gone by then
@@ -168,9 +161,8 @@ def announce_status(
         "new_status": new.value,
         "cause": cause,
         "actor": actor,
-        "changed_at_ms": int(now.timestamp() * 1000),
     }
-    session.execute(insert(Outbox).values(topic=Topic.CONNECTOR_STATUS_CHANGED.value, subject_id=connector_id, detail=detail))
+    send_later(session, NOTE_STATUS, {"subject": connector_id, "told": detail})
 
 
 @contextmanager
@@ -179,10 +171,11 @@ def audited(session: Session, row: Base, action: str, *, tenant_id: str, actor: 
     trace = Trace()
     before = columns_of(row)
     yield trace
-    flush(session)
     after = columns_of(row)
     changed = [name for name in after if before[name] != after[name]]
     if changed:
+        with rules_enforced():
+            write_changes(session, row, changed)
         trace.changed = True
         values = masked({name: before[name] for name in changed}), masked({name: after[name] for name in changed})
         _log(session, row, action, values, tenant_id=tenant_id, actor=actor)
@@ -190,8 +183,8 @@ def audited(session: Session, row: Base, action: str, *, tenant_id: str, actor: 
 
 def audit_new(session: Session, row: Base, action: str, *, tenant_id: str, actor: str) -> None:
     """Insert a row and log it, masked."""
-    session.add(row)
-    flush(session)
+    with rules_enforced():
+        write_new(session, row)
     _log(session, row, action, (None, masked(columns_of(row))), tenant_id=tenant_id, actor=actor)
 
 
@@ -219,7 +212,7 @@ def _announce(session: Session, kind: str, subject_id: str) -> None:
     flush(session)
     values = {"subject": subject_id, "counted_kind": kind, "snapshot": _SNAPSHOTS[kind].value}
     with rules_enforced():
-        session.execute(_COUNT_AND_NOTE, values)
+        send_later(session, COUNT_AND_NOTE, values)
 
 
 def _log(
@@ -241,27 +234,14 @@ def _log(
         before=before,
         after=after,
     )
-    session.execute(
-        insert(AuditLog).values(
-            tenant_id=tenant_id,
-            actor=actor,
-            action=change.action,
-            subject_type=change.subject_type,
-            subject_id=change.subject_id,
-            before=before,
-            after=after,
-        )
-    )
+    values_of_entry = {
+        "tenant_id": tenant_id,
+        "actor": actor,
+        "action": change.action,
+        "subject_type": change.subject_type,
+        "subject_id": change.subject_id,
+        "before": before,
+        "after": after,
+    }
+    send_later(session, LOG, values_of_entry)
     session.info.setdefault(_MADE, []).append(change)
-
-
-def _count_and_note() -> Insert:
-    # Both in one statement. Only the outbox's rows have columns that the database fills in; nothing is read back.
-    subject = bindparam("subject", type_=SnapshotVersion.subject_id.type)
-    count = upsert(SnapshotVersion).values(subject_id=subject, kind=bindparam("counted_kind"), version=literal_column("1"))
-    count = count.on_conflict_do_update(index_elements=["subject_id"], set_={"version": SnapshotVersion.version + 1})
-    notice = insert(Outbox).values(topic=bindparam("snapshot"), subject_id=subject)
-    return notice.inline().add_cte(count.cte("counted"))
-
-
-_COUNT_AND_NOTE = _count_and_note()

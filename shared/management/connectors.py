@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from shared.adapters.clock import new_uuid7
+from shared.adapters.reading import ask_all
 from shared.adapters.tables import ChannelConnector, ChannelToken
 from shared.adapters.vault import Vault
 from shared.domain.enums import ConnectorStatus, ConnectorType, KeyPurpose
@@ -38,6 +39,10 @@ TRANSITIONS: dict[ConnectorStatus, frozenset[ConnectorStatus]] = {
     ConnectorStatus.ARCHIVED: frozenset(),
 }
 _CHANGEABLE = frozenset({"nome", "projeto_referencia", "config"})
+_ALIVE = or_(ChannelToken.expires_at.is_(None), ChannelToken.expires_at > func.now())
+_TOKENS = select(_ALIVE.label("alive")).where(
+    ChannelToken.connector_id == bindparam("connector"), ChannelToken.kind == bindparam("wanted")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +166,10 @@ def _require_token(session: Session, connector: ChannelConnector) -> None:
     kind = provider_of(connector.tipo).required_token
     if kind is None:
         return
-    alive = or_(ChannelToken.expires_at.is_(None), ChannelToken.expires_at > func.now())
-    found = session.scalars(select(alive).where(ChannelToken.connector_id == connector.id, ChannelToken.kind == kind)).all()
+    [found] = ask_all(session, (_TOKENS, {"connector": connector.id, "wanted": kind}))
     if not found:
         raise Conflict(f"this provider needs a token of kind {kind}; register one first", reason="token_missing")
-    if not any(found):
+    if not any(token.alive for token in found):
         raise Conflict(f"every token of kind {kind} has expired; register a new one", reason="token_expired")
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, bindparam
 
+from shared.adapters.prepared import Plans
 from shared.adapters.reading import Reading
 from shared.adapters.tables import (
     AuditLog,
@@ -182,7 +183,10 @@ _IN_TENANT = {"tenant_id": ChannelConnector.tenant_id == bindparam("tenant_id")}
 _ACCOUNT_CONDITIONS = _equal(ChannelAccount, "connector_id", "status", "identidade", "org_unit_id", "intake_flow_id")
 _MAPPING_CONDITIONS = _equal(ChannelMapping, "connector_id", "account_id", "chave_externa", "entidade_id", "entidade_type")
 
-_CONNECTORS = Listing(order=CONNECTORS, conditions=_IN_TENANT | _equal(ChannelConnector, "tipo", "status", "nome"))
+# A plan for a tenant of usual size reads and sorts all connectors of a large one for each page.
+_CONNECTORS = Listing(
+    order=CONNECTORS, conditions=_IN_TENANT | _equal(ChannelConnector, "tipo", "status", "nome"), plans=Plans.FOR_EACH
+)
 _ACCOUNTS = Listing(
     order=ACCOUNTS,
     conditions=_ACCOUNT_CONDITIONS,
@@ -208,7 +212,11 @@ _USAGE = Listing(
     conditions=_equal(ChannelUsageLog, "connector_id", "account_id", "tipo")
     | {"first_day": ChannelUsageLog.data >= bindparam("first_day"), "last_day": ChannelUsageLog.data <= bindparam("last_day")},
 )
+# Of a tenant with most of the entries PostgreSQL believes that they stand everywhere, and looks for a page of them by their
+# numbers alone: through all entries of others, where the tenant's are older. Each index of this table begins with the tenant or
+# the subject and ends with the number, so one plan is right for all.
 _AUDIT = Listing(
+    plans=Plans.ONCE,
     order=AUDIT,
     conditions=_equal(AuditLog, "tenant_id", "subject_id", "actor", "action")
     | {"since": AuditLog.at >= bindparam("since"), "until": AuditLog.at < bindparam("until")},

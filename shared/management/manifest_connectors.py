@@ -9,7 +9,7 @@ from sqlalchemy import select
 from shared.adapters.tables import ChannelAccount, ChannelConnector, ChannelHealthCheck
 from shared.domain.enums import ConnectorStatus, HealthStatus
 from shared.domain.errors import InvalidInput
-from shared.management.capabilities import set_capability
+from shared.management.capabilities import by_hand, capability_of, edited, set_capability
 from shared.management.connectors import NewConnector, archive_connector, change_status, create_connector, update_connector
 from shared.management.health_checks import record_check
 from shared.management.manifest import ConnectorPart
@@ -38,12 +38,15 @@ def apply_connector(current: Pass, place: Place, tenant_id: str, part: Connector
     put_webhooks(current, place, connector, part.webhooks)
     for index, capability in enumerate(part.capabilities):
         with current.at((*place, "capabilities", index)):
+            known = capability_of(current.session, connector.id, capability.feature)
+            given = capability.constraints if capability.constraints is not None else by_hand(connector, known)[1]
+            enabled, limits = edited(connector, known, capability.enabled, given)
             row = set_capability(
                 current.session,
                 connector.id,
                 capability.feature,
-                enabled=capability.enabled,
-                constraints=capability.constraints,
+                enabled=enabled,
+                constraints=limits,
                 actor=current.applier.actor,
             )
             current.saw(row)

@@ -26,6 +26,7 @@ from shared.adapters.tables import (
 from shared.adapters.vault import Vault
 from shared.domain.enums import AccountStatus, ConnectorStatus, FallbackType
 from shared.domain.errors import Conflict, InvalidInput
+from shared.management.capabilities import by_hand
 from shared.management.lifting import REFERENCES, refuse_secrets
 from shared.management.manifest import (
     AccountPart,
@@ -43,7 +44,6 @@ from shared.management.manifest_sources import Sources, webhook_parts
 from shared.management.masking import masked
 from shared.management.naming import is_id
 from shared.management.webhooks import receiving_url
-from shared.providers import provider_of
 
 _FINGERPRINT = "fingerprint"
 
@@ -139,13 +139,12 @@ def _token(export: Export, connector: ChannelConnector, token: ChannelToken, env
 
 
 def _deviations(connector: ChannelConnector, rows: Sequence[ChannelCapability]) -> tuple[CapabilityPart, ...]:
-    presets = {preset.feature: preset for preset in provider_of(connector.tipo).capabilities}
+    # What the provider said stays out: elsewhere it is another account's.
     found = []
     for row in rows:
-        preset = presets.get(row.feature)
-        usual = (preset.enabled, dict(preset.constraints)) if preset else (False, {})
-        if (row.enabled, row.constraints or {}) != usual:
-            found.append(CapabilityPart(feature=row.feature, enabled=row.enabled, constraints=row.constraints or {}))
+        if row.manual:
+            enabled, limits = by_hand(connector, row)
+            found.append(CapabilityPart(feature=row.feature, enabled=enabled, constraints=limits))
     return tuple(found)
 
 
@@ -157,7 +156,7 @@ def _account(export: Export, rows: TenantRows, account: ChannelAccount, default:
     return AccountPart(
         id=account.id,
         identidade=account.identidade,
-        nome_exibicao=account.nome_exibicao or None,
+        nome_exibicao=(account.nome_exibicao or None) if account.id in rows.named else None,
         org_unit=_target(export, rows.units, account.org_unit_id, f"{told} is routed to a unit"),
         intake_flow=_target(export, rows.flows, account.intake_flow_id, f"{told} is routed to a flow"),
         config=_open(export, account.config or {}, f"config of {told}") or None,

@@ -26,6 +26,7 @@ from shared.adapters.tables import (
 )
 from shared.domain.enums import ConnectorStatus
 from shared.management.changes import find
+from shared.management.overrides import held_names
 
 Row = TypeVar("Row", bound=Base)
 
@@ -34,7 +35,8 @@ Row = TypeVar("Row", bound=Base)
 class TenantRows:
     """Rows in the order of their ids, those of a connector or an account by its id.
 
-    `defaults`: connector id -> its default fallback; `waiting`: accounts that are pending only because their connector is.
+    `defaults`: connector id -> its default fallback; `waiting`: accounts that are pending only because their connector is;
+    `named`: those whose names people set.
     """
 
     tenant: Tenant
@@ -48,10 +50,11 @@ class TenantRows:
     fallbacks: dict[str, list[ChannelFallback]]
     defaults: dict[str, str]
     waiting: frozenset[str]
+    named: frozenset[str]
 
 
 def read_rows(session: Session, tenant_id: str, *, archived: bool) -> TenantRows:
-    """Read them; blocks, eleven statements. Tokens that have expired are left out. Raises NotFound."""
+    """Read them; blocks, twelve statements. Tokens that have expired are left out. Raises NotFound."""
     connectors = select(ChannelConnector).where(ChannelConnector.tenant_id == tenant_id)
     if not archived:
         connectors = connectors.where(ChannelConnector.status != ConnectorStatus.ARCHIVED)
@@ -81,6 +84,7 @@ def read_rows(session: Session, tenant_id: str, *, archived: bool) -> TenantRows
         fallbacks=_grouped(session.scalars(fallbacks), "account_id"),
         defaults={link.connector_id: link.fallback_id for link in links},
         waiting=frozenset(session.scalars(waiting)),
+        named=held_names(session, ids),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, inspect
@@ -22,9 +23,13 @@ SECRET_NAME = re.compile(
 
 def columns_of(row: Base) -> dict[str, Any]:
     """Column name -> value of one row as it is; leaves out what must not be read back."""
-    attributes = inspect(type(row)).column_attrs
-    columns = {one.columns[0].name: one.key for one in attributes if isinstance(one.columns[0], Column)}
-    return {name: getattr(row, attribute) for name, attribute in columns.items() if name not in _UNREADABLE}
+    return {name: getattr(row, attribute) for name, attribute in _readable(type(row))}
+
+
+@cache
+def _readable(table: type[Base]) -> tuple[tuple[str, str], ...]:
+    columns = ((one.columns[0], one.key) for one in inspect(table).column_attrs)
+    return tuple((each.name, key) for each, key in columns if isinstance(each, Column) and each.name not in _UNREADABLE)
 
 
 def masked(columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,14 @@ every change begins with.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
+from shared.adapters.pipelined_work import PipelinedSession
+from shared.adapters.plain_rows import adopt, is_whole
 from shared.adapters.reading import Reading
 from shared.adapters.tables import Base, ChannelAccount, ChannelConnector, ChannelFallback, loaded_columns
 from shared.domain.errors import NotFound
@@ -73,18 +75,45 @@ def _missing(table: type[Base], row_id: str) -> NotFound:
 
 def owned_for_change(session: Session, table: type[Row], row_id: str, tenant_id: str) -> Row:
     """The same under the lock of its connector, so that what is compared now still holds when it is changed."""
-    connector = session.scalar(_lock_of_connector(table), _names(table, row_id, tenant_id))
+    names = _names(table, row_id, tenant_id)
+    connector: ChannelConnector | None
+    row: Any
+    if isinstance(session, PipelinedSession) and is_whole(table):
+        connector, row = _locked_and_read(session, table, names)
+    else:
+        connector = session.scalar(_lock_of_connector(table), names)
+        # Read once the lock is held: what was joined to a row that had to be waited for is as it was before.
+        row = connector if connector is None or isinstance(connector, table) else find(session, table, row_id)
     if connector is None:
         raise _missing(table, row_id)
-    # Read once the lock is held: what was joined to a row that had to be waited for is as it was before.
-    row = connector if isinstance(connector, table) else find(session, table, row_id)
     hold(session, connector, row)
-    return row
+    return cast(Row, row)
+
+
+def _locked_and_read(session: PipelinedSession, table: type[Row], names: dict[str, str]) -> Any:
+    # In one round trip, and yet one after the other: the second sees what the first one had to wait for.
+    asked = [(_plain_lock_of_connector(table), names)]
+    if table is not ChannelConnector:
+        asked.append((_looked_up_row(table), names))
+    locked, *read = session.execute_all(*asked)
+    found = [rows.one_or_none() for rows in (locked, *read)]
+    if None in found:
+        return None, None
+    connector = adopt(session, ChannelConnector, found[0])
+    return connector, adopt(session, table, found[-1]) if read else connector
 
 
 @cache
 def _lock_of_connector(table: type[Base]) -> Select[Any]:
-    statement: Any = select(ChannelConnector)
+    return _locking(select(ChannelConnector), table).execution_options(populate_existing=True)
+
+
+@cache
+def _plain_lock_of_connector(table: type[Base]) -> Select[Any]:
+    return _locking(select(*loaded_columns(ChannelConnector)), table)
+
+
+def _locking(statement: Any, table: type[Base]) -> Select[Any]:
     if table is ChannelFallback:
         statement = statement.join(ChannelAccount, ChannelAccount.connector_id == ChannelConnector.id)
         statement = statement.join(ChannelFallback, ChannelFallback.account_id == ChannelAccount.id)
@@ -93,6 +122,5 @@ def _lock_of_connector(table: type[Base]) -> Select[Any]:
         statement = statement.join(table, mapped.connector_id == ChannelConnector.id)
     row: Any = table
     wanted = row.id == bindparam("row_id"), ChannelConnector.tenant_id == bindparam("tenant_id")
-    statement = statement.where(*wanted).with_for_update(key_share=True, of=ChannelConnector)
-    found: Select[Any] = statement.execution_options(populate_existing=True)
-    return found
+    locking: Select[Any] = statement.where(*wanted).with_for_update(key_share=True, of=ChannelConnector)
+    return locking

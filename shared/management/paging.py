@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, cast
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, literal_column, or_, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from shared.adapters.prepared import Plans, planned
 from shared.adapters.reading import Reading
 from shared.adapters.tables import Base, loaded_columns
 
@@ -59,7 +60,7 @@ class Listing:
     """A list that can be asked for: `conditions` by the name of what is asked for, each with a `bindparam` of that name.
 
     `within`: a table that the rows are joined to, on the first column of the order; None for none. `parents`: conditions of that
-    table. `walked`: names of conditions of the rows that no index finds over all parents.
+    table. `walked`: names of conditions of the rows that no index finds over all parents. `plans`: None leaves it to PostgreSQL.
     """
 
     order: Order
@@ -67,6 +68,7 @@ class Listing:
     within: InstrumentedAttribute[Any] | None = None
     parents: Mapping[str, ColumnElement[bool]] = field(default_factory=dict)
     walked: frozenset[str] = frozenset()
+    plans: Plans | None = None
 
 
 def page(reader: Reading, listing: Listing, wanted: Mapping[str, Any], asked: Slice) -> Page[Any]:
@@ -103,7 +105,7 @@ def statement_of(listing: Listing, names: frozenset[str], *, after: bool, limit:
         if listing.within is not None:  # told of the other table too: its index is what the walk begins at
             statement = statement.where(listing.within >= places[0])
     columns = [column.desc() if order.falling else column for column in order.columns]
-    return statement.order_by(*columns).limit(literal_column(str(limit + 1)))
+    return planned(statement.order_by(*columns).limit(literal_column(str(limit + 1))), listing.plans)
 
 
 def _walk(

@@ -12,19 +12,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, Delete, bindparam, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from shared.adapters.pipelined_work import send_later
+from shared.adapters.reading import ask_all
 from shared.adapters.sealing import Aad, KeyRing
-from shared.adapters.tables import IdempotencyKey, Tenant
+from shared.adapters.tables import IdempotencyKey, Tenant, stored_in
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import InvalidInput, SealBroken
-from shared.management.data_keys import ring_for
+from shared.management.data_keys import ring_for, seal, unseal
 from shared.management.rules import rules_enforced
 
 KEPT = dt.timedelta(hours=24)
+_KEPT_AS_TEXT: ColumnElement[dt.timedelta] = literal_column(f"interval '{KEPT.total_seconds():.0f} seconds'")
 _SWEPT_ROWS = 100
 
 
@@ -51,21 +54,19 @@ def begin(session: Session, vault: Vault, request: GuardedRequest, *, actor: str
 
     Raises InvalidInput (`idempotency_key_reused`) when the key came with another request before.
     """
+    of = {"tenant": request.tenant_id, "guarded": request.key}
     with rules_enforced():
         # Who reseals the tenant is waited for: what the keys of before seal now would soon open no more.
-        session.execute(select(Tenant.id).where(Tenant.id == request.tenant_id).with_for_update(read=True, key_share=True))
-    ring = ring_for(session, vault, request.tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
-    aad = _place(request.tenant_id, request.key)
-    _sweep(session, request.tenant_id)
-    sealed = ring.seal_text(request.digest, aad)
-    row = insert(IdempotencyKey).values(tenant_id=request.tenant_id, key=request.key, request_digest=sealed)
-    with rules_enforced():
-        taken = session.scalar(row.on_conflict_do_nothing().returning(IdempotencyKey.key))
-    if taken is not None:
+        send_later(session, _LOCK_TENANT, of)
+        ring = ring_for(session, vault, request.tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
+        aad = _place(request.tenant_id, request.key)
+        send_later(session, _SWEEP, of)
+        [taken] = ask_all(session, (_TAKE, of | {"sealed": seal(ring, request.digest, aad)}))
+    if taken:
         return None
     known = session.scalars(select(IdempotencyKey).where(*_of(request))).one()
     try:
-        same = hmac.compare_digest(ring.open_text(known.request_digest, aad), request.digest)
+        same = hmac.compare_digest(unseal(ring, known.request_digest, aad), request.digest)
     except SealBroken:
         same = False  # its key was erased: nobody can tell what was asked
     if not same or known.status is None:
@@ -75,8 +76,8 @@ def begin(session: Session, vault: Vault, request: GuardedRequest, *, actor: str
 
 def finish(session: Session, request: GuardedRequest, answer: KnownAnswer) -> None:
     """Keep the answer; it holds no secret."""
-    kept = {"status": answer.status, "headers": dict(answer.headers), "answer": dict(answer.answer)}
-    session.execute(update(IdempotencyKey).where(*_of(request)).values(**kept))
+    kept = {"given_status": answer.status, "given_headers": dict(answer.headers), "given_answer": dict(answer.answer)}
+    send_later(session, _KEEP, {"tenant": request.tenant_id, "guarded": request.key} | kept)
 
 
 def reseal_digest(ring: KeyRing, row: IdempotencyKey) -> None:
@@ -96,14 +97,30 @@ def _of(request: GuardedRequest) -> tuple[Any, ...]:
     return IdempotencyKey.tenant_id == request.tenant_id, IdempotencyKey.key == request.key
 
 
-def _sweep(session: Session, tenant_id: str) -> None:
+def _sweep() -> Delete:
     # A few old rows at each creation; what another one sweeps is left to it.
     old = (
-        select(IdempotencyKey.key)
-        .where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.created_at < func.now() - KEPT)
-        .limit(_SWEPT_ROWS)
+        select(_KEYS.c.key)
+        .where(_KEYS.c.tenant_id == _TENANT, _KEYS.c.created_at < func.now() - _KEPT_AS_TEXT)
+        .limit(literal_column(str(_SWEPT_ROWS)))
         .with_for_update(skip_locked=True)
     )
-    keys = session.scalars(old).all()
-    if keys:
-        session.execute(delete(IdempotencyKey).where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key.in_(keys)))
+    return delete(_KEYS).where(_KEYS.c.tenant_id == _TENANT, _KEYS.c.key.in_(old))
+
+
+# Written once: to build them anew would cost more than to run them.
+_KEYS = stored_in(IdempotencyKey)
+_TENANT, _GUARDED = bindparam("tenant", type_=_KEYS.c.tenant_id.type), bindparam("guarded", type_=_KEYS.c.key.type)
+_LOCK_TENANT = select(Tenant.id).where(Tenant.id == _TENANT).with_for_update(read=True, key_share=True)
+_SWEEP = _sweep()
+_TAKE = (
+    insert(_KEYS)
+    .values(tenant_id=_TENANT, key=_GUARDED, request_digest=bindparam("sealed"))
+    .on_conflict_do_nothing()
+    .returning(_KEYS.c.key)
+)
+_KEEP = (
+    update(_KEYS)
+    .where(_KEYS.c.tenant_id == _TENANT, _KEYS.c.key == _GUARDED)
+    .values(status=bindparam("given_status"), headers=bindparam("given_headers"), answer=bindparam("given_answer"))
+)

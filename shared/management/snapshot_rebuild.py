@@ -108,16 +108,17 @@ def _tell_connector(
 ) -> int:
     connector = lock_connector(session, connector_id)
     with rules_enforced():
-        _lift(session, connector.id, published)
+        accounts = _lift(session, connector.id, published)
     announce_connector(session, connector.id)
-    accounts = announce_accounts(session, connector.id)
+    announce_accounts(session, connector.id)
     audit_note(session, connector, "connector.snapshots_rebuilt", {"accounts": accounts}, tenant_id=tenant_id, actor=actor)
     return accounts
 
 
-def _lift(session: Session, connector_id: str, published: Mapping[str, PublishedSnapshot]) -> None:
-    """Set the versions of a connector and its accounts to those of the topics, where these are higher."""
-    accounts = session.scalars(select(ChannelAccount.id).where(ChannelAccount.connector_id == connector_id))
+def _lift(session: Session, connector_id: str, published: Mapping[str, PublishedSnapshot]) -> int:
+    """Set the versions of a connector and its accounts to those of the topics, where these are higher. Returns how many
+    accounts there are."""
+    accounts = session.scalars(select(ChannelAccount.id).where(ChannelAccount.connector_id == connector_id)).all()
     kinds = {connector_id: "connector"} | dict.fromkeys(accounts, "account")
     counted = select(SnapshotVersion.subject_id, SnapshotVersion.version).where(SnapshotVersion.subject_id.in_(kinds))
     known = {row.subject_id: row.version for row in session.execute(counted)}
@@ -130,3 +131,4 @@ def _lift(session: Session, connector_id: str, published: Mapping[str, Published
         row = upsert(SnapshotVersion)
         lifted = row.on_conflict_do_update(index_elements=["subject_id"], set_={"version": row.excluded.version})
         session.execute(lifted, lower)
+    return len(accounts)

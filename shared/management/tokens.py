@@ -19,7 +19,7 @@ from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose, TokenKind
 from shared.domain.errors import InvalidInput, SealBroken
 from shared.management.changes import announce_connector, audit_gone, audit_new, audited, lock_connector, lock_connector_of
-from shared.management.data_keys import ring_for
+from shared.management.data_keys import ring_for, seal, unseal
 from shared.management.lifting import refuse_secrets
 from shared.management.rules import rules_enforced
 
@@ -96,12 +96,12 @@ def sealed_token(ring: KeyRing, tenant_id: str, connector_id: str, new: NewToken
         raise InvalidInput("a token cannot be empty", reason="token_empty", pointer="/value")
     refuse_secrets(new.metadata, "/metadata")
     token_id = new.id or new_uuid7()
-    fingerprint = ring.seal_text(_digest(new.value), _aad(tenant_id, "metadata", token_id))
+    fingerprint = seal(ring, _digest(new.value), _aad(tenant_id, "metadata", token_id))
     token = ChannelToken(
         id=token_id,
         connector_id=connector_id,
         kind=new.kind,
-        valor_encrypted=ring.seal_text(new.value.encode(), _aad(tenant_id, "valor_encrypted", token_id)),
+        valor_encrypted=seal(ring, new.value.encode(), _aad(tenant_id, "valor_encrypted", token_id)),
         expires_at=_checked_expiry(new.expires_at),
         extra={**(new.metadata or {}), _FINGERPRINT: fingerprint},
     )
@@ -117,7 +117,7 @@ def holds_value(session: Session, vault: Vault, tenant_id: str, token: ChannelTo
         return False
     ring = ring_for(session, vault, tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
     try:
-        return hmac.compare_digest(ring.open_text(sealed, _aad(tenant_id, "metadata", token.id)), _digest(value))
+        return hmac.compare_digest(unseal(ring, sealed, _aad(tenant_id, "metadata", token.id)), _digest(value))
     except SealBroken:
         return False  # such as after an erasure of keys: the value given now is stored anew
 

@@ -2,7 +2,7 @@
 
 The edge imports only `Receiving` records (`receiving.py` of each provider); the router and the rest import `Provider`.
 What a provider does on calls of ours has a module each: `calling` (a call and its answer), `sending`, `renewing`,
-`checking`, `setting_up`; `limits` types the capabilities, `configuration` the settings.
+`checking`, `setting_up`, `describing`; `limits` types the capabilities, `configuration` the settings.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from shared.domain.items import AnyItem
 if TYPE_CHECKING:  # for the annotations alone: the edge loads this module and none of these
     from shared.providers.checking import Checking
     from shared.providers.configuration import Settings
+    from shared.providers.describing import Describing
     from shared.providers.limits import CapabilityPreset
     from shared.providers.renewing import Renewing
     from shared.providers.sending import Sending
@@ -223,3 +224,4 @@ class Provider:
     renewing: Renewing | None = None
     checking: Checking | None = None
     setting_up: SettingUp | None = None
+    describing: Describing | None = None

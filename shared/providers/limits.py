@@ -42,9 +42,13 @@ class MessageLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateLimits:
-    """Of feature `templates`. `rendered_locally`: the provider knows none, we fill them in."""
+    """Of feature `templates`. `rendered_locally`: the provider knows none, we fill them in.
+
+    `peers_per_day`: to how many different people within 24 hours, outside of their windows (None: to any number).
+    """
 
     rendered_locally: bool | None = None
+    peers_per_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

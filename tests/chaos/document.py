@@ -30,7 +30,8 @@ def planted_tables(results: Sequence[Result]) -> str:
     ]
     for one in results:
         if one.case.is_control:
-            wrong = "" if one.as_expected else f" (**{one.found}**)"
+            told = "" if one.report.verdict.clean else f" ({one.found})"
+            wrong = told if one.as_expected else f" **not as it must be**{told}"
             rows.append(f"| {one.case.service} | {one.case.wrong.removeprefix('control: ')}{wrong} | {one.report.posted} |")
     return "\n".join(rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,10 +24,11 @@ from shared.domain.errors import Conflict, InvalidInput, NotFound, Unavailable
 from shared.domain.topics import Topic
 from shared.management.certificates import MAX_CERTIFICATES, Fetched, certificates_of, fetch_certificate
 from shared.providers.contract import ReceivingSecret
-from tests.certificate_authority import HOST, TOPIC, URL, Authority, SnsSigner, https_server, pem_of
+from tests.certificate_authority import HOST, TOPIC, URL, Authority, SnsSigner, https_server, pem_of, sns_source
 from tests.database_fixtures import DatabaseUnderTest
 from tests.edge import Edge, Reply, eventually
 from tests.integration.management import ACTOR, Management, management_of
+from tests.socket_spy import spying
 
 CONFIG = {"dialect": "ses", "topic_arns": [TOPIC]}
 PATH = URL.removeprefix(f"https://{HOST}")
@@ -68,14 +70,12 @@ def command(database: DatabaseUnderTest, *arguments: str) -> subprocess.Complete
     )
 
 
-@pytest.mark.req(13)
 def test_a_certificate_is_fetched_stored_announced_and_kept(
     management: Management, database: DatabaseUnderTest, authority: Authority, signer: SnsSigner, tmp_path: Path
 ) -> None:
     connector, pem = connector_of(management), signer.pem()
     before = management.version(connector)
-    with https_server(authority, tmp_path, {PATH: (200, pem.encode())}) as port:
-        source = CertificateSource(tls=authority.trust, dial=("127.0.0.1", port))
+    with https_server(authority, tmp_path, {PATH: (200, pem.encode())}) as port, sns_source(authority.trust, port) as source:
         first, second = fetched(management, connector, source), fetched(management, connector, source)
     assert (first.changed, second.changed, first.chain_verified) == (True, False, True)
     assert management.version(connector) == before + 1
@@ -99,8 +99,7 @@ def test_a_new_one_at_the_same_address_replaces_the_old_and_the_oldest_make_room
 ) -> None:
     connector = connector_of(management)
     answers = {PATH: (200, signer.pem().encode())}
-    with https_server(authority, tmp_path, answers) as port:
-        source = CertificateSource(tls=authority.trust, dial=("127.0.0.1", port))
+    with https_server(authority, tmp_path, answers) as port, sns_source(authority.trust, port) as source:
         fetched(management, connector, source)
         answers[PATH] = (200, signer.pem().encode())
         assert fetched(management, connector, source).changed
@@ -128,8 +127,9 @@ def test_a_new_one_at_the_same_address_replaces_the_old_and_the_oldest_make_room
 )
 def test_no_other_address_is_asked(management: Management, url: str) -> None:
     connector = connector_of(management)
-    with pytest.raises(InvalidInput) as refused:
-        fetched(management, connector, CertificateSource(dial=("127.0.0.1", 1)), url)
+    with sns_source(ssl.create_default_context(), 1) as source, spying() as spy, pytest.raises(InvalidInput) as refused:
+        management.run(lambda session: fetch_certificate(session, connector, url, source, now=datetime.now(UTC), actor=ACTOR))
+    assert spy.looked_up == []
     assert refused.value.reason == "certificate_url"
 
 
@@ -147,8 +147,8 @@ def test_what_is_no_valid_certificate_of_sns_is_not_kept(
         "chain": (signer.pem() + SnsSigner(stranger).pem()).encode(),
         "untrusted": (SnsSigner(stranger).pem() + pem_of(stranger.certificate)).encode(),
     }
-    with https_server(authority, tmp_path, {f"/{name}.pem": (200, body) for name, body in bad.items()}) as port:
-        source = CertificateSource(tls=authority.trust, dial=("127.0.0.1", port))
+    answers = {f"/{name}.pem": (200, body) for name, body in bad.items()}
+    with https_server(authority, tmp_path, answers) as port, sns_source(authority.trust, port) as source:
         for name in bad:
             with pytest.raises(InvalidInput) as refused:
                 fetched(management, connector, source, f"https://{HOST}/{name}.pem")
@@ -166,26 +166,28 @@ def test_redirects_faults_sizes_and_strangers_are_unavailable(
         "/huge.pem": (200, b"x" * (MAX_BYTES + 1)),
     }
     with https_server(authority, tmp_path, answers) as port:
-        source = CertificateSource(tls=authority.trust, dial=("127.0.0.1", port))
-        for path in answers:
-            with pytest.raises(Unavailable):
-                fetched(management, connector, source, f"https://{HOST}{path}")
-        with pytest.raises(Unavailable, match="SSLCert"):  # the system's authorities do not know this one
-            fetched(management, connector, CertificateSource(dial=("127.0.0.1", port)))
+        with sns_source(authority.trust, port) as source:
+            for path in answers:
+                with pytest.raises(Unavailable):
+                    fetched(management, connector, source, f"https://{HOST}{path}")
+        with sns_source(ssl.create_default_context(), port) as source, pytest.raises(Unavailable, match="certificate_refused"):
+            fetched(management, connector, source)  # the system's authorities do not know this one
     with (
         https_server(authority, tmp_path, {PATH: (200, signer.pem().encode())}, "evil.example") as port,
-        pytest.raises(Unavailable, match="SSLCert"),
+        sns_source(authority.trust, port) as source,
+        pytest.raises(Unavailable, match="certificate_refused"),
     ):
-        fetched(management, connector, CertificateSource(tls=authority.trust, dial=("127.0.0.1", port)))
-    with pytest.raises(Unavailable):
-        fetched(management, connector, CertificateSource(dial=("127.0.0.1", 1)))
+        fetched(management, connector, source)
+    with sns_source(authority.trust, 1) as source, pytest.raises(Unavailable):
+        fetched(management, connector, source)
 
 
 def test_only_connectors_of_that_dialect_have_any(management: Management) -> None:
-    with pytest.raises(Conflict):
-        fetched(management, management.connector(), CertificateSource(dial=("127.0.0.1", 1)))
-    with pytest.raises(NotFound):
-        fetched(management, "00000000-0000-7000-8000-000000000000", CertificateSource(dial=("127.0.0.1", 1)))
+    with sns_source(ssl.create_default_context(), 1) as source:
+        with pytest.raises(Conflict):
+            fetched(management, management.connector(), source)
+        with pytest.raises(NotFound):
+            fetched(management, "00000000-0000-7000-8000-000000000000", source)
 
 
 def post(edge: Edge, body: bytes, *, credential: bytes | None = CREDENTIAL) -> Reply:
@@ -213,7 +215,6 @@ def asked(edge: Edge) -> list[tuple[str, str]]:
         consumer.close()
 
 
-@pytest.mark.req(13)
 def test_the_whole_loop_503_then_fetched_then_200(
     management: Management,
     kafka_bootstrap: str,
@@ -242,8 +243,8 @@ def test_the_whole_loop_503_then_fetched_then_200(
         assert edge.end_offset() == 0
         eventually(lambda: asked(edge) == [("certificate_missing", URL)])
 
-        with https_server(authority, tmp_path, {PATH: (200, signer.pem().encode())}) as port:
-            source = CertificateSource(tls=authority.trust, dial=("127.0.0.1", port))
+        answers = {PATH: (200, signer.pem().encode())}
+        with https_server(authority, tmp_path, answers) as port, sns_source(authority.trust, port) as source:
             fetched(management, connector, source, asked(edge)[0][1])
         with management.work() as session:
             rows = read_configuration(session.connection(), [connector], [])

@@ -15,11 +15,14 @@ from sqlalchemy.orm import Session
 
 from shared.adapters.clock import new_uuid7
 from shared.adapters.database import create_engine_for, unit_of_work
-from shared.domain.enums import ConnectorStatus, ConnectorType, TokenKind
+from shared.domain.enums import ConnectorStatus, ConnectorType, Feature, TokenKind
 from shared.management.accounts import update_account
+from shared.management.capabilities import capability_of, set_capability
 from shared.management.connectors import NewConnector, change_status, create_connector
+from shared.management.descriptions import apply_description
 from shared.management.key_erasure import erase_keys
 from shared.management.tokens import NewToken, add_token
+from shared.providers.describing import AccountDescription, FeatureState
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.manifest_strategies import manifests
 from tests.integration.manifests import EXAMPLE, Setup, setup_of
@@ -74,6 +77,47 @@ def test_the_installation_takes_its_file_back_and_nothing_changes(setup: Setup) 
     assert (report.changes, report.differences, report.unnamed) == ((), [], [])
     assert setup.everything() == before
     assert setup.exported() == text
+
+
+@pytest.mark.req(20, 60)
+def test_what_the_provider_said_stays_here_and_what_people_set_goes_along(setup: Setup, elsewhere: Setup) -> None:
+    setup.apply(EXAMPLE.read_text().replace("            nome_exibicao: Sales\n", ""))
+    (tenant, connector), *_ = setup.rows("SELECT tenant_id, id FROM channel_connector")
+    ((named,),) = setup.rows("SELECT id FROM channel_account WHERE nome_exibicao IS NOT NULL LIMIT 1")
+    ((other,),) = setup.rows("SELECT id FROM channel_account WHERE nome_exibicao IS NULL LIMIT 1")
+    states = (
+        FeatureState(feature=Feature.MESSAGES, constraints={"rate_per_second": 750}),
+        FeatureState(feature=Feature.BUTTONS, enabled=False),
+    )
+    told = AccountDescription(display_name="Loja", features=states)
+    now = dt.datetime.now(dt.UTC)
+    for account in (named, other):
+        change(setup, str(tenant), lambda one, account=account: apply_description(one, str(account), told, now=now, actor="sync"))
+    plain = setup.exported()
+    assert "Loja" not in plain
+    assert "capabilities" not in plain
+
+    def by_hand(session: Session) -> None:
+        row = capability_of(session, str(connector), Feature.MESSAGES)
+        limits = {**(row.constraints or {}), "text_max_characters": 1_000}
+        set_capability(session, str(connector), Feature.MESSAGES, enabled=row.enabled, constraints=limits, actor="test")
+
+    change(setup, str(tenant), by_hand)
+    before, text = setup.everything(), setup.exported()
+    assert (text.count("text_max_characters: 1000"), text.count("rate_per_second: 60")) == (1, 1)
+    report = setup.apply(text, secrets={})
+    assert (report.changes, setup.everything()) == ((), before)  # the tier's rate stands
+    elsewhere.apply(text, secrets=supplied(setup, MEANT))
+    limits = "SELECT constraints ->> 'text_max_characters', constraints ->> 'rate_per_second' FROM channel_capability"
+    assert setup.rows(f"{limits} WHERE feature = 'messages'") == [("1000", "750")]
+    assert elsewhere.rows(f"{limits} WHERE feature = 'messages'") == [("1000", "60")]
+    held = "SELECT field, members FROM channel_override WHERE account_id IS NULL"
+    assert elsewhere.rows(held) == setup.rows(held) == [("capability:messages", ["constraints.text_max_characters"])]
+    edited = text.replace("text_max_characters: 1000", "text_max_characters: 500").replace(
+        "rate_per_second: 60", "rate_per_second: 30"
+    )
+    assert [one.action for one in setup.apply(edited, secrets={}).changes] == ["capability.set"]
+    assert setup.rows(f"{limits} WHERE feature = 'messages'") == [("500", "30")]
 
 
 @pytest.mark.req(2)

@@ -66,6 +66,10 @@ def fill(owner: psycopg.Connection[Any]) -> str:
          " SELECT id, 'none', '', now() FROM channel_token WHERE connector_id = %s", (connector,)),
         ("INSERT INTO health_state (subject_id, connector_id, due_at) VALUES (%s, %s, now())", (connector, connector)),
         ("INSERT INTO account_activity VALUES (%s, '2026-01-01', array_fill(0, ARRAY[24]))", (account,)),
+        ("INSERT INTO channel_override (subject_id, field, connector_id, actor) VALUES (%s, 'capability:messages', %s, 'a')", (
+            connector, connector)),
+        ("INSERT INTO sync_errand (connector_id, cause, detail) VALUES (%s, 'certificate_missing', 'x')", (connector,)),
+        ("INSERT INTO account_description (account_id, changed_at) VALUES (%s, now())", (account,)),
         ("INSERT INTO sync_job (subject_id, connector_id, state, asked, asked_since) VALUES (%s, %s, 'idle', 1, now())", (
             connector, connector)),
         ("INSERT INTO secret_rotation (connector_id, use, secret_id, overlap_seconds) VALUES (%s, 'sign', 'x', 1)", (connector,)),

@@ -20,15 +20,16 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from services.cli.__main__ import cli
 from services.control.app import create_app
 from services.control.call import Parts
-from shared.adapters import reading
+from shared.adapters import prepared, reading
 from shared.adapters.clock import new_uuid7
 from shared.adapters.database import create_engine_for
+from shared.domain.enums import ConnectorStatus
 from shared.domain.identity import Permission
 from shared.management import lists, paging
 from tests.bench.estate import Estate, build, superuser_url
@@ -150,6 +151,25 @@ def test_no_list_of_the_commands_reads_a_whole_table(
     assert not found, "\n\n".join(f"{statement}\n{plan}" for statement, plan in found.items())
 
 
+@pytest.mark.req(39, 47)
+def test_lists_that_postgresql_would_plan_badly_are_planned_as_they_say(database: DatabaseUnderTest, estate: Estate) -> None:
+    # After some calls it would take one plan for all tenants, that sorts all connectors of a large one; and look for the older
+    # entries of the audit log through those of others.
+    engine = create_engine_for(database.api_url, pool_size=1)
+    connectors, entries = lists.ConnectorFilter(status=ConnectorStatus.ACTIVE), lists.AuditFilter(action="account.updated")
+    for tenant in [estate.tenants[0], estate.tenants[SMALL]] * 10:
+        with reading.reading(engine, tenant) as reader:
+            lists.list_connectors(reader, tenant, connectors, paging.Slice(after=(ID,)))
+            lists.list_audit(reader, tenant, entries, paging.Slice(after=(10**6,)))
+            lists.list_audit(reader, tenant, lists.AuditFilter(), paging.Slice())
+    with engine.connect() as connection:
+        held = connection.execute(text("SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements")).all()
+    engine.dispose()
+    of = {table: [row[1:] for row in held if f"FROM {table} " in row[0]] for table in ("channel_connector", "audit_log")}
+    assert of == {"channel_connector": [(0, 20)], "audit_log": [(20, 0), (20, 0)]}
+    assert {mode for mode in prepared.Plans if any(f"'{mode}'" in row[0] for row in held)} == set(prepared.Plans)
+
+
 def test_a_list_that_needs_a_whole_table_is_found(database: DatabaseUnderTest, estate: Estate, ears: Ears) -> None:
     sorted_by_name = "SELECT channel_account.id FROM channel_account ORDER BY channel_account.nome_exibicao LIMIT 51"
     ears.told(None, None, sorted_by_name, {})
@@ -240,7 +260,7 @@ CLI_VALUES = {
 def _told(statement: Any, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """A statement as it is run, with names in place of numbers, and its values."""
     compiled = statement.compile(dialect=PGDialect_psycopg())  # type: ignore[no-untyped-call]
-    return str(compiled), {name: reading._plain(values.get(name, default)) for name, default in compiled.params.items()}
+    return str(compiled), {name: prepared._plain(values.get(name, default)) for name, default in compiled.params.items()}
 
 
 def _whole_reads(database: DatabaseUnderTest, tenant: str, ears: Ears) -> dict[str, str]:
@@ -248,8 +268,8 @@ def _whole_reads(database: DatabaseUnderTest, tenant: str, ears: Ears) -> dict[s
     found: dict[str, str] = {}
     for (listing, names), given in ears.pages.items():
         places = {f"after_{number}": _position(column) for number, column in enumerate(listing.order.columns)}
-        text, values = _told(paging.statement_of(listing, names, after=True, limit=50), {**given, **places})
-        ears.statements[text] = values
+        written, values = _told(paging.statement_of(listing, names, after=True, limit=50), {**given, **places})
+        ears.statements[written] = values
     with psycopg.connect(database.api_url.replace("postgresql+psycopg", "postgresql")) as connection:
         connection.execute("SELECT set_config('channels.tenant', %s, false)", (tenant,))
         for statement, values in ears.statements.items():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from services.cli.reference import commands
 from shared.adapters.clock import new_uuid7
 from shared.domain.enums import Feature
 from shared.domain.errors import Conflict, InvalidInput, NotFound
+from shared.management.descriptions import apply_description
+from shared.providers.describing import AccountDescription
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
 from tests.integration.rows import connect
@@ -187,6 +191,23 @@ def test_capabilities_are_turned_off_and_limited(management: Management) -> None
     limited = given("capabilities", "set", "--connector", "Meta", "messages", "--constraint", "rate_per_second:=20")
     assert (limited["enabled"], limited["constraints"]["rate_per_second"], limited["constraints"]["reply"]) == (True, 20, True)
     assert run("capabilities", "set", "--connector", "Meta", "typing").exit_code == 2
+    assert "constraints.rate_per_second" in done("capabilities", "list", "--connector", "Meta")
+    assert done("capabilities", "follow", "--connector", "Meta", "messages") == "messages of Meta follows the provider\n"
+    (messages,) = [one for one in given("capabilities", "list", "--connector", "Meta") if one["feature"] == "messages"]
+    assert (messages["manual"], messages["constraints"]["rate_per_second"]) == ([], 60)
+
+
+@pytest.mark.req(20)
+def test_a_name_is_given_back_to_the_provider(management: Management) -> None:
+    account = management.account(management.connector(), nome_exibicao="Balcão")
+    told = AccountDescription(display_name="Loja", tier="TIER_250")
+    now = datetime.now(UTC)
+    management.run(lambda session: apply_description(session, account, told, now=now, actor="sync"))
+    assert given("accounts", "show", account)["nome_exibicao"] == "Balcão"
+    assert given("accounts", "update", account, "--provider-name")["nome_exibicao"] == "Loja"
+    assert re.search(r"^tier +TIER_250$", done("accounts", "report", account), re.MULTILINE)
+    assert given("accounts", "report", account)["described"]["nome_exibicao_manual"] is False
+    assert run("accounts", "update", account, "--provider-name", "--nome-exibicao", "x").exit_code == 2
 
 
 @pytest.mark.req(18, 50, 54)

@@ -11,8 +11,8 @@ from fastapi import Query, Response
 
 from services.control.bodies import AccountBody, AccountPatch, Name, PauseBody, given
 from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
-from services.control.route import looks, router_of
-from services.control.status_views import AccountStatusView, ConnectivityView, LimitsView, QueueView, RouteView
+from services.control.route import changes, looks, router_of
+from services.control.status_views import AccountStatusView, ConnectivityView, DescriptionView, LimitsView, QueueView, RouteView
 from services.control.sync_views import SyncView
 from services.control.views import AccountView, CapabilityView, HealthCheckView, PageView, WebhookView
 from shared.adapters.event_loop import off_loop
@@ -61,6 +61,7 @@ def list_of_connector(
 
 
 @router.post("/connectors/{connector_id}/accounts", status_code=201, response_model=AccountView)
+@changes
 def create(call: Manager, connector_id: UUID, body: AccountBody, idempotency_key: IdempotencyKey = None) -> Response:
     """Register an account, pending; `webhook_url` is its own address at the edge."""
 
@@ -92,8 +93,9 @@ def status_of(call: Reader, account_id: UUID) -> AccountStatusView:
 
 
 @router.patch("/accounts/{account_id}")
+@changes
 def change(call: Manager, account_id: UUID, body: AccountPatch, response: Response, if_match: IfMatch = None) -> AccountView:
-    """Change it, or turn it on or off."""
+    """Change it, or turn it on or off. `nome_exibicao` null or empty: it has its provider's name again."""
     changes: dict[str, Any] = given(body)
     status = changes.pop("status", None)
     with call.changing() as session:
@@ -106,6 +108,7 @@ def change(call: Manager, account_id: UUID, body: AccountPatch, response: Respon
 
 
 @router.post("/accounts/{account_id}:pause")
+@changes
 def pause(call: Manager, account_id: UUID, body: PauseBody, response: Response, if_match: IfMatch = None) -> AccountView:
     """Pause its route: its flow is not asked; inbound goes to its unit, or waits. Paused for that already: no change."""
     with call.changing() as session:
@@ -114,6 +117,7 @@ def pause(call: Manager, account_id: UUID, body: PauseBody, response: Response, 
 
 
 @router.post("/accounts/{account_id}:resume")
+@changes
 def resume(call: Manager, account_id: UUID, response: Response, if_match: IfMatch = None) -> AccountView:
     """Open its route again; what waited comes out. Open already: no change."""
     with call.changing() as session:
@@ -150,6 +154,7 @@ def _status(known: AccountStatusReport) -> AccountStatusView:
             paused_since=state.route_since if state else None,
             fallback=state.fallback if state else None,
         ),
+        described=_described(known),
         limits=LimitsView(
             capabilities=[CapabilityView.of(row) for row in known.capabilities],
             today=known.today,
@@ -159,6 +164,13 @@ def _status(known: AccountStatusReport) -> AccountStatusView:
         syncs=[SyncView.of(row) for row in known.syncs],
         queue=None,
     )
+
+
+def _described(known: AccountStatusReport) -> DescriptionView:
+    told = known.description
+    names = DescriptionView.model_fields.keys() - {"nome_exibicao_manual"}
+    values = {name: getattr(told, name) if told else None for name in names}
+    return DescriptionView(nome_exibicao_manual=known.name_held, **values)
 
 
 def _queue(call: Call, connector_id: str, account_id: str) -> QueueView | None:

@@ -1,4 +1,4 @@
-"""`/v1/connectors/{id}/capabilities`: what a connector can do, from its provider's preset, changed by hand."""
+"""`/v1/connectors/{id}/capabilities`: what a connector can do, from its provider's preset and tier, changed by hand."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from services.control.views import CapabilityView, PageView
 from shared.adapters.tables import ChannelCapability, ChannelConnector
 from shared.domain.enums import Feature
 from shared.management.capabilities import capability_of, set_capability
+from shared.management.descriptions import follow_capability
 from shared.management.lists import list_parts, part_order
 from shared.management.ownership import owned, owned_for_change
 
@@ -43,7 +44,7 @@ def read(call: Reader, connector_id: UUID, feature: Feature, response: Response)
 def change(
     call: Manager, connector_id: UUID, feature: Feature, body: CapabilityPatch, response: Response, if_match: IfMatch = None
 ) -> CapabilityView:
-    """Turn it on or off, or change its limits."""
+    """Turn it on or off, or change its limits. What you change no longer follows the provider (`manual`)."""
     with call.changing() as session:
         owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
         require_match(if_match, _view(call, session, connector_id, feature))
@@ -52,6 +53,15 @@ def change(
             limits = {}
         row = set_capability(session, str(connector_id), feature, enabled=body.enabled, constraints=limits, actor=call.actor)
         return shown(CapabilityView.of(row), response)
+
+
+@router.post("/{feature}:follow")
+def follow(call: Manager, connector_id: UUID, feature: Feature, response: Response, if_match: IfMatch = None) -> CapabilityView:
+    """Give up what people set: it is the provider's preset again, with what its tier allows. Nothing set: no change."""
+    with call.changing() as session:
+        owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
+        require_match(if_match, _view(call, session, connector_id, feature))
+        return shown(CapabilityView.of(follow_capability(session, str(connector_id), feature, actor=call.actor)), response)
 
 
 def _view(call: Call, session: Session, connector_id: UUID, feature: Feature) -> CapabilityView:

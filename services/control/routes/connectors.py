@@ -20,7 +20,7 @@ from services.control.call import (
     shown,
 )
 from services.control.etags import require_match, require_match_or_first
-from services.control.route import looks, router_of
+from services.control.route import changes, looks, router_of
 from services.control.views import ConnectorView, FallbackView, PageView
 from shared.adapters.tables import ChannelConnector
 from shared.domain.enums import ConnectorStatus, ConnectorType
@@ -73,6 +73,7 @@ def read(call: Reader, connector_id: UUID, response: Response) -> ConnectorView:
 
 
 @router.patch("/{connector_id}")
+@changes
 def change(
     call: Manager, connector_id: UUID, body: ConnectorPatch, response: Response, if_match: IfMatch = None
 ) -> ConnectorView:

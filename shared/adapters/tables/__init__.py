@@ -1,6 +1,6 @@
 """Typed mappings of the database. `Base.metadata` equals what the migrations build (a test compares both)."""
 
-from shared.adapters.tables.base import Base, loaded_columns
+from shared.adapters.tables.base import Base, loaded_columns, stored_in
 from shared.adapters.tables.certificates import ConnectorCertificate
 from shared.adapters.tables.channels import (
     ChannelAccount,
@@ -13,6 +13,7 @@ from shared.adapters.tables.channels import (
     ChannelUsageLog,
     ChannelWebhook,
 )
+from shared.adapters.tables.descriptions import ChannelOverride, DescribedAccount, SyncErrand
 from shared.adapters.tables.health import AccountActivity, HealthState
 from shared.adapters.tables.renewals import ProviderBudget, TokenRenewal
 from shared.adapters.tables.support import (
@@ -49,6 +50,7 @@ __all__ = [
     "ChannelFallback",
     "ChannelHealthCheck",
     "ChannelMapping",
+    "ChannelOverride",
     "ChannelToken",
     "ChannelUsageLog",
     "ChannelWebhook",
@@ -59,6 +61,7 @@ __all__ = [
     "DataKey",
     "DeadLetterMark",
     "DeliveryState",
+    "DescribedAccount",
     "HealthState",
     "HeldRecord",
     "IdempotencyKey",
@@ -70,8 +73,10 @@ __all__ = [
     "SecretRotation",
     "SecretUse",
     "SnapshotVersion",
+    "SyncErrand",
     "SyncJob",
     "Tenant",
     "TokenRenewal",
     "loaded_columns",
+    "stored_in",
 ]

@@ -8,11 +8,24 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, UniqueConstraint, Uuid, func, literal_column, select
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    cast,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from shared.adapters.tables.base import Base, Json, UnlimitedText, UuidPk
+from shared.adapters.tables.descriptions import ChannelOverride
 from shared.adapters.tables.support import AccountState
 from shared.domain.enums import (
     AccountStatus,
@@ -95,6 +108,20 @@ class ChannelCapability(Base):
     feature: Mapped[Feature]
     enabled: Mapped[bool]
     constraints: Mapped[Json | None]
+    if TYPE_CHECKING:
+        manual: Mapped[list[str] | None]  # read only, from `channel_override`: what a person set, None for nothing
+
+
+ChannelCapability.manual = column_property(
+    select(ChannelOverride.members)
+    .where(
+        ChannelOverride.subject_id == ChannelCapability.connector_id,
+        ChannelOverride.field == literal_column("'capability:'").concat(cast(ChannelCapability.feature, Text)),
+    )
+    .correlate_except(ChannelOverride)
+    .scalar_subquery(),
+    expire_on_flush=False,
+)
 
 
 class ChannelToken(Base):

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -29,12 +28,10 @@ from shared.providers.email.signatures import canonical_base64, verify_basic
 
 CERTIFICATE_MISSING = "certificate_missing"
 CERTIFICATE_EXPIRED = "certificate_expired"
-_MAX_BYTES = 1_048_576
+MAX_BYTES = 1_048_576
 _MAX_SIGNATURE = 1_024
-_TOPIC = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{3,40}):[0-9]{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?")
+TOPIC_ARN = re.compile(r"arn:(aws|aws-cn|aws-us-gov):sns:([a-z0-9-]{3,40}):[0-9]{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?")
 _CERTIFICATE_URL = re.compile(r"https://sns\.([a-z0-9-]{3,40})\.amazonaws\.com(\.cn)?/[A-Za-z0-9_.-]{1,128}\.pem")
-_SUBSCRIBE_TOKEN = re.compile(r"[0-9A-Za-z]{16,1024}")
-_MAX_SUBSCRIBE_URL = 2_048
 _NOTIFICATION = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _CONFIRMATION = ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
 _SIGNED: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -66,29 +63,10 @@ class SnsMessage(msgspec.Struct):
 
 def is_certificate_url(url: str, topic_arn: str) -> bool:
     """True for a PEM file on the SNS host of the topic's own region, and nothing else that a URL could say."""
-    topic, place = _TOPIC.fullmatch(topic_arn), _CERTIFICATE_URL.fullmatch(url)
+    topic, place = TOPIC_ARN.fullmatch(topic_arn), _CERTIFICATE_URL.fullmatch(url)
     if topic is None or place is None:
         return False
     return place[1] == topic[2] and (place[2] is not None) == (topic[1] == "aws-cn")
-
-
-def confirmed_topic(url: str) -> str | None:
-    """The topic that a `SubscribeURL` confirms; None for anything but that one call on the SNS host of the topic's region."""
-    parts = urlsplit(url) if len(url) <= _MAX_SUBSCRIBE_URL and url.isascii() and url.isprintable() else None
-    if parts is None or parts.path != "/" or parts.fragment:
-        return None
-    try:
-        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True, max_num_fields=3)
-    except ValueError:
-        return None
-    given = dict(pairs)
-    if len(pairs) != len(given) or given.keys() != {"Action", "TopicArn", "Token"}:
-        return None
-    topic = _TOPIC.fullmatch(given["TopicArn"])
-    if topic is None or given["Action"] != "ConfirmSubscription" or _SUBSCRIBE_TOKEN.fullmatch(given["Token"]) is None:
-        return None
-    ending = "amazonaws.com.cn" if topic[1] == "aws-cn" else "amazonaws.com"
-    return topic[0] if (parts.scheme, parts.netloc) == ("https", f"sns.{topic[2]}.{ending}") else None
 
 
 def verify_sns(request: Request, secrets: Sequence[ReceivingSecret]) -> Verdict:  # noqa: PLR0911 - one for each check
@@ -122,7 +100,7 @@ def verify_sns(request: Request, secrets: Sequence[ReceivingSecret]) -> Verdict:
 
 
 def _read(request: Request) -> SnsMessage | Refused:
-    if len(request.body) > _MAX_BYTES:
+    if len(request.body) > MAX_BYTES:
         return Refused(reason="body_malformed")
     try:
         message = msgspec.json.decode(request.body, type=SnsMessage)
@@ -133,7 +111,7 @@ def _read(request: Request) -> SnsMessage | Refused:
     if request.headers.get("x-amz-sns-message-type") != message.Type.encode("utf-8"):
         return Refused(reason="header_differs")
     allowed: Any = request.settings.get("topic_arns", ())
-    if message.TopicArn not in allowed or _TOPIC.fullmatch(message.TopicArn) is None:
+    if message.TopicArn not in allowed or TOPIC_ARN.fullmatch(message.TopicArn) is None:
         return Refused(reason="topic_unknown")
     return message
 

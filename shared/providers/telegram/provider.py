@@ -7,6 +7,7 @@ from shared.providers.contract import Provider
 from shared.providers.telegram.capabilities import CAPABILITIES
 from shared.providers.telegram.checking import CHECKING
 from shared.providers.telegram.config import SETTINGS, account_refs, check_account_config, check_config, normalise_identity
+from shared.providers.telegram.describing import DESCRIBING
 from shared.providers.telegram.normalise import normalise
 from shared.providers.telegram.receiving import RECEIVING
 from shared.providers.telegram.sending import SENDING
@@ -28,4 +29,5 @@ PROVIDER = Provider(
     sending=SENDING,
     checking=CHECKING,
     setting_up=SETTING_UP,
+    describing=DESCRIBING,
 )

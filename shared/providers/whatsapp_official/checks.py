@@ -1,4 +1,4 @@
-"""Health of a number of Meta's: three questions, and how the answers are graded (providers.md 1.5).
+"""Health of a number of Meta's: four questions, and how the answers are graded (providers.md 1.5).
 
 Source: https://developers.facebook.com/documentation/business-messaging/whatsapp/support/health-status. SIP-only errors
 (138024, 138025) make Meta's overall value BLOCKED although messages go through: each entity is graded by its own value.
@@ -13,7 +13,7 @@ from shared.domain.enums import ErrorClass, HealthStatus
 from shared.providers.calling import CallContext, Placement, ProviderAnswer, ProviderCall, TransportFault, json_object
 from shared.providers.checking import Checking, Graded
 from shared.providers.cleaning import MAX_CODE_CHARACTERS, clean_text
-from shared.providers.whatsapp_official.graph import ACCESS_TOKEN, app_token, fault_of, graph_call, number_id, setting
+from shared.providers.whatsapp_official.graph import ACCESS_TOKEN, app_call, app_token, fault_of, graph_call, number_id, setting
 
 _FAILED, _WARNING, _PASSED = HealthStatus.FAILED, HealthStatus.WARNING, HealthStatus.PASSED
 _FIELDS = (
@@ -42,7 +42,10 @@ _SOON_SECONDS = 7 * 86_400
 
 
 def build_checks(context: CallContext) -> tuple[ProviderCall, ...]:
-    """Number and subscription; the token's own data as well where the app's id is set. About every ten minutes at most."""
+    """Number and subscription; the token's own data where the app's id is set. About every ten minutes at most.
+
+    Without that id, and where `projeto_referencia` names an app, the token's app alone is asked for.
+    """
     calls = [
         graph_call("number", "GET", context, number_id(context), query={"fields": ",".join(_FIELDS)}, idempotent=True),
         graph_call("subscription", "GET", context, f"{setting(context, 'waba_id')}/subscribed_apps", idempotent=True),
@@ -51,13 +54,15 @@ def build_checks(context: CallContext) -> tuple[ProviderCall, ...]:
     if app_id:
         placements = (Placement(credential=ACCESS_TOKEN, place="query", name="input_token"), app_token(app_id))
         calls.append(graph_call("token", "GET", context, "debug_token", placements=placements, idempotent=True))
+    elif context.project is not None:
+        calls.append(app_call(context))
     return tuple(calls)
 
 
 def grade(answers: Mapping[str, ProviderAnswer], context: CallContext) -> tuple[Graded, ...]:
     """One result for each question that was asked."""
     found: list[Graded] = []
-    for step, read in (("number", _number), ("subscription", _subscription), ("token", _token)):
+    for step, read in (("number", _number), ("subscription", _subscription), ("token", _token), ("app", _app)):
         answer = answers.get(step)
         if answer is None:
             continue
@@ -175,6 +180,12 @@ def _token(document: dict[str, Any], context: CallContext) -> Graded:
     return Graded(check="token", status=_PASSED, cause="token_valid")
 
 
+def _app(document: dict[str, Any], context: CallContext) -> Graded:
+    if document.get("id") == context.project:
+        return Graded(check="app", status=_PASSED, cause="app_same")
+    return Graded(check="app", status=_WARNING, cause="app_mismatch", action="check_app")
+
+
 def _is_target(token: dict[str, Any], waba_id: str) -> bool:
     """Whether the token may speak for this business account; an absent list of targets means all."""
     granular = token.get("granular_scopes")
@@ -186,5 +197,5 @@ def _is_target(token: dict[str, Any], waba_id: str) -> bool:
     return True
 
 
-_WHOLE = frozenset({"subscription", "token"})
+_WHOLE = frozenset({"subscription", "token", "app"})
 CHECKING = Checking(build=build_checks, grade=grade, connector_steps=_WHOLE, connector_checks=_WHOLE)

@@ -27,7 +27,7 @@ from shared.providers.calling import (
     json_object,
     retry_after_seconds,
 )
-from shared.providers.cleaning import MAX_NAME_CHARACTERS, clean_text
+from shared.providers.cleaning import MAX_CODE_CHARACTERS, MAX_NAME_CHARACTERS, clean_text
 from shared.providers.whatsapp_official.errors import class_of
 
 BASE_URL = "https://graph.facebook.com"
@@ -83,6 +83,22 @@ def graph_call(
 
 def _parts(body: tuple[object, ...]) -> tuple[Part, ...]:
     return tuple(part for part in body if isinstance(part, Part))
+
+
+def app_call(context: CallContext) -> ProviderCall:
+    """Which app the token belongs to; needs neither its id nor its secret.
+
+    Source: https://developers.facebook.com/docs/graph-api/reference/application
+    """
+    return graph_call("app", "GET", context, "app", query={"fields": "id"}, idempotent=True)
+
+
+def app_of(answer: ProviderAnswer) -> str | None:
+    """The app's id in an answer to `app_call`; None where it has none."""
+    if isinstance(answer, TransportFault) or fault_of(answer) is not None:
+        return None
+    found = json_object(answer.body).get("id")
+    return clean_text(found, MAX_CODE_CHARACTERS) or None if isinstance(found, str) else None
 
 
 def setting(context: CallContext, name: str) -> str:

@@ -13,6 +13,7 @@ from shared.providers.whatsapp_official.config import (
     check_account_config,
     check_config,
 )
+from shared.providers.whatsapp_official.describing import DESCRIBING
 from shared.providers.whatsapp_official.normalise import normalise
 from shared.providers.whatsapp_official.receiving import RECEIVING
 from shared.providers.whatsapp_official.sending import SENDING
@@ -34,6 +35,7 @@ PROVIDER = Provider(
     renewing=RENEWING,
     checking=CHECKING,
     setting_up=SETTING_UP,
+    describing=DESCRIBING,
     redact=frozenset(
         {
             "access_token",

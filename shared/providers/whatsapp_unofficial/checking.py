@@ -47,18 +47,22 @@ _WAHA_STATES: Mapping[str, tuple[HealthStatus, str, str | None]] = {
 
 
 def build_checks(context: CallContext) -> tuple[ProviderCall, ...]:
-    """The session with the number that is linked (the answer of Evolution holds the instance's token), and the webhook where that
-    is another question: WAHA tells both at once, Z-API nobody."""
-    dialect = dialect_of(context)
+    """The session with the number that is linked, and the webhook where that is another question: WAHA tells both at once, Z-API
+    nobody."""
+    if dialect_of(context) != "evolution":
+        return (session_call(context),)
+    webhook = server_call("webhook", "GET", context, f"webhook/find/{instance_of(context)}", idempotent=True)
+    return session_call(context), webhook
+
+
+def session_call(context: CallContext) -> ProviderCall:
+    """The session with the number that is linked. The answer of Evolution holds the instance's token."""
     path = {
         "evolution": lambda: f"instance/fetchInstances?{urlencode({'instanceName': instance_name(context)})}",
         "waha": lambda: f"api/sessions/{instance_of(context)}",
         "zapi": lambda: zapi_path(context, "status"),
-    }[dialect]()
-    calls = (server_call("session", "GET", context, path, idempotent=True),)
-    if dialect != "evolution":
-        return calls
-    return (*calls, server_call("webhook", "GET", context, f"webhook/find/{instance_of(context)}", idempotent=True))
+    }[dialect_of(context)]()
+    return server_call("session", "GET", context, path, idempotent=True)
 
 
 def grade(answers: Mapping[str, ProviderAnswer], context: CallContext) -> tuple[Graded, ...]:
@@ -70,7 +74,7 @@ def grade(answers: Mapping[str, ProviderAnswer], context: CallContext) -> tuple[
             if faulty is not None:
                 return (faulty,)
             posting = answer if dialect == "waha" else answers.get(f"{dialect}_webhook")
-            return (*_GRADES[dialect](_document(answer), context), *_webhook(dialect, posting, context))
+            return (*_GRADES[dialect](document_of(answer), context), *_webhook(dialect, posting, context))
     return ()
 
 
@@ -107,7 +111,7 @@ def _faulty(answer: ProviderAnswer) -> Graded | None:
     return Graded(check="session", status=_FAILED, cause=cause, action=fault.action, detail=fault.code)
 
 
-def _document(answer: ProviderAnswer) -> dict[str, Any]:
+def document_of(answer: ProviderAnswer) -> dict[str, Any]:
     """The JSON object of an answer; of a list (Evolution's) its first element."""
     if isinstance(answer, TransportFault):
         return {}

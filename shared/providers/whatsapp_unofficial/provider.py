@@ -16,6 +16,7 @@ from shared.providers.whatsapp_unofficial.config import (
     check_account_config,
     check_config,
 )
+from shared.providers.whatsapp_unofficial.describing import DESCRIBING
 from shared.providers.whatsapp_unofficial.normalise import normalise
 from shared.providers.whatsapp_unofficial.receiving import RECEIVING
 from shared.providers.whatsapp_unofficial.redaction import REDACT
@@ -37,4 +38,5 @@ PROVIDER = Provider(
     sending=SENDING,
     checking=CHECKING,
     setting_up=SETTING_UP,
+    describing=DESCRIBING,
 )

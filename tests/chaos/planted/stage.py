@@ -39,7 +39,7 @@ class Result:
         """The fault was caught by a check that it was meant for; or the control was clean. The torment must have happened."""
         happened = bool(self.moments) or not self.case.moment
         kinds = set(self.report.verdict.counts)
-        return happened and (not kinds if self.case.is_control else bool(kinds & self.case.caught_by))
+        return happened and (kinds <= self.case.may if self.case.is_control else bool(kinds & self.case.caught_by))
 
     @property
     def after(self) -> int:

@@ -18,7 +18,7 @@ from services.simulator.people import person
 from services.simulator.simulator import Simulator
 from services.simulator.stand_in import Account
 from shared.domain.content import ContactCard, Location
-from shared.domain.enums import AliasKind, ConnectorType, ErrorClass, HealthStatus
+from shared.domain.enums import AliasKind, ConnectorType, ErrorClass, Feature, HealthStatus
 from shared.domain.errors import InvalidInput
 from shared.domain.items import Alias
 from shared.providers import provider_of
@@ -35,6 +35,8 @@ from shared.providers.calling import (
 )
 from shared.providers.checking import overall
 from shared.providers.contract import Provider
+from shared.providers.describing import AccountDescription, FeatureState
+from shared.providers.limits import LIMITS_OF
 from shared.providers.sending import (
     Accepted,
     Option,
@@ -324,3 +326,134 @@ def test_health_tells_the_living_from_the_dead(name: str) -> None:
 
 
 TransportResponse401 = ProviderResponse(status=401, body=b'{"ok":false,"error_code":401,"description":"Unauthorized"}')
+
+
+def described(one: Side) -> AccountDescription:
+    describing = one.provider.describing
+    assert describing is not None
+    calls = describing.build(one.context)
+    assert all(call.idempotent for call in calls)
+    return describing.read({call.step: one.perform(call) for call in calls}, one.context)
+
+
+@pytest.mark.req(20)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_that_people_see_is_told(name: str) -> None:
+    one = side(name)
+    field = {"meta": "verified_name", "telegram": "first_name", "waha": "push_name"}.get(name, "profile_name")
+    one.account.about[field] = "  Padaria São João 🥖 "
+    told = described(one)
+    assert (told.display_name, told.fault) == ("Padaria São João 🥖", None)
+    one.account.about[field] = ""
+    assert described(one).display_name is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_refused_question_describes_nothing(name: str) -> None:
+    one = side(name)
+    codes = {"meta": "190/463", "telegram": "unauthorized", "zapi": "client_token"}
+    for _ in range(2):
+        one.simulator[one.stand_in].faults.add(code=codes.get(name, "unauthorized"))
+    told = described(one)
+    assert told.fault is not None
+    assert told.fault.error_class is ErrorClass.AUTH
+    assert dataclasses.replace(told, fault=None) == AccountDescription()
+
+
+@pytest.mark.req(60)
+@pytest.mark.parametrize(
+    ("tier", "peers"), [("TIER_50", 50), ("TIER_250", 250), ("TIER_2K", 2_000), ("TIER_100K", 100_000), ("TIER_UNLIMITED", None)]
+)
+def test_metas_limits_become_members_of_capabilities(tier: str, peers: int | None) -> None:
+    one = side("meta")
+    one.simulator["meta"].tier(one.account.id, tier, "HIGH")  # type: ignore[attr-defined]  # Meta's stand-in has it
+    told = described(one)
+    assert (told.tier, told.throughput, told.quality, told.app_id) == (tier, "HIGH", "GREEN", "300000000000001")
+    members = {feature.feature.value: dict(feature.constraints) for feature in told.features}
+    assert members == {"messages": {"rate_per_second": 750}, "templates": {"peers_per_day": peers}}
+    for feature in told.features:  # every member is one that the feature's limits have
+        names = {field.name for field in dataclasses.fields(LIMITS_OF[feature.feature])}
+        assert feature.constraints.keys() <= names
+
+
+@pytest.mark.parametrize("tier", ["TIER_NOT_SET", "NOT_SET", "TIER_", "TIER_2M", "TIER_٢K", "", None, 7, ["TIER_250"]])
+def test_a_tier_that_nobody_knows_says_nothing(tier: object) -> None:
+    one = side("meta")
+    one.account.about.update(tier=tier, throughput="NOT_APPLICABLE")
+    assert described(one).features == ()
+
+
+def test_a_name_that_meta_declined_is_not_shown() -> None:
+    one = side("meta")
+    one.account.about["name_status"] = "DECLINED"
+    told = described(one)
+    assert (told.display_name, told.verified_name) == (None, "Loja")
+
+
+def test_a_business_account_is_called_as_its_owner() -> None:
+    one = side("telegram")
+    user = {"id": 42, "is_bot": False, "first_name": "Ana", "last_name": "Prado"}
+    one.account.about["business_connections"] = {"connection-1": user}
+    describing = one.provider.describing
+    assert describing is not None
+    for connection, name in (("connection-1", "Ana Prado"), ("connection-2", None)):
+        context = dataclasses.replace(one.context, account_config={"business_connection_id": connection})
+        (call,) = describing.build(context)
+        told = describing.read({call.step: one.perform(call)}, context)
+        assert (told.display_name, told.fault is None) == (name, name is not None)
+
+
+def test_servers_without_buttons_say_so_and_nobody_else_speaks_of_features() -> None:
+    states = {name: described(side(name)).features for name in ("telegram", "evolution", "waha", "zapi")}
+    assert states.pop("waha") == (FeatureState(feature=Feature.BUTTONS, enabled=False),)
+    assert set(states.values()) == {()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"null", b"[]", b'"x"', b"[[]]", b"{", b'{"ok":true,"result":[]}'),
+        b'{"me":[],"throughput":"HIGH","verified_name":{},"profileName":7,"whatsapp_business_manager_messaging_limit":[]}',
+    ],
+)
+def test_no_answer_breaks_the_reader(name: str, body: bytes) -> None:
+    one = side(name)
+    describing = one.provider.describing
+    assert describing is not None
+    steps = [call.step for call in describing.build(one.context)]
+    told = describing.read({step: ProviderResponse(status=200, body=body) for step in steps}, one.context)
+    assert (told.display_name, told.tier, told.app_id) == (None, None, None)
+    lost = TransportFault(kind="timeout", may_have_left=True)
+    assert describing.read(dict.fromkeys(steps, lost), one.context).fault is not None
+    assert describing.read({}, one.context) == AccountDescription()
+
+
+@pytest.mark.parametrize("tipo", [ConnectorType.EMAIL, ConnectorType.WEBCHAT])
+def test_mail_and_web_chat_have_nobody_to_ask(tipo: ConnectorType) -> None:
+    assert provider_of(tipo).describing is None
+
+
+@pytest.mark.req(13)
+@pytest.mark.parametrize(
+    ("settings", "project", "cause"),
+    [
+        ({}, "300000000000001", "app_same"),
+        ({}, "300000000000009", "app_mismatch"),
+        ({"app_id": "300000000000001"}, "300000000000001", "token_valid"),
+        ({"app_id": "300000000000001"}, "300000000000009", "app_mismatch"),
+        ({}, None, None),
+    ],
+)
+def test_another_app_than_the_administrators_is_a_warning(settings: dict[str, Any], project: str | None, cause: str) -> None:
+    one = side("meta")
+    one.settings = {"waba_id": one.settings["waba_id"], **settings}
+    context = dataclasses.replace(one.context, project=project)
+    checking = one.provider.checking
+    assert checking is not None
+    grades = checking.grade({call.step: one.perform(call) for call in checking.build(context)}, context)
+    found = {one.cause: one for one in grades if one.check in ("app", "token")}
+    assert list(found) == ([cause] if cause else [])
+    if cause == "app_mismatch":
+        assert (found[cause].status, found[cause].action) == (HealthStatus.WARNING, "check_app")
+        assert overall(grades) is HealthStatus.WARNING

@@ -54,7 +54,7 @@ def test_its_tests_list_what_remains_and_nothing_else_breaks(checkout: Path) -> 
     assert all(TIPO in line for line in failed), failed  # the other providers' tests still pass
     for piece in ("signature_good", "signature_bad", "unknown_event_type", "unparseable", "verify", "kinds", "ANSWERS"):
         assert piece in run.stdout
-    for piece in ("sending.py", "renewing.py", "checking.py", "setting_up.py", "CHANGELOG.md", "CAPABILITIES"):
+    for piece in ("sending.py", "renewing.py", "checking.py", "setting_up.py", "describing.py", "CHANGELOG.md", "CAPABILITIES"):
         assert piece in run.stdout
 
 

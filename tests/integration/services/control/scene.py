@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from services.control.app import create_app
 from services.control.call import Parts
 from shared.adapters.event_loop import LoopPool
+from shared.adapters.loop_engine import LoopEngine
 from shared.domain.errors import Unauthenticated
 from shared.domain.identity import Identity, Permission
 from tests.integration.management import PUBLIC_URL, Management, management_of
@@ -93,13 +94,15 @@ def control_scene(api_url: str, keys: Path) -> Iterator[Scene]:
     with management_of(api_url, keys) as management:
         tokens = Tokens()
         readers = LoopPool(api_url, size=4, application_name="channels-test-readers")
-        parts = Parts(engine=management.engine, vault=management.vault, edge_url=PUBLIC_URL, readers=readers)
+        writers = LoopEngine(api_url, size=4, application_name="channels-test-writers")
+        parts = Parts(engine=management.engine, vault=management.vault, edge_url=PUBLIC_URL, readers=readers, writers=writers)
         app = create_app(parts, tokens)
         try:
             with TestClient(app, raise_server_exceptions=False) as client:
                 yield Scene(management, tokens, app, client, tokens.issue(management.tenant, *Permission))
         finally:
             readers.close()
+            writers.close()
 
 
 def code_of(response: httpx.Response) -> tuple[int, str]:

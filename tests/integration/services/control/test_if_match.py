@@ -16,9 +16,11 @@ from tests.integration.services.control.scene import Scene, code_of
 
 CHANGES = {"PUT", "PATCH", "DELETE"}
 ACTIONS = (":pause", ":resume")
+FOLLOW = "/v1/connectors/{connector_id}/capabilities/{feature}:follow"
 # Whose tag a change asks for, where it is not that of its own address.
 TAGGED_ELSEWHERE = {
     "/v1/webhooks/{webhook_id}/secrets": "/v1/webhooks/{webhook_id}",
+    FOLLOW: FOLLOW.removesuffix(":follow"),
     **{f"/v1/accounts/{{account_id}}{action}": "/v1/accounts/{account_id}" for action in ACTIONS},
 }
 # Bodies that change something, where that of `settle` would leave everything as it is.
@@ -33,9 +35,10 @@ class Changes:
     def __init__(self, scene: Scene, tenant: Tenant) -> None:
         self.scene, self.tenant = scene, tenant
         every = operations(scene.app.openapi())
-        found = [one for one in every if one.method in CHANGES or one.path.endswith(ACTIONS)]
-        order = ("POST", "PATCH", "PUT", "DELETE")  # what was replaced or deleted cannot be changed
-        self.all = sorted(found, key=lambda one: (order.index(one.method), one.path))
+        found = [one for one in every if one.method in CHANGES or one.path.endswith((*ACTIONS, FOLLOW))]
+        # What was replaced or deleted cannot be changed, and what nobody has set cannot be given up.
+        order = ("POST", "PATCH", FOLLOW, "PUT", "DELETE")
+        self.all = sorted(found, key=lambda one: (order.index(FOLLOW if one.path == FOLLOW else one.method), one.path))
 
     def place(self, path: str) -> str:
         return path.format(**VALUES, **self.tenant.known)

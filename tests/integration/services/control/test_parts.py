@@ -9,7 +9,9 @@ import pytest
 
 from shared.domain.enums import ConnectorStatus
 from shared.domain.identity import Permission
+from shared.management.descriptions import apply_description
 from shared.providers import PROVIDERS, provider_of
+from shared.providers.describing import AccountDescription
 from tests.integration.services.control.scene import Scene, code_of
 
 CANARY = "canary-0000000000000000"
@@ -26,10 +28,48 @@ def test_rule_28_capabilities_are_the_preset_until_changed_by_hand(scene: Scene)
     path = f"connectors/{connector['id']}/capabilities/templates"
     before = scene.get(path).json()
     changed = scene.change(path, {"enabled": not before["enabled"]}).json()
-    assert changed == {**before, "enabled": not before["enabled"]}
+    assert changed == {**before, "enabled": not before["enabled"], "manual": ["enabled"]}
     assert scene.change(path, {"enabled": True, "constraints": {"per_minute": 20}}).json()["constraints"] == {"per_minute": 20}
     assert code_of(scene.call("PATCH", path, json={"enabled": True})) == (428, "precondition_required")
     assert code_of(scene.get(f"connectors/{connector['id']}/capabilities/sms")) == (422, "invalid_input")
+
+
+@pytest.mark.req(60)
+def test_what_a_person_set_is_named_and_given_up_again(scene: Scene) -> None:
+    connector = scene.connector()
+    path = f"connectors/{connector['id']}/capabilities/messages"
+    preset = scene.get(path).json()
+    assert preset["manual"] == []
+    limits = {**preset["constraints"], "rate_per_second": 20}
+    changed = scene.change(path, {"enabled": True, "constraints": limits}).json()
+    assert (changed["manual"], changed["constraints"]["rate_per_second"]) == (["constraints.rate_per_second"], 20)
+    assert scene.change(path, {"enabled": False}).json()["manual"] == ["constraints.rate_per_second", "enabled"]
+    listed = scene.get(f"connectors/{connector['id']}/capabilities").json()["items"]
+    assert {one["feature"]: one["manual"] for one in listed if one["manual"]} == {
+        "messages": ["constraints.rate_per_second", "enabled"]
+    }
+    tag = scene.get(path).headers["ETag"]
+    assert code_of(scene.call("POST", f"{path}:follow")) == (428, "precondition_required")
+    assert scene.call("POST", f"{path}:follow", headers={"If-Match": tag}).json() == preset
+    assert scene.get(path).json() == preset
+    actions = [one["action"] for one in scene.get("audit-log").json()["items"][:1]]
+    assert actions == ["capability.followed"]
+
+
+@pytest.mark.req(20)
+def test_the_status_tells_what_the_provider_said_and_whose_the_name_is(scene: Scene) -> None:
+    account = scene.account(scene.connector(), nome_exibicao="Balcão")
+    path = f"accounts/{account['id']}"
+    nothing = dict.fromkeys(("display_name", "verified_name", "tier", "throughput", "quality", "app_id", "changed_at"))
+    assert scene.get(f"{path}/status").json()["described"] == {**nothing, "nome_exibicao_manual": True}
+    told = AccountDescription(display_name="Loja", verified_name="Loja", tier="TIER_250", quality="GREEN")
+    now = dt.datetime(2030, 1, 1, tzinfo=dt.UTC)
+    scene.management.run(lambda session: apply_description(session, account["id"], told, now=now, actor="sync"))
+    described = scene.get(f"{path}/status").json()["described"]
+    assert (described["tier"], described["quality"], described["changed_at"]) == ("TIER_250", "GREEN", "2030-01-01T00:00:00Z")
+    assert scene.get(path).json()["nome_exibicao"] == "Balcão"
+    assert scene.change(path, {"nome_exibicao": None}).json()["nome_exibicao"] == "Loja"
+    assert not scene.get(f"{path}/status").json()["described"]["nome_exibicao_manual"]
 
 
 @pytest.mark.req(2, 15)

@@ -21,6 +21,7 @@ from services.control.app import create_app
 from services.control.call import Parts
 from shared.adapters.database import create_engine_for
 from shared.adapters.event_loop import LoopPool
+from shared.adapters.loop_engine import LoopEngine
 from shared.domain.identity import Permission
 from shared.management.reference import put_org_unit
 from tests.database_fixtures import DatabaseUnderTest
@@ -127,7 +128,8 @@ def test_rule_10_tenants_that_share_two_connections_never_meet(
     connections: list[Any] = []
     event.listen(engine, "connect", lambda made, _: connections.append(made))
     readers = LoopPool(database.api_url, size=POOL, application_name=NAME)
-    parts = Parts(engine=engine, vault=scene.management.vault, edge_url=PUBLIC_URL, readers=readers)
+    writers = LoopEngine(database.api_url, size=POOL, application_name=NAME)
+    parts = Parts(engine=engine, vault=scene.management.vault, edge_url=PUBLIC_URL, readers=readers, writers=writers)
     app = create_app(parts, scene.tokens)
 
     async def all_of_them() -> None:
@@ -145,11 +147,12 @@ def test_rule_10_tenants_that_share_two_connections_never_meet(
     assert min(answers[200], answers[201], answers[404], answers[422], answers[503], hung_up) > 0
     assert done["pg_terminate_backend"] > 0
     deadline = time.monotonic() + 10
-    while engine.pool.checkedout():  # type: ignore[attr-defined]  # a QueuePool; threads of callers who hung up may be at work
+    while engine.pool.checkedout() + writers.at_work:  # type: ignore[attr-defined]  # a QueuePool; threads of callers who hung up may be at work
         assert time.monotonic() < deadline, "a connection never came back"
         time.sleep(0.01)
     engine.dispose()
     readers.close()
+    writers.close()
     with connect(database.owner_url) as owner:
         for who in callers:
             names = [name for (name,) in owner.execute("SELECT nome FROM channel_connector WHERE tenant_id = %s", (who.tenant,))]
