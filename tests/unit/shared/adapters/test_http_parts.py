@@ -185,7 +185,8 @@ class TestBodies:
             ("zstd", b"abc"),
             ("gzip, gzip", gzip.compress(gzip.compress(b"abc"))),
         ],
-        ids=["cut", "not packed", "more behind", "deflate cut", "no deflate", "br", "zstd", "packed twice"],  # gzip writes the time
+        # by name, for gzip writes the time of day into what it packs
+        ids=["cut", "not packed", "more behind", "deflate cut", "no deflate", "br", "zstd", "packed twice"],
     )
     def test_what_does_not_unpack_is_unreadable(self, encoding, data):
         with pytest.raises(AnswerUnreadable):
