@@ -84,10 +84,11 @@ _BEFORE = text(
     "SELECT outcome, cause FROM sync_job WHERE subject_id = CAST(:subject_id AS uuid) AND state = 'running'"
     " AND lease = CAST(:lease AS uuid) FOR UPDATE"
 )
-# Something was done about a credential: whoever was refused may ask again.
+# Something was done about a credential: whoever was refused may ask again. Also if it was done while the job ran, which may have
+# looked before: what it was refused with is older than its beginning, or it is tried once more in vain.
 _WAKE = text(
     "UPDATE sync_job j SET state = 'waiting', due_at = :now, attempt = 0 WHERE j.state = 'stopped' AND EXISTS ("
-    " SELECT FROM channel_token t WHERE t.connector_id = j.connector_id AND t.created_at > j.finished_at)"
+    " SELECT FROM channel_token t WHERE t.connector_id = j.connector_id AND t.created_at > j.started_at)"
 )
 _COUNTS = text(
     "SELECT state, count(*) AS jobs, coalesce(extract(epoch FROM :now - min(coalesce(due_at, started_at))), 0) AS age"

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine
 
 from shared.adapters.database import create_engine_for, unit_of_work
+from shared.adapters.health_rows import moment
 from shared.adapters.sync_rows import ask_for_jobs, count_jobs, finish_job, outcome_before, take_jobs, wake_jobs
 from shared.domain.syncing import SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
 from tests.database_fixtures import DatabaseUnderTest
@@ -40,6 +41,14 @@ class Rows:
 
     def finish(self, job: TakenJob, result: SyncResult, at_ms: int) -> bool:
         return self.management.run(lambda session: finish_job(session, job, result, now_ms=at_ms, again_ms=at_ms + DEBOUNCE))
+
+    def woken_by_a_token(self, *, created_ms: int, at_ms: int) -> int:
+        """How many jobs wake at that time, with one more token of the connector's, made at its own."""
+        self.management.token(self.connector, created_at=moment(created_ms))
+        with unit_of_work(self.credential) as session:
+            woken = wake_jobs(session, at_ms)
+            session.commit()
+        return woken
 
     def due_ms(self) -> int | None:
         [(at,)] = self.management.read("SELECT (extract(epoch FROM due_at) * 1000)::bigint FROM sync_job")
@@ -122,16 +131,27 @@ def test_who_waits_for_a_person_is_woken_by_a_change_or_a_token(rows: Rows) -> N
     job = rows.take(NOW + 9_000)
     assert job is not None
     assert set(job.causes) == {"config_changed", "subscription_mismatch", "unknown_account"}
-    before_tokens = 1_000  # of the row's clock: the tokens of the test are made now, long after
-    rows.finish(job, refused(), before_tokens)
+    rows.finish(job, refused(), NOW + 10_000)
     with unit_of_work(rows.credential) as session:
         assert wake_jobs(session, NOW) == 0
         session.commit()
-    rows.management.token(rows.connector)
-    with unit_of_work(rows.credential) as session:
-        assert wake_jobs(session, NOW + 20_000) == 1
-        session.commit()
+    assert rows.woken_by_a_token(created_ms=NOW + 11_000, at_ms=NOW + 20_000) == 1
     assert (rows.state()[0], rows.due_ms()) == ("waiting", NOW + 20_000)
+
+
+def test_a_token_that_comes_while_it_runs_wakes_it_once(rows: Rows) -> None:
+    rows.ask(NOW)
+    job = rows.take(NOW + DEBOUNCE)
+    assert job is not None
+    # It looks for credentials, finds none, and has other calls to make before it ends: then comes the token.
+    rows.finish(job, refused(), NOW + 30_000)
+    assert rows.woken_by_a_token(created_ms=NOW + 10_000, at_ms=NOW + 31_000) == 1
+    job = rows.take(NOW + 32_000)
+    assert job is not None
+    rows.finish(job, refused(), NOW + 33_000)  # it was refused with it
+    with unit_of_work(rows.credential) as session:
+        assert wake_jobs(session, NOW + 34_000) == 0
+    assert rows.state()[0] == "stopped"
 
 
 def test_who_died_is_followed_by_another_who_does_not_trust_what_it_left(rows: Rows) -> None:
