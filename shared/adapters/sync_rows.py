@@ -90,6 +90,11 @@ _WAKE = text(
     "UPDATE sync_job j SET state = 'waiting', due_at = :now, attempt = 0 WHERE j.state = 'stopped' AND EXISTS ("
     " SELECT FROM channel_token t WHERE t.connector_id = j.connector_id AND t.created_at > j.started_at)"
 )
+# In the transaction that stores a renewed token: its `created_at` is when the provider was asked for it, which may be long before.
+_WAKE_OF = text(
+    "UPDATE sync_job SET state = 'waiting', due_at = clock_timestamp(), attempt = 0"
+    " WHERE state = 'stopped' AND connector_id = ANY(CAST(:connectors AS uuid[]))"
+)
 _COUNTS = text(
     "SELECT state, count(*) AS jobs, coalesce(extract(epoch FROM :now - min(coalesce(due_at, started_at))), 0) AS age"
     " FROM sync_job WHERE state <> 'idle' GROUP BY state"
@@ -195,6 +200,11 @@ def wake_jobs(executor: Executor, now_ms: int) -> int:
     """Jobs that wait for a person, and whose connector has a newer token; as a role that sees tokens. Returns how many."""
     found: Any = executor.execute(_WAKE, {"now": moment(now_ms)})
     return int(found.rowcount)
+
+
+def wake_jobs_of(session: Session, connectors: Collection[str]) -> None:
+    """The same at once for these connectors, which have just got a token."""
+    session.execute(_WAKE_OF, {"connectors": sorted(connectors)})
 
 
 def count_jobs(executor: Executor, now_ms: int) -> JobCounts:

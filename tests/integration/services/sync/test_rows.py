@@ -14,6 +14,7 @@ from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.health_rows import moment
 from shared.adapters.sync_rows import ask_for_jobs, count_jobs, finish_job, outcome_before, take_jobs, wake_jobs
 from shared.domain.syncing import SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
+from shared.management.sync_results import store_sync
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
 
@@ -151,6 +152,26 @@ def test_a_token_that_comes_while_it_runs_wakes_it_once(rows: Rows) -> None:
     rows.finish(job, refused(), NOW + 33_000)  # it was refused with it
     with unit_of_work(rows.credential) as session:
         assert wake_jobs(session, NOW + 34_000) == 0
+    assert rows.state()[0] == "stopped"
+
+
+def test_who_is_refused_looks_again_where_a_token_came_after_it_had_looked(rows: Rows) -> None:
+    management = rows.management
+
+    def ended(at_ms: int) -> None:
+        job = rows.take(at_ms)
+        assert job is not None
+        seen = {token for (token,) in management.read("SELECT id::text FROM channel_token")}
+        if not seen:  # a renewal that was begun long before the job is stored now
+            management.token(rows.connector, created_at=moment(NOW - 60_000))
+        common: dict[str, Any] = {"synced": (), "writes": (), "now_ms": at_ms + 1_000, "again_ms": at_ms + 3_000, "actor": "sync"}
+        stored = management.run(lambda session: store_sync(session, management.vault, job, refused(), seen=seen, **common))
+        assert stored is not None
+
+    rows.ask(NOW)
+    ended(NOW + DEBOUNCE)
+    assert (rows.state()[0], rows.due_ms()) == ("waiting", NOW + DEBOUNCE + 3_000)
+    ended(NOW + DEBOUNCE + 3_000)
     assert rows.state()[0] == "stopped"
 
 
