@@ -11,8 +11,10 @@ import pytest
 from sqlalchemy import Engine
 
 from shared.adapters.database import create_engine_for, unit_of_work
+from shared.adapters.errand_rows import MOST_WAITING, keep_errands
 from shared.adapters.health_rows import moment
 from shared.adapters.sync_rows import ask_for_jobs, count_jobs, finish_job, outcome_before, take_jobs, wake_jobs
+from shared.domain.sync_causes import CERTIFICATE_MISSING, SUBSCRIPTION_PENDING
 from shared.domain.syncing import SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
 from shared.management.sync_results import store_sync
 from tests.database_fixtures import DatabaseUnderTest
@@ -200,3 +202,15 @@ def test_what_is_not_done_is_counted(rows: Rows) -> None:
     with unit_of_work(rows.worker) as session:
         counts = count_jobs(session, NOW + DEBOUNCE + 60_000)
     assert (counts.jobs, counts.oldest_seconds) == ({SyncState.WAITING: 1}, 60.0)
+
+
+def test_strangers_who_name_certificates_take_no_place_of_a_confirmation(rows: Rows) -> None:
+    management = rows.management
+
+    def keep(*errands: tuple[str, str]) -> None:
+        management.run(lambda session: keep_errands(session, [(rows.connector, *one) for one in errands]))
+
+    keep(*((CERTIFICATE_MISSING, f"https://sns.sa-east-1.amazonaws.com/{number}.pem") for number in range(100)))
+    keep((CERTIFICATE_MISSING, "https://sns.sa-east-1.amazonaws.com/one-more.pem"), (SUBSCRIPTION_PENDING, "place"))
+    counts = management.read("SELECT cause, count(*) FROM sync_errand GROUP BY 1 ORDER BY 1")
+    assert counts == [(CERTIFICATE_MISSING, MOST_WAITING), (SUBSCRIPTION_PENDING, 1)]
