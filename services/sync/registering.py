@@ -35,7 +35,7 @@ from shared.adapters.receiving_secrets import open_segredo
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose, SecretUse
 from shared.domain.errors import CorruptData, InvalidInput, SealBroken, Unavailable
-from shared.domain.syncing import REQUESTED, SyncOutcome, SyncResult, TakenJob
+from shared.domain.syncing import FORCING, SyncOutcome, SyncResult, TakenJob
 from shared.management.call_credentials import holder, known_tokens, names_placed
 from shared.management.opened_tokens import OpenedToken, open_tokens
 from shared.providers import provider_of
@@ -183,7 +183,7 @@ class _Running:
         same = is_registered(
             before, url=order.callback_url, secret=secret_id, known_url=job.registered_url, known_secret=job.registered_secret
         )
-        if same and REQUESTED not in job.causes:
+        if same and FORCING.isdisjoint(job.causes):
             return _synced(before, order, secret_id)
         return self._edge_behind() or self._register(setting_up, order, calls, account, secret_id)
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from shared.adapters.health_rows import moment
 from shared.domain.enums import ConnectorType
-from shared.domain.syncing import GOOD, OBSERVED, REQUESTED, SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
+from shared.domain.syncing import GOOD, OBSERVED, OVERTAKEN, REQUESTED, SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
 
 MAX_CAUSES = 16
 Executor = Connection | Session
@@ -79,6 +79,16 @@ UPDATE sync_job j SET
     registered_secret = coalesce(:registered_secret, j.registered_secret),
     finished_at = :now, succeeded_at = CASE WHEN :synced THEN :now ELSE j.succeeded_at END
 WHERE j.subject_id = CAST(:subject_id AS uuid) AND j.state = 'running' AND j.lease = CAST(:lease AS uuid)
+""")
+# What a registration held up came to is not known: whoever had the job since may have been before it, and not after it.
+_OVERTAKE = text("""
+UPDATE sync_job j SET asked = j.asked + 1, causes = array_append(array_remove(j.causes, :cause), :cause),
+    registered_secret = CASE WHEN j.state = 'running' THEN j.registered_secret ELSE '' END,
+    state = CASE WHEN j.state IN ('idle', 'stopped') THEN 'waiting' ELSE j.state END,
+    attempt = CASE WHEN j.state = 'stopped' THEN 0 ELSE j.attempt END,
+    asked_since = CASE WHEN j.state IN ('idle', 'stopped') THEN :now ELSE j.asked_since END,
+    due_at = CASE WHEN j.state = 'running' THEN NULL ELSE least(coalesce(j.due_at, :due), :due) END
+WHERE j.subject_id = CAST(:subject_id AS uuid)
 """)
 _BEFORE = text(
     "SELECT outcome, cause FROM sync_job WHERE subject_id = CAST(:subject_id AS uuid) AND state = 'running'"
@@ -188,6 +198,12 @@ def finish_job(session: Session, job: TakenJob, result: SyncResult, *, now_ms: i
     }
     found: Any = session.execute(_FINISH, values)
     return bool(found.rowcount)
+
+
+def note_overtaken(session: Session, job: TakenJob, *, now_ms: int, due_ms: int) -> None:
+    """Have the job done once more, at `due_ms` at the latest, by whoever has it: what this one registered came too late."""
+    values = {"subject_id": job.subject_id, "cause": OVERTAKEN, "now": moment(now_ms), "due": moment(due_ms)}
+    session.execute(_OVERTAKE, values)
 
 
 def mark_synced(session: Session, account_ids: Collection[str], now_ms: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from shared.adapters.sync_rows import finish_job, mark_synced, outcome_before
+from shared.adapters.sync_rows import finish_job, mark_synced, note_overtaken, outcome_before
 from shared.adapters.tables import ChannelAccount, ChannelConnector, ChannelToken
 from shared.adapters.vault import Vault
 from shared.domain.errors import NotFound
@@ -40,7 +40,8 @@ def store_sync(
     again_ms: int,
     actor: str,
 ) -> Stored | None:
-    """None if the job is somebody else's by now, or its subject gone: nothing is stored. The caller commits.
+    """None if the job is somebody else's by now, or its subject gone: nothing is stored, but that the provider may have
+    been told something behind the other's back. The caller commits.
 
     `seen`: ids of the tokens that the connector had when the job looked, None if it looked for none. Who is refused, and has
     another one by now, tries again: whoever stored it saw a job that runs, and left it alone.
@@ -54,6 +55,8 @@ def store_sync(
         return None
     before = outcome_before(session, job)
     if before is None:
+        if result.registered_secret is not None:  # it may have told the provider something after the one that has the job now
+            note_overtaken(session, job, now_ms=now_ms, due_ms=again_ms)
         return None
     for write in writes:
         write(session)

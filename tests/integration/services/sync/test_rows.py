@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from shared.adapters.errand_rows import MOST_WAITING, keep_errands
 from shared.adapters.health_rows import moment
 from shared.adapters.sync_rows import ask_for_jobs, count_jobs, finish_job, outcome_before, take_jobs, wake_jobs
 from shared.domain.sync_causes import CERTIFICATE_MISSING, SUBSCRIPTION_PENDING
-from shared.domain.syncing import SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
-from shared.management.sync_results import store_sync
+from shared.domain.syncing import OVERTAKEN, SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
+from shared.management.sync_results import Stored, store_sync
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
 
@@ -52,6 +52,12 @@ class Rows:
             woken = wake_jobs(session, at_ms)
             session.commit()
         return woken
+
+    def stored(self, job: TakenJob, result: SyncResult, at_ms: int, seen: Collection[str] | None = None) -> Stored | None:
+        """What a worker does with a result."""
+        vault = self.management.vault
+        given: dict[str, Any] = {"synced": (), "writes": (), "now_ms": at_ms, "again_ms": at_ms + DEBOUNCE, "actor": "sync"}
+        return self.management.run(lambda session: store_sync(session, vault, job, result, seen=seen, **given))
 
     def due_ms(self) -> int | None:
         [(at,)] = self.management.read("SELECT (extract(epoch FROM due_at) * 1000)::bigint FROM sync_job")
@@ -166,9 +172,7 @@ def test_who_is_refused_looks_again_where_a_token_came_after_it_had_looked(rows:
         seen = {token for (token,) in management.read("SELECT id::text FROM channel_token")}
         if not seen:  # a renewal that was begun long before the job is stored now
             management.token(rows.connector, created_at=moment(NOW - 60_000))
-        common: dict[str, Any] = {"synced": (), "writes": (), "now_ms": at_ms + 1_000, "again_ms": at_ms + 3_000, "actor": "sync"}
-        stored = management.run(lambda session: store_sync(session, management.vault, job, refused(), seen=seen, **common))
-        assert stored is not None
+        assert rows.stored(job, refused(), at_ms + 1_000, seen) is not None
 
     rows.ask(NOW)
     ended(NOW + DEBOUNCE)
@@ -214,3 +218,35 @@ def test_strangers_who_name_certificates_take_no_place_of_a_confirmation(rows: R
     keep((CERTIFICATE_MISSING, "https://sns.sa-east-1.amazonaws.com/one-more.pem"), (SUBSCRIPTION_PENDING, "place"))
     counts = management.read("SELECT cause, count(*) FROM sync_errand GROUP BY 1 ORDER BY 1")
     assert counts == [(CERTIFICATE_MISSING, MOST_WAITING), (SUBSCRIPTION_PENDING, 1)]
+
+
+@pytest.mark.req(36)
+@pytest.mark.parametrize("other", ["idle", "running"])
+def test_who_registered_after_its_lease_has_the_job_done_once_more(rows: Rows, other: str) -> None:
+    rows.ask(NOW)
+    late = rows.take(NOW + DEBOUNCE)
+    assert late is not None
+    at_ms = NOW + DEBOUNCE + LEASE
+    second = rows.take(at_ms)
+    assert second is not None
+    if other == "idle":
+        assert rows.finish(second, replace(SYNCED, registered_secret="w/1"), at_ms + 1_000)
+    assert rows.stored(late, SYNCED, at_ms + 2_000) is None  # with the secret that the other one has replaced
+    if other == "running":
+        assert rows.finish(second, replace(SYNCED, registered_secret="w/1"), at_ms + 3_000)
+    third = rows.take(at_ms + 6_000)
+    assert third is not None
+    assert OVERTAKEN in third.causes
+    assert rows.finish(third, replace(SYNCED, registered_secret="w/1"), at_ms + 7_000)
+    assert rows.state()[0] == "idle"
+
+
+def test_who_told_nobody_anything_before_it_was_overtaken_leaves_the_job_alone(rows: Rows) -> None:
+    rows.ask(NOW)
+    late = rows.take(NOW + DEBOUNCE)
+    second = rows.take(NOW + DEBOUNCE + LEASE)
+    assert late is not None
+    assert second is not None
+    assert rows.finish(second, SYNCED, NOW + DEBOUNCE + LEASE + 1_000)
+    assert rows.stored(late, refused(), NOW + DEBOUNCE + LEASE + 2_000) is None
+    assert rows.state()[0] == "idle"
