@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from shared.adapters.tables import SyncErrand
 from shared.domain.sync_causes import ERRANDS
 
-# Of one connector and cause: more than that nobody asks for in good faith. By cause, because a stranger may name certificates, and
-# a confirmation, which only a proven message asks for, is not to find the places taken.
+# Of one connector and cause: more than that nobody asks for in good faith. By cause, because a stranger may name certificates,
+# and a confirmation, which only a proven message asks for, is not to find the places taken.
 MOST_WAITING = 32
 _MAX_DETAIL = 512
 

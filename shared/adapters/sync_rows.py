@@ -100,7 +100,7 @@ _WAKE = text(
     "UPDATE sync_job j SET state = 'waiting', due_at = :now, attempt = 0 WHERE j.state = 'stopped' AND EXISTS ("
     " SELECT FROM channel_token t WHERE t.connector_id = j.connector_id AND t.created_at > j.started_at)"
 )
-# In the transaction that stores a renewed token: its `created_at` is when the provider was asked for it, which may be long before.
+# In the transaction that stores a renewed token: its `created_at` is when its provider was asked, which may be long before.
 _WAKE_OF = text(
     "UPDATE sync_job SET state = 'waiting', due_at = clock_timestamp(), attempt = 0"
     " WHERE state = 'stopped' AND connector_id = ANY(CAST(:connectors AS uuid[]))"

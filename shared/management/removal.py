@@ -66,7 +66,8 @@ def delete_webhook(session: Session, webhook_id: str, *, actor: str) -> None:
     connector, webhook = lock_connector_of(session, ChannelWebhook, webhook_id)
     audit_gone(session, webhook, "webhook.deleted", tenant_id=connector.tenant_id, actor=actor)
     announce_connector(session, connector.id)
-    ask_for_sync(session, connector, None, "webhook_deleted")  # the provider may have its address, and a secret that it alone held
+    # The provider may have its address, and a secret that it alone held.
+    ask_for_sync(session, connector, None, "webhook_deleted")
 
 
 def _any(session: Session, column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None], value: str) -> bool:
