@@ -6,20 +6,34 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from services.sync import requests
+from services.sync.following import Place
+from shared.adapters.avro import Codec
+from shared.adapters.clock import SystemClock
 from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.errand_rows import MOST_WAITING, keep_errands
 from shared.adapters.health_rows import moment
+from shared.adapters.offset_reader import ReadRecord
 from shared.adapters.sync_rows import ask_for_jobs, count_jobs, finish_job, outcome_before, take_jobs, wake_jobs
+from shared.domain.enums import ConnectorType
+from shared.domain.errors import Unavailable
+from shared.domain.records import SyncRequired
 from shared.domain.sync_causes import CERTIFICATE_MISSING, SUBSCRIPTION_PENDING
 from shared.domain.syncing import OVERTAKEN, SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
+from shared.domain.topics import Topic
+from shared.management.removal import delete_account, delete_connector
 from shared.management.sync_results import Stored, store_sync
+from shared.runtime.metrics import SyncMetrics
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
 
+UNOFFICIAL = {"dialect": "evolution", "base_url": "https://evolution.example.org"}
 NOW, DEBOUNCE, LONGEST, LEASE = 1_900_000_000_000, 2_000, 10_000, 60_000
 
 
@@ -250,3 +264,49 @@ def test_who_told_nobody_anything_before_it_was_overtaken_leaves_the_job_alone(r
     assert rows.finish(second, SYNCED, NOW + DEBOUNCE + LEASE + 1_000)
     assert rows.stored(late, refused(), NOW + DEBOUNCE + LEASE + 2_000) is None
     assert rows.state()[0] == "idle"
+
+
+@pytest.mark.req(70)
+@pytest.mark.parametrize("gone", ["connector", "account"])
+def test_what_is_deleted_while_a_request_is_counted_ends_no_process(
+    rows: Rows, database: DatabaseUnderTest, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    management = rows.management
+    connector = management.connector(tipo=ConnectorType.WHATSAPP_UNOFFICIAL, config=UNOFFICIAL)
+    account = management.account(connector, config={"instance": "one"})
+    api, metrics = create_engine_for(database.api_url), SyncMetrics(CollectorRegistry())
+    codec, clock = Codec(), SystemClock()
+    taker = requests.Requests(
+        requests.RequestParts(api=api, codec=codec, clock=clock, metrics=metrics, debounce_ms=DEBOUNCE, longest_ms=LONGEST)
+    )
+    event = SyncRequired(
+        tenant_id=management.tenant,
+        connector_id=connector,
+        account_id=account,
+        cause="account_created",
+        detail="",
+        requested_at_ms=1,
+    )
+    topic, topic_id = Topic.SYNC_REQUIRED.value, str(uuid4())
+    value = codec.encode(Topic.SYNC_REQUIRED, event)
+    record = ReadRecord(topic=topic, partition=0, offset=0, key=account, value=value)
+    look = requests.known_subjects
+
+    def deleted_after(*asked: Any) -> Any:
+        found = look(*asked)
+        monkeypatch.setattr(requests, "known_subjects", look)
+        management.run(lambda session: delete_account(session, account, actor="test"))
+        if gone == "connector":
+            management.run(lambda session: delete_connector(session, connector, actor="test"))
+        return found
+
+    monkeypatch.setattr(requests, "known_subjects", deleted_after)
+    start = taker.begin(topic, 0, topic_id)
+    place = Place(topic=topic, partition=0, topic_id=topic_id, start=start)
+    with pytest.raises(Unavailable, match="deleted meanwhile"):  # the follower reads again from where the database stands
+        taker.take(Topic.SYNC_REQUIRED, place, [record])
+    assert taker.begin(topic, 0, topic_id) == start
+    taker.take(Topic.SYNC_REQUIRED, place, [record])
+    assert metrics.requests.labels("unknown")._value.get() == 1
+    assert management.read("SELECT 1 FROM sync_job") == []
+    taker.close()
