@@ -127,6 +127,7 @@ class Worker:
                     done.result,
                     synced=done.synced,
                     writes=done.writes,
+                    seen=done.seen,
                     now_ms=now_ms,
                     again_ms=now_ms + parts.debounce_ms,
                     actor=ACTOR,

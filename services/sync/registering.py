@@ -35,7 +35,7 @@ from shared.adapters.receiving_secrets import open_segredo
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose, SecretUse
 from shared.domain.errors import CorruptData, InvalidInput, SealBroken, Unavailable
-from shared.domain.syncing import REQUESTED, SyncOutcome, SyncResult, TakenJob
+from shared.domain.syncing import FORCING, SyncOutcome, SyncResult, TakenJob
 from shared.management.call_credentials import holder, known_tokens, names_placed
 from shared.management.opened_tokens import OpenedToken, open_tokens
 from shared.providers import provider_of
@@ -69,13 +69,15 @@ class RegistrarParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A job that was worked on. `synced`: accounts whose `ultima_sync` moves; `writes`: what steps store."""
+    """A job that was worked on. `synced`: accounts whose `ultima_sync` moves; `writes`: what steps store; `seen`: ids of the
+    tokens that there were, None if none were looked for."""
 
     job: TakenJob
     result: SyncResult
     tipo: str = "none"
     synced: tuple[str, ...] = ()
     writes: tuple[Write, ...] = ()
+    seen: frozenset[str] | None = None
 
 
 class Registrar:
@@ -101,6 +103,7 @@ class _Running:
         self.facts = facts
         self.provider = provider
         self._secrets: dict[SecretUse, ReceivingSecret] = {}
+        self._seen: frozenset[str] | None = None
 
     def done(self) -> Done:
         result = self._webhook() if self.provider.setting_up is not None else SyncResult(outcome=SyncOutcome.NOTHING)
@@ -118,7 +121,7 @@ class _Running:
             if result.good:
                 result = replace(result, outcome=SyncOutcome.SYNCED, cause=None)
         tipo = self.facts.tipo.value
-        return Done(job=self.job, result=result, tipo=tipo, synced=tuple(synced), writes=tuple(writes))
+        return Done(job=self.job, result=result, tipo=tipo, synced=tuple(synced), writes=tuple(writes), seen=self._seen)
 
     def _whole(self, result: SyncResult) -> tuple[SyncResult, list[Write]]:
         """What the connector as a whole has to do, whatever became of its webhook; a failure of the webhook's is told first."""
@@ -180,7 +183,7 @@ class _Running:
         same = is_registered(
             before, url=order.callback_url, secret=secret_id, known_url=job.registered_url, known_secret=job.registered_secret
         )
-        if same and REQUESTED not in job.causes:
+        if same and FORCING.isdisjoint(job.causes):
             return _synced(before, order, secret_id)
         return self._edge_behind() or self._register(setting_up, order, calls, account, secret_id)
 
@@ -268,6 +271,8 @@ class _Running:
             return values
         with translated(), unit_of_work(self._parts.credential) as session:
             tokens = known_tokens(session, [self.facts.connector_id])[self.facts.connector_id]
+            if self._seen is None:  # what came after the first look may be what a call before it was refused without
+                self._seen = frozenset(row.token_id for row in tokens)
             held = {name: holder(name, tokens, None if account is None else account.identidade) for name in wanted}
             missing = next((name for name, row in held.items() if row is None), None)
             if missing is not None:

@@ -9,7 +9,7 @@ from itertools import groupby
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from services.sync.coalescing import Asking, Unusable, coalesce, read_request
@@ -17,7 +17,7 @@ from services.sync.following import Place
 from shared.adapters.avro import Codec
 from shared.adapters.clock import Clock
 from shared.adapters.consumer_offsets import advance_offset, begin_offset
-from shared.adapters.database import DatabaseFault, classify, unit_of_work
+from shared.adapters.database import DatabaseFault, classify, constraint_of, is_foreign_row, unit_of_work
 from shared.adapters.errand_rows import keep_errands
 from shared.adapters.offset_reader import ReadRecord
 from shared.adapters.sync_rows import ask_for_jobs, known_subjects
@@ -78,7 +78,7 @@ class Requests:
 
     def _write(self, place: Place, tenant_id: str | None, run: Sequence[Asking | Unusable], *, start: int, end: int) -> None:
         askings = [one for one in run if isinstance(one, Asking)]
-        with translated(), unit_of_work(self._parts.api, tenant_id=tenant_id) as session:
+        with translated(), _deletions_told(), unit_of_work(self._parts.api, tenant_id=tenant_id) as session:
             advance_offset(session, CONSUMER, place.topic, place.partition, place.topic_id, start=start, end=end)
             lost = self._count(session, askings) if askings else 0
             session.commit()
@@ -105,6 +105,17 @@ class Requests:
         now_ms = parts.clock.now_ms()
         ask_for_jobs(session, requests, now_ms=now_ms, debounce_ms=parts.debounce_ms, longest_ms=parts.longest_ms)
         return lost
+
+
+@contextmanager
+def _deletions_told() -> Iterator[None]:
+    # A connector or account that was there when it was looked for, and is not when its row is written: read again, it is unknown.
+    try:
+        yield
+    except DBAPIError as error:
+        if (constraint_of(error) or "").startswith("fk_") or is_foreign_row(error):
+            raise Unavailable("a connector or an account was deleted meanwhile") from error
+        raise
 
 
 @contextmanager

@@ -43,13 +43,19 @@ class CertificateSource:
         return self.tls
 
     def get(self, url: str) -> bytes:
-        """The body of a 200 answer. Blocks for `effort.seconds` at most; raises Unavailable for everything else."""
+        """The body of a 200 answer. Blocks for `effort.seconds` at most.
+
+        Raises Unavailable where another attempt may help, Conflict (`certificate_gone`, `egress_refused`) where none will: a
+        stranger may name a certificate that is not there, and nobody is to look for it for ever.
+        """
         accept = (("Accept", "application/x-pem-file, */*"),)
         call = ProviderCall(step="certificate", method="GET", url=url, headers=accept, idempotent=True)
         answer = self._answer(placed(call, {}))
-        if answer.status != 200:
+        if answer.status == 200:
+            return answer.body
+        if answer.status in _PASSING or not 400 <= answer.status < 500:
             raise Unavailable(f"the certificate's host answered {answer.status}")
-        return answer.body
+        raise Conflict(f"the certificate's host has none at this address ({answer.status})", reason="certificate_gone")
 
     def confirm(self, call: ProviderCall, credentials: Credentials) -> None:
         """Make the call of a `Confirmation`; comes back once Amazon has said yes. Blocks as `get`.

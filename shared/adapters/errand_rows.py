@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 from shared.adapters.tables import SyncErrand
 from shared.domain.sync_causes import ERRANDS
 
-MOST_WAITING = 32  # of one connector: more than that nobody asks for in good faith
+# Of one connector and cause: more than that nobody asks for in good faith. By cause, because a stranger may name certificates,
+# and a confirmation, which only a proven message asks for, is not to find the places taken.
+MOST_WAITING = 32
 _MAX_DETAIL = 512
 
 Errand = tuple[str, str]  # cause, detail
@@ -19,8 +21,11 @@ Errand = tuple[str, str]  # cause, detail
 _KEEP = text("""
 INSERT INTO sync_errand (connector_id, cause, detail)
 SELECT g.connector_id, g.cause, g.detail
-FROM jsonb_to_recordset(:rows) AS g (connector_id uuid, cause text, detail text)
-WHERE (SELECT count(*) FROM sync_errand e WHERE e.connector_id = g.connector_id) < :most
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY connector_id, cause ORDER BY detail) AS place
+    FROM jsonb_to_recordset(:rows) AS one (connector_id uuid, cause text, detail text)
+) g
+WHERE g.place + (SELECT count(*) FROM sync_errand e WHERE e.connector_id = g.connector_id AND e.cause = g.cause) <= :most
 ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING
 """).bindparams(bindparam("rows", type_=JSONB))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, event
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.sql.base import Executable
@@ -38,6 +39,7 @@ class Queue:
     def __init__(self, proxied: PoolProxiedConnection, tenant_id: str) -> None:
         self._proxied = proxied
         self._prepared = prepared_of(proxied)
+        self._tenant_id = tenant_id
         self._waiting: list[Call] = [BEGIN, acting_for(tenant_id)]
         self._first = len(self._waiting)
         self._begun = False
@@ -65,6 +67,8 @@ class Queue:
 
     def commit(self) -> None:
         """Send what waits, and with it the commit; where nothing was sent and nothing waits there is nothing to commit."""
+        if self._prepared.connection.pgconn.transaction_status == TransactionStatus.INERROR:
+            self.add(acting_for(self._tenant_id))  # refused; PostgreSQL takes a COMMIT alone for a rollback, and says yes
         if self._begun or len(self._waiting) > self._first:
             self.ask((COMMIT,))
         self.forget()
@@ -101,6 +105,8 @@ class PipelinedSession(ActingSession):
     def commit(self) -> None:
         """Raises DBAPIError, also for what waited."""
         self.flush()
+        if not self.is_active:
+            super().commit()  # raises PendingRollbackError
         queue, self._queue = self._queue, None  # what comes after begins anew
         if queue is not None:
             queue.commit()
@@ -122,8 +128,8 @@ class PipelinedSession(ActingSession):
             queue.forget()
 
     def _in_order(self) -> Queue:
-        if self._queue is None:
-            self.connection()
+        if self._queue is None or not self.is_active:
+            self.connection()  # raises PendingRollbackError after a flush that was refused: its transaction is over
         assert self._queue is not None  # noqa: S101  a connection is begun for the tenant
         return self._queue
 

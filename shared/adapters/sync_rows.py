@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from shared.adapters.health_rows import moment
 from shared.domain.enums import ConnectorType
-from shared.domain.syncing import GOOD, OBSERVED, REQUESTED, SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
+from shared.domain.syncing import GOOD, OBSERVED, OVERTAKEN, REQUESTED, SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
 
 MAX_CAUSES = 16
 Executor = Connection | Session
@@ -80,14 +80,30 @@ UPDATE sync_job j SET
     finished_at = :now, succeeded_at = CASE WHEN :synced THEN :now ELSE j.succeeded_at END
 WHERE j.subject_id = CAST(:subject_id AS uuid) AND j.state = 'running' AND j.lease = CAST(:lease AS uuid)
 """)
+# What a registration held up came to is not known: whoever had the job since may have been before it, and not after it.
+_OVERTAKE = text("""
+UPDATE sync_job j SET asked = j.asked + 1, causes = array_append(array_remove(j.causes, :cause), :cause),
+    registered_secret = CASE WHEN j.state = 'running' THEN j.registered_secret ELSE '' END,
+    state = CASE WHEN j.state IN ('idle', 'stopped') THEN 'waiting' ELSE j.state END,
+    attempt = CASE WHEN j.state = 'stopped' THEN 0 ELSE j.attempt END,
+    asked_since = CASE WHEN j.state IN ('idle', 'stopped') THEN :now ELSE j.asked_since END,
+    due_at = CASE WHEN j.state = 'running' THEN NULL ELSE least(coalesce(j.due_at, :due), :due) END
+WHERE j.subject_id = CAST(:subject_id AS uuid)
+""")
 _BEFORE = text(
     "SELECT outcome, cause FROM sync_job WHERE subject_id = CAST(:subject_id AS uuid) AND state = 'running'"
     " AND lease = CAST(:lease AS uuid) FOR UPDATE"
 )
-# Something was done about a credential: whoever was refused may ask again.
+# Something was done about a credential: whoever was refused may ask again. Also if it was done while the job ran, which may have
+# looked before: what it was refused with is older than its beginning, or it is tried once more in vain.
 _WAKE = text(
     "UPDATE sync_job j SET state = 'waiting', due_at = :now, attempt = 0 WHERE j.state = 'stopped' AND EXISTS ("
-    " SELECT FROM channel_token t WHERE t.connector_id = j.connector_id AND t.created_at > j.finished_at)"
+    " SELECT FROM channel_token t WHERE t.connector_id = j.connector_id AND t.created_at > j.started_at)"
+)
+# In the transaction that stores a renewed token: its `created_at` is when its provider was asked, which may be long before.
+_WAKE_OF = text(
+    "UPDATE sync_job SET state = 'waiting', due_at = clock_timestamp(), attempt = 0"
+    " WHERE state = 'stopped' AND connector_id = ANY(CAST(:connectors AS uuid[]))"
 )
 _COUNTS = text(
     "SELECT state, count(*) AS jobs, coalesce(extract(epoch FROM :now - min(coalesce(due_at, started_at))), 0) AS age"
@@ -184,6 +200,12 @@ def finish_job(session: Session, job: TakenJob, result: SyncResult, *, now_ms: i
     return bool(found.rowcount)
 
 
+def note_overtaken(session: Session, job: TakenJob, *, now_ms: int, due_ms: int) -> None:
+    """Have the job done once more, at `due_ms` at the latest, by whoever has it: what this one registered came too late."""
+    values = {"subject_id": job.subject_id, "cause": OVERTAKEN, "now": moment(now_ms), "due": moment(due_ms)}
+    session.execute(_OVERTAKE, values)
+
+
 def mark_synced(session: Session, account_ids: Collection[str], now_ms: int) -> None:
     """`ultima_sync` of these accounts. In no snapshot and in no audit row: it says nothing about a change."""
     if account_ids:
@@ -194,6 +216,11 @@ def wake_jobs(executor: Executor, now_ms: int) -> int:
     """Jobs that wait for a person, and whose connector has a newer token; as a role that sees tokens. Returns how many."""
     found: Any = executor.execute(_WAKE, {"now": moment(now_ms)})
     return int(found.rowcount)
+
+
+def wake_jobs_of(session: Session, connectors: Collection[str]) -> None:
+    """The same at once for these connectors, which have just got a token."""
+    session.execute(_WAKE_OF, {"connectors": sorted(connectors)})
 
 
 def count_jobs(executor: Executor, now_ms: int) -> JobCounts:

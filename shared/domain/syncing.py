@@ -10,6 +10,9 @@ from shared.domain.sync_causes import NAME_CHANGED, TIER_CHANGED
 MISMATCH = "subscription_mismatch"
 REQUESTED = "requested"  # a person asks: registers in any case
 ROTATION = "secret_rotation"
+OVERTAKEN = "overtaken"  # somebody whose lease was over may have told the provider something after all
+FORCING = frozenset({REQUESTED, OVERTAKEN})
+"""Causes that register in any case, whatever is known to be registered."""
 
 # Causes that somebody saw at the provider or in the traffic. They change nothing on our side, so they wake nobody who waits for a
 # person: a credential that was refused is not shown again because of them.

@@ -5,24 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from shared.adapters.tables import ChannelAccount, ChannelCapability, ChannelOverride
+from shared.adapters.pipelined_work import send_later
+from shared.adapters.tables import ChannelAccount, ChannelCapability, ChannelOverride, stored_in
 from shared.domain.enums import Feature
 from shared.management.rules import flush, rules_enforced
 
 NAME = "nome_exibicao"
 ENABLED, CONSTRAINTS = "enabled", "constraints."
+_ACCOUNT = bindparam("account", type_=ChannelOverride.subject_id.type)
+_HOLD_NAME = (
+    insert(stored_in(ChannelOverride))
+    .values(subject_id=_ACCOUNT, field=NAME, connector_id=bindparam("connector"), account_id=_ACCOUNT, actor=bindparam("who"))
+    .on_conflict_do_nothing()
+    .inline()
+)
 
 
 def hold_name(session: Session, account: ChannelAccount, *, actor: str) -> None:
     """The account's name is a person's from now on, if it was not."""
     flush(session)  # the account may be new
-    values = {"subject_id": account.id, "field": NAME, "connector_id": account.connector_id, "account_id": account.id}
     with rules_enforced():
-        session.execute(insert(ChannelOverride).values(**values, actor=actor).on_conflict_do_nothing())
+        send_later(session, _HOLD_NAME, {"account": account.id, "connector": account.connector_id, "who": actor})
 
 
 def release_name(session: Session, account: ChannelAccount) -> None:

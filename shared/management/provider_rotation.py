@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from shared.adapters.tables import ChannelAccount, ChannelConnector, SecretRotation, SyncJob
+from shared.adapters.tables import ChannelAccount, ChannelConnector, ChannelWebhook, SecretRotation, SyncJob
 from shared.adapters.vault import Vault
 from shared.domain.enums import AccountStatus, SecretUse
 from shared.domain.errors import Conflict
@@ -71,28 +71,40 @@ def rotate_secret(session: Session, vault: Vault, connector_id: str, new: NewRot
 
 def finish_rotations(session: Session, vault: Vault, connector: ChannelConnector, *, now_ms: int, actor: str) -> list[str]:
     """End what was replaced and is registered nowhere any more; the connector is locked. Returns the ids of the new secrets."""
-    done = []
+    done: list[str] = []
+    registered = _registered_everywhere(session, connector)
+    if registered is None:
+        return done
+    rows = {str(row) for row in session.scalars(select(ChannelWebhook.id).where(ChannelWebhook.connector_id == connector.id))}
     for rotation in session.scalars(select(SecretRotation).where(SecretRotation.connector_id == connector.id)).all():
-        if not _is_everywhere(session, connector, rotation.secret_id):
+        # A secret is named by a row that holds it. With the row the name is gone, not the secret in the other rows: then what is
+        # registered, which was chosen as the newest of them, takes its place.
+        renamed = _row_of(rotation.secret_id) not in rows and _row_of(registered) in rows
+        if registered != rotation.secret_id and not renamed:
             continue
         not_after_ms = now_ms + rotation.overlap_seconds * 1000
-        end_others(session, vault, connector, rotation.secret_id, not_after_ms, actor=actor)
+        end_others(session, vault, connector, registered, not_after_ms, actor=actor)
         session.execute(
             delete(SecretRotation).where(SecretRotation.connector_id == connector.id, SecretRotation.use == rotation.use)
         )
         facts = {"use": rotation.use, "others_end_at_ms": not_after_ms}
         audit_note(session, connector, "webhook.secret_rotated", facts, tenant_id=connector.tenant_id, actor=actor)
-        done.append(rotation.secret_id)
+        done.append(registered)
     return done
 
 
-def _is_everywhere(session: Session, connector: ChannelConnector, secret_id: str) -> bool:
+def _row_of(secret_id: str) -> str:
+    return secret_id.partition("/")[0]
+
+
+def _registered_everywhere(session: Session, connector: ChannelConnector) -> str | None:
+    """The secret that every registration of the connector has; None where there is no such one."""
     setting_up = provider_of(connector.tipo).setting_up
     if setting_up is None:
-        return False
+        return None
     if not setting_up.per_account:
-        own = select(SyncJob.registered_secret).where(SyncJob.subject_id == connector.id)
-        return session.scalar(own) == secret_id
+        own: str | None = session.scalar(select(SyncJob.registered_secret).where(SyncJob.subject_id == connector.id))
+        return own
     wanted = (
         select(SyncJob.registered_secret)
         .select_from(ChannelAccount)
@@ -100,4 +112,4 @@ def _is_everywhere(session: Session, connector: ChannelConnector, secret_id: str
         .where(ChannelAccount.connector_id == connector.id, ChannelAccount.status != AccountStatus.INACTIVE)
     )
     registered: Sequence[str | None] = session.scalars(wanted).all()
-    return bool(registered) and all(one == secret_id for one in registered)
+    return registered[0] if len(set(registered)) == 1 else None

@@ -22,6 +22,7 @@ from shared.adapters.tables import (
 from shared.domain.enums import ConnectorStatus
 from shared.domain.errors import Conflict
 from shared.management.changes import announce_account, announce_connector, audit_gone, lock_connector, lock_connector_of
+from shared.management.sync_requests import ask_for_sync
 
 
 def delete_connector(session: Session, connector_id: str, *, actor: str) -> None:
@@ -65,6 +66,8 @@ def delete_webhook(session: Session, webhook_id: str, *, actor: str) -> None:
     connector, webhook = lock_connector_of(session, ChannelWebhook, webhook_id)
     audit_gone(session, webhook, "webhook.deleted", tenant_id=connector.tenant_id, actor=actor)
     announce_connector(session, connector.id)
+    # The provider may have its address, and a secret that it alone held.
+    ask_for_sync(session, connector, None, "webhook_deleted")
 
 
 def _any(session: Session, column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None], value: str) -> bool:

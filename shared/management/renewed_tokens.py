@@ -16,6 +16,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from shared.adapters.renewal_rows import lock_connectors, put_plans, still_to_do
+from shared.adapters.sync_rows import wake_jobs_of
 from shared.adapters.tables import ChannelToken, TokenRenewal
 from shared.adapters.vault import Vault
 from shared.domain.enums import ConnectorStatus, KeyPurpose, RenewalState, RenewalTask
@@ -70,6 +71,7 @@ def store_renewals(session: Session, vault: Vault, renewed: Sequence[RenewedToke
     session.flush()
     session.execute(_TRACES, _columns(traces))
     put_plans(session, [plan for one in kept for plan in one.plans], now_ms, held=True)
+    wake_jobs_of(session, {one.job.connector_id for one in kept})
     return held
 
 

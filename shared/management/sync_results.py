@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from shared.adapters.sync_rows import finish_job, mark_synced, outcome_before
-from shared.adapters.tables import ChannelAccount, ChannelConnector
+from shared.adapters.sync_rows import finish_job, mark_synced, note_overtaken, outcome_before
+from shared.adapters.tables import ChannelAccount, ChannelConnector, ChannelToken
 from shared.adapters.vault import Vault
 from shared.domain.errors import NotFound
 from shared.domain.syncing import GOOD, SyncOutcome, SyncResult, TakenJob
@@ -34,11 +35,16 @@ def store_sync(
     *,
     synced: Collection[str],
     writes: Sequence[Callable[[Session], None]],
+    seen: Collection[str] | None = None,
     now_ms: int,
     again_ms: int,
     actor: str,
 ) -> Stored | None:
-    """None if the job is somebody else's by now, or its subject gone: nothing is stored. The caller commits.
+    """None if the job is somebody else's by now, or its subject gone: nothing is stored, but that the provider may have
+    been told something behind the other's back. The caller commits.
+
+    `seen`: ids of the tokens that the connector had when the job looked, None if it looked for none. Who is refused, and has
+    another one by now, tries again: whoever stored it saw a job that runs, and left it alone.
 
     A failure leaves an audit row when it is another one than before (`sync.failed`), and so does its end (`sync.recovered`).
     """
@@ -49,9 +55,13 @@ def store_sync(
         return None
     before = outcome_before(session, job)
     if before is None:
+        if result.registered_secret is not None:  # it may have told the provider something after the one that has the job now
+            note_overtaken(session, job, now_ms=now_ms, due_ms=again_ms)
         return None
     for write in writes:
         write(session)
+    if not result.good and result.due_ms is None and seen is not None and _tokens_of(session, connector.id) - set(seen):
+        result = replace(result, due_ms=again_ms)
     finish_job(session, job, result, now_ms=now_ms, again_ms=again_ms)
     rotated: Sequence[str] = ()
     if result.outcome is SyncOutcome.SYNCED:
@@ -59,6 +69,11 @@ def store_sync(
     mark_synced(session, synced, now_ms)
     news = _audit(session, connector, subject, before, result, actor=actor)
     return Stored(news=news, rotated=rotated)
+
+
+def _tokens_of(session: Session, connector_id: str) -> set[str]:
+    # The connector's lock, which whoever stores a token takes first, keeps this true until the commit.
+    return set(session.scalars(select(ChannelToken.id).where(ChannelToken.connector_id == connector_id)))
 
 
 def _audit(

@@ -168,7 +168,7 @@ def test_redirects_faults_sizes_and_strangers_are_unavailable(
     with https_server(authority, tmp_path, answers) as port:
         with sns_source(authority.trust, port) as source:
             for path in answers:
-                with pytest.raises(Unavailable):
+                with pytest.raises(Conflict if path == "/gone.pem" else Unavailable):
                     fetched(management, connector, source, f"https://{HOST}{path}")
         with sns_source(ssl.create_default_context(), port) as source, pytest.raises(Unavailable, match="certificate_refused"):
             fetched(management, connector, source)  # the system's authorities do not know this one

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Engine, bindparam, func, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from shared.adapters.clock import new_uuid7
 from shared.adapters.database import DatabaseFault, classify, create_engine_for, unit_of_work
@@ -266,3 +266,34 @@ def wait_for_lock(database: DatabaseUnderTest, seconds: float = 10) -> None:
         while connection.execute(waiting, (database.name,)).fetchone() == (0,):
             assert time.monotonic() < deadline, "nobody waits for the lock"
             time.sleep(0.01)
+
+
+def test_who_goes_on_after_a_refused_statement_is_told_that_nothing_was_committed(management: Management, engine: Engine) -> None:
+    connector = management.connector(nome="before")
+    with pipelined_work(engine, tenant_id=management.tenant) as session:
+        session.send_later(RENAME, {"row": connector, "called": "lost"})
+        with pytest.raises(DBAPIError):
+            session.execute(select(1 / (func.length("") * 1)))
+        with pytest.raises(DBAPIError, match="InFailedSqlTransaction"):
+            session.commit()
+    with pipelined_work(engine, tenant_id=management.tenant) as session:
+        assert session.scalar(NAMES) == "before"
+
+
+def test_who_goes_on_after_a_refused_flush_sends_nothing_outside_of_a_transaction(
+    management: Management, database: DatabaseUnderTest
+) -> None:
+    connector = management.connector(nome="before")
+    engine = create_engine_for(database.owner_url)  # no row-level security would hold up what has no tenant
+    with pipelined_work(engine, tenant_id=management.tenant) as session:
+        row = session.get_one(ChannelConnector, connector)
+        row.tenant_id = new_uuid7()
+        with pytest.raises(DBAPIError):
+            session.flush()
+        with pytest.raises(PendingRollbackError):
+            session.send_later(RENAME, {"row": connector, "called": "outside"})
+        with pytest.raises(PendingRollbackError):
+            session.commit()
+    with engine.connect() as connection:
+        assert connection.scalar(NAMES) == "before"
+    engine.dispose()

@@ -264,3 +264,20 @@ def test_a_connector_that_listens_to_sns_no_more_confirms_nothing(topics: Site) 
     job = site.until_at(connector, "stopped", "refused")
     assert (job["cause"], job["action"]) == ("dialect", "fix_config")
     assert site.played.simulator["sns"].calls == []
+
+
+@pytest.mark.req(70)
+def test_a_certificate_that_is_not_there_is_not_looked_for_for_ever(topics: Site) -> None:
+    site = topics
+    connector, _, played = ses(site)
+    asking = Asking(site)
+    sns = site.played.simulator["sns"]
+    site.played.on_loop(lambda: sns.faults.add(operation="certificate", code="404", times=-1))
+    asking.ask(connector, CERTIFICATE_MISSING, f"https://{HOST}/named-by-a-stranger.pem")
+    site.start(SYNC, **stand_ins(site))
+    job = site.until_at(connector, "stopped", "refused")
+    assert (job["cause"], errands(site), asked(site, "certificate")) == ("certificate_gone", [], 1)
+    position = asking.record(connector, confirmation(played))
+    asking.ask(connector, SUBSCRIPTION_PENDING, position_text(position))
+    site.until(lambda: confirmed(site), "what comes then is done")
+    site.until_at(connector, "idle", "synced")

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from services.simulator.delivery import LedgerLine
-from shared.domain.enums import SecretUse, TokenKind
+from shared.domain.enums import SecretUse, TokenKind, WebhookEvent
 from shared.domain.errors import Conflict
+from shared.domain.syncing import OVERTAKEN
 from shared.management.provider_rotation import NewRotation, rotate_secret
+from shared.management.removal import delete_webhook
+from shared.management.webhooks import NewSecret, NewWebhook, create_webhook
 from tests.integration.management import ACTOR
 from tests.integration.services.sync.site import EDGE, KILLED, NEW, OLD, RELAY, SYNC, Registered, Site
+from tests.integration.services.sync.test_bursts_and_kills import tell
 
 OVERLAP_SECONDS = 3
 
@@ -152,3 +156,39 @@ def test_a_rotation_is_taken_up_by_another_process(site: Site, step: str) -> Non
     site.until(lambda: site.secrets(one.connector)["0"][0] == "expired", "ended")
     site.until(lambda: posted(site, one, OLD) in (401, 403), "the old one proves nothing any more")
     assert posted(site, one, NEW) == 200
+
+
+@pytest.mark.req(36)
+def test_what_came_late_is_put_right_by_registering_once_more(shared_site: Site) -> None:
+    site, one = shared_site, shared_site.telegram()
+    site.until_at(one.subject, "idle", "synced")
+    site.played.on_loop(lambda: setattr(one.played, "secret", "what-a-process-that-was-held-up-brought"))
+    tell(site, one, 1, "config_changed")
+    site.until(lambda: (site.job(one.subject) or {}).get("taken") == site.job(one.subject)["asked"], "taken")  # type: ignore[index]
+    site.until_at(one.subject, "idle", "synced")
+    assert one.played.secret != OLD  # nobody can see which secret the provider has
+    tell(site, one, 1, OVERTAKEN)
+    site.until(lambda: one.played.secret == OLD, "registered once more")
+
+
+@pytest.mark.req(36)
+def test_a_rotation_ends_though_the_class_that_named_its_secret_is_taken_away(site: Site) -> None:
+    one, management = site.telegram(), site.management
+    new = NewWebhook(
+        evento=WebhookEvent.MESSAGE_STATUS,
+        url=f"https://edge.example.org/webhooks/{one.connector}",
+        secrets=[NewSecret(use=SecretUse.SIGN, value=OLD)],
+    )
+    management.run(lambda session: create_webhook(session, management.vault, one.connector, new, actor=ACTOR))
+    for module in (RELAY, EDGE, SYNC):
+        site.start(module)
+    site.until_at(one.subject, "idle", "synced")
+    good, one.played.about["token"] = one.played.about["token"], f"{one.played.id}:AAsimulated-token-that-was-revoked3"
+    rotate(site, one, overlap=0)
+    site.until_at(one.subject, "stopped", "refused")
+    [(first,)] = management.read("SELECT min(id::text) FROM channel_webhook WHERE connector_id = :id", id=one.connector)
+    management.run(lambda session: delete_webhook(session, first, actor=ACTOR))
+    one.played.about["token"] = good
+    management.token(one.connector, value=good)
+    site.until(lambda: one.played.secret == NEW, "registered")
+    site.until(lambda: site.secrets(one.connector)["0"][0] == "expired", "the old one ends")

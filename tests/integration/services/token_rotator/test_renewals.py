@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from sqlalchemy import text
 
 from services.token_rotator.app import Rotator
 from shared.adapters.database import unit_of_work
@@ -388,3 +389,26 @@ def test_each_opening_has_one_row_and_no_value_is_anywhere_else(scene: RotatorSc
     shown = capsys.readouterr()
     assert "renewal_done" in shown.out
     assert "canary" not in shown.out + shown.err
+
+
+@pytest.mark.req(70)
+def test_a_renewed_token_wakes_the_sync_that_was_refused_with_the_old_one_meanwhile(scene: RotatorScene) -> None:
+    connector, token = scene.meta()
+    rotator = scene.rotator()
+    until_idle(rotator)
+    ((due,),) = scene.sql("SELECT extract(epoch FROM due_at)::float FROM token_renewal WHERE token_id = :t", t=token)
+    scene.clock.move(due - scene.clock.now_ms() / 1000 + 1)
+    asked_ms = scene.clock.now_ms()
+
+    def refused(_: object) -> None:  # while the provider is asked for the new one: begun and ended with the old one
+        stopped = text(
+            "INSERT INTO sync_job (subject_id, connector_id, state, asked, asked_since, started_at, finished_at, outcome)"
+            " VALUES (:c, :c, 'stopped', 1, now(), :began, :ended, 'refused') ON CONFLICT DO NOTHING"
+        )
+        times = {"began": moment(asked_ms + 60_000), "ended": moment(asked_ms + 61_000)}
+        scene.management.run(lambda session: session.execute(stopped, {"c": connector, **times}))
+
+    scene.provider.during = refused
+    until_idle(rotator)
+    assert scene.provider.renewals["shop"] == 1
+    assert scene.sql("SELECT state FROM sync_job WHERE connector_id = :c AND due_at IS NOT NULL", c=connector) == [("waiting",)]
