@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +12,7 @@ from services.cli.groups import Group
 from services.cli.managing import CONNECTOR, acting, actor, done, every, for_tenant, listing, show, show_one, showing, vault
 from services.cli.printing import print_json, print_table
 from services.cli.values import Moment, members_of, noted, secret_from, secret_of
+from services.cli.views import seen
 from shared.adapters.tables import ChannelToken
 from shared.domain.enums import TokenKind
 from shared.management.lists import list_parts
@@ -18,6 +20,7 @@ from shared.management.renewed_tokens import renew_now, renewals_of
 from shared.management.tokens import NewToken, add_token, describe_token, revoke_token
 
 _RENEWAL = ("token_id", "kind", "task", "state", "due_at", "ends_at", "cause", "action")
+_LISTED = ("id", "kind", "expires_at", "renewal", "due_at", "cause", "action")
 _KIND = click.Choice([kind.value for kind in TokenKind])
 _EXPIRES = click.option("--expires-at", type=Moment(), help="Without a zone UTC; left out: never.")
 _ADDING = (
@@ -36,11 +39,20 @@ def tokens() -> None:
 @CONNECTOR
 @listing
 def list_(tenant: str, connector: str, limit: int | None, as_json: bool) -> None:
-    """Oldest first, without values."""
+    """Oldest first, without values; `renewal` and `due_at`: what the token rotator has planned."""
     with acting(tenant) as work:
         row = work.connector(connector)
         rows = every(lambda asked: list_parts(work.session, work.tenant, ChannelToken, row.id, asked), limit)
-    show(rows, ("id", "kind", "expires_at", "created_at"), as_json=as_json)
+    if as_json or not rows:
+        show(rows, (), as_json=as_json)
+    else:
+        print_table([_line(row) for row in rows], _LISTED)
+
+
+def _line(row: ChannelToken) -> dict[str, Any]:
+    view = seen(row)
+    renewal = view["renewal"] or {}
+    return {**view, "renewal": renewal.get("state"), **{name: renewal.get(name) for name in ("due_at", "cause", "action")}}
 
 
 @tokens.command(examples=("channels tokens renewals --connector Meta",))

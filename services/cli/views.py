@@ -7,6 +7,7 @@ from typing import Any
 from shared.adapters.tables import Base, ChannelAccount, ChannelCapability, ChannelToken, ChannelWebhook
 from shared.management.masking import columns_of, masked
 from shared.management.pauses import pause_of
+from shared.management.tokens import renewal_of
 
 _LEFT_OUT = frozenset({"tenant_id", "segredo"})  # the caller named the tenant; of a webhook's secrets only whether there are any
 _FINGERPRINT = "fingerprint"  # tells whether a credential is known already; nobody outside has a use for it
@@ -24,4 +25,5 @@ def seen(row: Base) -> dict[str, Any]:
         view["has_secret"] = bool(row.segredo)
     if isinstance(row, ChannelToken):
         view["metadata"] = {name: value for name, value in (view["metadata"] or {}).items() if name != _FINGERPRINT} or None
+        view["renewal"] = renewal_of(row)
     return view

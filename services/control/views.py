@@ -30,6 +30,7 @@ from shared.domain.enums import (
     FallbackType,
     Feature,
     HealthStatus,
+    RenewalStanding,
     SecretUse,
     TokenKind,
     UsageType,
@@ -37,6 +38,7 @@ from shared.domain.enums import (
     WebhookStatus,
 )
 from shared.management.pauses import pause_of
+from shared.management.tokens import renewal_of
 
 Json = dict[str, Any]
 _PAUSE = frozenset({"pause_cause", "paused_since"})
@@ -156,23 +158,34 @@ class CapabilityView(View):
         return cls.model_validate({**values, "manual": row.manual or []})
 
 
+class RenewalView(BaseModel):
+    """What the token rotator has planned. `due_at` null: nothing is due. `cause`, `action`: what hinders it, and what to do."""
+
+    state: RenewalStanding
+    due_at: dt.datetime | None
+    cause: str | None
+    action: str | None
+
+
 class TokenView(View):
-    """What is known of a credential, without it. `expires_at` null: never."""
+    """What is known of a credential, without it. `expires_at` null: never. `renewal` null: the rotator has not seen it yet."""
 
     TABLE = ChannelToken
+    VOLATILE = frozenset({"renewal"})
     id: str
     connector_id: str
     kind: TokenKind
     expires_at: dt.datetime | None
     metadata: Json | None
     created_at: dt.datetime
+    renewal: RenewalView | None
 
     @classmethod
     def of(cls, row: Any) -> Self:
         """Without the sealed digest that tells whether a value is known already."""
-        values = {name: getattr(row, name) for name in cls.model_fields if name != "metadata"}
+        values = {name: getattr(row, name) for name in cls.model_fields if name not in ("metadata", "renewal")}
         kept = {name: value for name, value in (row.extra or {}).items() if name != "fingerprint"}
-        return cls.model_validate({**values, "metadata": kept or None})
+        return cls.model_validate({**values, "metadata": kept or None, "renewal": renewal_of(row)})
 
 
 class WebhookView(_WithUnseen):

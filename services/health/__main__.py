@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from services.health.activity import Activity
 from services.health.app import AppParts, build_app
-from services.health.calls import HttpCaller
+from services.health.calls import ByMethod, HttpCaller
 from services.health.checks import CheckParts, Checks
 from services.health.credentials import Credentials
 from services.health.liveness import Beats
@@ -28,6 +28,7 @@ from shared.runtime.http import http_parts
 from shared.runtime.keys import open_vault
 from shared.runtime.lifecycle import StopRequest, on_signals, run
 from shared.runtime.logging import configure_logging
+from shared.runtime.mail import mail_logins
 from shared.runtime.metrics import HealthMetrics
 from shared.runtime.operations import OperationsServer
 from shared.runtime.settings import load, require
@@ -52,8 +53,11 @@ async def _serve(settings: HealthSettings) -> None:
         loop.call_soon_threadsafe(stopped.set)
 
     on_signals(ask_to_stop, settings.health_drain_seconds + _WATCHDOG_SECONDS)
-    async with HttpClient(http_parts(settings, registry)) as client:
-        parts = _parts(settings, registry, client)
+    ways = http_parts(settings, registry)
+    # A check asks two mail servers at most, so that none of them ever waits for a thread.
+    mail = mail_logins(settings, ways.tenant, at_once=2 * settings.health_calls)
+    async with HttpClient(ways) as client:
+        parts = _parts(settings, registry, ByMethod(HttpCaller(client), mail))
         app = build_app(parts)
         operations = OperationsServer(
             settings.health_operations_host, settings.health_operations_port, registry, lambda: parts.rounds.state
@@ -72,11 +76,12 @@ async def _serve(settings: HealthSettings) -> None:
                 async with asyncio.timeout(settings.health_drain_seconds):
                     await parts.rounds.drained.wait()
                     await app.stop()
+            mail.close()
             structlog.get_logger().info("stopped")
             operations.stop()
 
 
-def _parts(settings: HealthSettings, registry: CollectorRegistry, client: HttpClient) -> AppParts:
+def _parts(settings: HealthSettings, registry: CollectorRegistry, caller: ByMethod) -> AppParts:
     worker = create_engine_for(
         require(settings.database_worker_url, "CHANNELS_DATABASE_WORKER_URL"), pool_size=4, application_name=_NAME
     )
@@ -91,7 +96,7 @@ def _parts(settings: HealthSettings, registry: CollectorRegistry, client: HttpCl
             credentials=Credentials(credential, vault, keep_ms=settings.health_credential_seconds * 1000),
             activity=activity,
             policies=Policies(settings.policy(), settings.tenants()),
-            caller=HttpCaller(client),
+            caller=caller,
             clock=clock,
         )
     )

@@ -1,4 +1,4 @@
-"""Runs checks: facts and credentials in a few statements for many, their calls at once over the one HTTP client."""
+"""Runs checks: facts and credentials in a few statements for many, their calls at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from shared.providers import provider_of
 from shared.providers.calling import CallContext, PlacedCall, ProviderAnswer, ProviderCall, TransportFault, placed
 
 _SECONDS = 30.0  # for a whole check, below the lease
-_HTTP = ("https://", "http://")
 
 
 class Caller(Protocol):
@@ -105,7 +104,6 @@ class Checks:
         calls = calls_of(provider_of(subject.tipo), subject, context)
         if isinstance(calls, Finding):
             return policy, context, (), (calls,), {}
-        calls = tuple(call for call in calls if call.url.startswith(_HTTP))
         needs = needed(calls, tokens, subject.identidade, now_ms)
         if isinstance(needs, Finding):
             return policy, context, (), (needs,), {}

@@ -7,10 +7,17 @@ import json
 from pydantic import Field, field_validator
 
 from services.health.decide import Policy
-from shared.runtime.settings import DatabaseSettings, HttpSettings, KafkaSettings, LogSettings, VaultSettings
+from shared.runtime.settings import (
+    DatabaseSettings,
+    HttpSettings,
+    KafkaSettings,
+    LogSettings,
+    MailServerSettings,
+    VaultSettings,
+)
 
 
-class HealthSettings(KafkaSettings, DatabaseSettings, VaultSettings, HttpSettings, LogSettings):
+class HealthSettings(KafkaSettings, DatabaseSettings, VaultSettings, HttpSettings, MailServerSettings, LogSettings):
     """Any number of processes may run against one database: each check is one process's. Thresholds: docs/CONFIGURATION.md."""
 
     health_operations_host: str = "127.0.0.1"

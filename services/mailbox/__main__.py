@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
-from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -25,11 +23,11 @@ from shared.adapters.mailbox_positions import MailboxPositions
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
-from shared.domain.errors import ConfigError
 from shared.domain.topics import Topic
 from shared.runtime.keys import open_vault
 from shared.runtime.lifecycle import StopRequest, on_signals, run
 from shared.runtime.logging import configure_logging
+from shared.runtime.mail import mail_tls
 from shared.runtime.metrics import MailboxMetrics
 from shared.runtime.operations import OperationsServer
 from shared.runtime.settings import load, require
@@ -114,7 +112,7 @@ def _reader_parts(
         logins=Logins(credential, vault),
         writer=writer,
         metrics=metrics,
-        tls=_tls_context(settings.mailbox_ca_file),
+        tls=mail_tls(settings),
         connect_seconds=settings.mailbox_connect_seconds,
         command_seconds=settings.mailbox_command_seconds,
         idle_seconds=settings.mailbox_idle_seconds,
@@ -123,18 +121,6 @@ def _reader_parts(
         first_days=settings.mailbox_first_days,
         resync_days=settings.mailbox_resync_days,
     )
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Checks certificate and host name, TLS 1.2 at least; there is no way to turn that off."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"CHANNELS_MAILBOX_CA_FILE {ca_file} cannot be used: {error}") from error
-    return context
 
 
 if __name__ == "__main__":

@@ -7,10 +7,17 @@ from pathlib import Path
 
 from pydantic import Field
 
-from shared.runtime.settings import DatabaseSettings, KafkaSettings, LogSettings, ObjectStoreSettings, VaultSettings
+from shared.runtime.settings import (
+    DatabaseSettings,
+    KafkaSettings,
+    LogSettings,
+    MailServerSettings,
+    ObjectStoreSettings,
+    VaultSettings,
+)
 
 
-class MailboxSettings(KafkaSettings, DatabaseSettings, VaultSettings, ObjectStoreSettings, LogSettings):
+class MailboxSettings(KafkaSettings, DatabaseSettings, VaultSettings, ObjectStoreSettings, MailServerSettings, LogSettings):
     """Any number of processes may run against one database: each mailbox is read by one of them at a time."""
 
     mailbox_operations_host: str = "127.0.0.1"
@@ -26,7 +33,5 @@ class MailboxSettings(KafkaSettings, DatabaseSettings, VaultSettings, ObjectStor
     mailbox_first_days: int = Field(default=1, ge=0, le=3650)  # how old a mail may be that was there before we first came
     mailbox_resync_days: int = Field(default=3, ge=1, le=3650)  # read again before the last progress when UIDs start anew
     mailbox_spool_dir: Path = Path(tempfile.gettempdir())  # sealed parts of large mails; unlinked as soon as they are made
-    mailbox_ca_file: Path | None = None  # certificate authorities beside those of the machine
-    mailbox_plain_loopback: bool = False  # allow `imap_tls: none` to 127.0.0.1 and ::1; nowhere else, ever
     mailbox_delivery_seconds: float = Field(default=10, ge=1, le=60)
     mailbox_drain_seconds: float = 20.0

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.adapters.addresses import NEVER, Address, Network, address_kind, embedded_ipv4, is_within, network_of
-from shared.adapters.egress_target import Target, read_target
+from shared.adapters.egress_target import MAIL_PORTS, Target, read_target
 from shared.adapters.http_faults import EgressRefused
 from shared.domain.errors import ConfigError
 
 HTTPS_PORTS = frozenset({443, 8443})
+_ORIGIN_PORTS = {"http": 80, "https": 443, **MAIL_PORTS}
 
 # Names under which machines, clusters and clouds call themselves. No public name ends like this (RFC 6761, 6762, 8375).
 _LOCAL_ENDS = frozenset(
@@ -131,7 +132,7 @@ def read_allow_list(entries: Iterable[str], setting: str) -> AllowList:
             if network is not None:
                 networks.append(network)
             elif "://" in entry:
-                target = read_target(entry)
+                target = read_target(entry, _ORIGIN_PORTS)
                 if target.tail != "/":
                     raise ConfigError(f"{setting}: {entry} must be scheme, host and port alone")
                 origins.add(target.origin)

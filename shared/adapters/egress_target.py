@@ -6,6 +6,7 @@ The connection is later made from the parts found here, so no other parser ever 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
@@ -16,6 +17,8 @@ from shared.adapters.http_faults import EgressRefused
 
 MAX_URL_CHARACTERS = 8_192
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# Mail servers; without the `s` TLS begins by STARTTLS.
+MAIL_PORTS = {"imap": 143, "imaps": 993, "smtp": 587, "smtps": 465}
 _PRINTABLE = re.compile(r"[!-~]*")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 # A host whose last label is a number is an IPv4 address in some spelling (https://url.spec.whatwg.org/#ends-in-a-number-checker).
@@ -42,8 +45,8 @@ class Target:
         return self.scheme, self.host, self.port
 
 
-def read_target(url: str) -> Target:
-    """The parts of an absolute http or https URL; raises EgressRefused. A fragment is left out."""
+def read_target(url: str, ports: Mapping[str, int] = _DEFAULT_PORTS) -> Target:
+    """The parts of an absolute URL; raises EgressRefused. A fragment is left out. `ports`: scheme → its usual port."""
     if len(url) > MAX_URL_CHARACTERS:
         raise _refused("url_too_long", "the URL is too long")
     if any(character <= " " or character == "\x7f" or character.isspace() for character in url):
@@ -52,13 +55,13 @@ def read_target(url: str) -> Target:
         raise _refused("backslash", "the URL holds a backslash")
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
-    if not separator or scheme not in _DEFAULT_PORTS:
-        raise _refused("scheme", "the URL must begin with https://")
+    if not separator or scheme not in ports:
+        raise _refused("scheme", f"the URL must begin with {'https' if 'https' in ports else 'imaps or smtps'}://")
     end = next((place for place, character in enumerate(rest) if character in "/?#"), len(rest))
     authority, tail = rest[:end], rest[end:].partition("#")[0]
     if _PRINTABLE.fullmatch(tail) is None:
         raise _refused("not_ascii", "path and query must be percent-encoded")
-    host, port = _host_and_port(authority, _DEFAULT_PORTS[scheme])
+    host, port = _host_and_port(authority, ports[scheme])
     name, address = _read_host(host)
     return Target(scheme, name, port, tail if tail.startswith("/") else f"/{tail}", address)
 

@@ -21,6 +21,7 @@ from shared.adapters.imap_wire import BoundedClient, Endpoint, ServerFaulty
 from shared.domain.errors import ChannelsError, Unavailable
 
 __all__ = [
+    "CertificateUntrusted",
     "Endpoint",
     "FolderMissing",
     "FolderState",
@@ -31,6 +32,7 @@ __all__ = [
     "Refused",
     "ServerAway",
     "ServerFaulty",
+    "StartTlsMissing",
     "TokenLogin",
 ]
 
@@ -51,6 +53,14 @@ class ServerAway(Unavailable):
     """Raised when a mail server cannot be reached, presents a wrong certificate, stalls, or ends the connection."""
 
     code = "mail_server_away"
+
+
+class CertificateUntrusted(ServerAway):
+    """Raised when the server's certificate is expired, of another host, or of nobody whom we trust."""
+
+
+class StartTlsMissing(ServerAway):
+    """Raised when the server does not go on in TLS where the configuration asks for it."""
 
 
 class LoginRefused(ChannelsError):
@@ -118,9 +128,11 @@ class ImapConnection:
             try:
                 with self._command():
                     self._client.starttls(endpoint.tls)
-            except (LoginRefused, Refused, ChannelsError) as error:
+            except ChannelsError as error:
                 self.close()
-                raise ServerAway(f"STARTTLS: {error}") from error
+                if isinstance(error, CertificateUntrusted):
+                    raise
+                raise (StartTlsMissing if isinstance(error, Refused) else ServerAway)(f"STARTTLS: {error}") from error
 
     def login(self, login: PasswordLogin | TokenLogin) -> None:
         """Log in. Raises LoginRefused, or ServerAway where the refusal is for now."""
@@ -144,6 +156,11 @@ class ImapConnection:
         """Whether the server tells of new mails by itself."""
         with self._command():
             return bool(self._client.has_capability("IDLE"))
+
+    def noop(self) -> None:
+        """Ask for nothing, to see that the session lives. Raises Refused."""
+        with self._command():
+            self._checked(self._wire.noop())
 
     def open_folder(self, folder: str, *, to_write: bool = False) -> FolderState:
         """EXAMINE (or SELECT, to write). Raises FolderMissing."""
@@ -261,6 +278,8 @@ def _translated() -> Iterator[None]:
         raise ServerAway(_told(error)) from None
     except imaplib.IMAP4.error as error:
         raise Refused(_told(error)) from None
+    except ssl.SSLCertVerificationError as error:
+        raise CertificateUntrusted(f"TLS: {error.reason or error}") from None
     except ssl.SSLError as error:
         raise ServerAway(f"TLS: {error.reason or error}") from None
     except TimeoutError as error:

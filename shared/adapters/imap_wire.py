@@ -12,6 +12,7 @@ import imaplib
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,14 +32,22 @@ class ServerFaulty(Unavailable):
     code = "mail_server_faulty"
 
 
+# (host, port), seconds → a connected socket; raises OSError.
+Dial = Callable[[tuple[str, int], float], socket.socket]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a mail server is. `tls` None: plain. `starttls`: plain first, then TLS before anything is told."""
+    """Where a mail server is. `tls` None: plain. `starttls`: plain first, then TLS before anything is told.
+
+    `dial` makes the connection: to whatever address the host has, or, under a guard, to one that it has admitted.
+    """
 
     host: str
     port: int
     tls: ssl.SSLContext | None
     starttls: bool = False
+    dial: Dial = socket.create_connection
 
 
 class BoundedImap4(imaplib.IMAP4):
@@ -61,7 +70,7 @@ class BoundedImap4(imaplib.IMAP4):
     def open(self, host: str = "", port: int = 0, timeout: float | None = None) -> None:
         """Connect, and wrap in TLS where that comes first."""
         self.host, self.port = host, port
-        plain = socket.create_connection((host, port), self._seconds_left())
+        plain = self._endpoint.dial((host, port), self._seconds_left())
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         try:
             plain.settimeout(self._seconds_left())

@@ -277,6 +277,17 @@ class RenewalState(StrEnum):
     STOPPED = "stopped"  # a person must act
 
 
+class RenewalStanding(StrEnum):
+    """What a person is told of a token's renewal."""
+
+    PLANNED = "planned"
+    FAILING = "failing"  # tries have failed since the last success; others follow
+    STOPPED = "stopped"  # a person must act
+    RETIRING = "retiring"  # it was replaced, and is taken away when it is due
+    WATCHED = "watched"  # it ends, and nothing of ours can renew it: people are told
+    NONE = "none"
+
+
 class KeyPurpose(StrEnum):
     """What a data key may open: `ingest` receiving secrets and raw bodies, `credential` tokens."""
 

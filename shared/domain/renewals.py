@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.domain.enums import ConnectorStatus, ConnectorType, RenewalState, RenewalTask, TokenKind
+from shared.domain.enums import ConnectorStatus, ConnectorType, RenewalStanding, RenewalState, RenewalTask, TokenKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +101,19 @@ class DueNotice:
     renewal: str
     cause: str | None
     action: str | None
+
+
+def standing_of(task: RenewalTask, state: RenewalState, attempt: int) -> RenewalStanding:
+    """A row of the schedule in one word. `attempt` counts tries since the last success, with the one under way."""
+    if state is RenewalState.STOPPED:
+        return RenewalStanding.STOPPED
+    match task:
+        case RenewalTask.RETIRE:
+            return RenewalStanding.RETIRING
+        case RenewalTask.WATCH:
+            return RenewalStanding.WATCHED
+        case RenewalTask.NONE:
+            return RenewalStanding.NONE
+        case RenewalTask.RENEW | RenewalTask.TEST:
+            failed = attempt - (state is RenewalState.CALLING)
+            return RenewalStanding.FAILING if failed > 0 else RenewalStanding.PLANNED

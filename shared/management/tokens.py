@@ -11,13 +11,15 @@ from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from shared.adapters.clock import new_uuid7
 from shared.adapters.sealing import Aad, KeyRing
 from shared.adapters.tables import ChannelConnector, ChannelToken
 from shared.adapters.vault import Vault
-from shared.domain.enums import KeyPurpose, TokenKind
+from shared.domain.enums import KeyPurpose, RenewalState, RenewalTask, TokenKind
 from shared.domain.errors import InvalidInput, SealBroken
+from shared.domain.renewals import standing_of
 from shared.management.changes import announce_connector, audit_gone, audit_new, audited, lock_connector, lock_connector_of
 from shared.management.data_keys import ring_for, seal, unseal
 from shared.management.lifting import refuse_secrets
@@ -87,7 +89,18 @@ def seal_token(session: Session, vault: Vault, connector: ChannelConnector, new:
     ring = ring_for(session, vault, connector.tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
     token = sealed_token(ring, connector.tenant_id, connector.id, new)
     audit_new(session, token, "token.added", tenant_id=connector.tenant_id, actor=actor)
+    set_committed_value(token, "renewal", None)  # the rotator has not seen it yet
     return token
+
+
+def renewal_of(token: ChannelToken) -> dict[str, Any] | None:
+    """What is planned for a token: `state` (a RenewalStanding), `due_at` (ISO 8601), `cause`, `action`; None if nobody has
+    planned anything yet. Came with the row; asks nothing."""
+    row = token.renewal
+    if row is None:
+        return None
+    standing = standing_of(RenewalTask(row["task"]), RenewalState(row["state"]), row["attempt"])
+    return {"state": standing.value, **{name: row[name] for name in ("due_at", "cause", "action")}}
 
 
 def sealed_token(ring: KeyRing, tenant_id: str, connector_id: str, new: NewToken) -> ChannelToken:

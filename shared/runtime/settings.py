@@ -139,6 +139,13 @@ class HttpSettings(Section):
     http_stand_ins: str = ""
 
 
+class MailServerSettings(Section):
+    """How we trust mail servers, for whoever logs in at one."""
+
+    mailbox_ca_file: Path | None = None  # certificate authorities beside those of the machine
+    mailbox_plain_loopback: bool = False  # allow `imap_tls: none` to 127.0.0.1 and ::1; nowhere else, ever
+
+
 class LogSettings(Section):
     """How to log: JSON lines, or columns for a person."""
 

@@ -36,7 +36,7 @@ libexec_dir = {libexec}
 mail_plugin_dir = {libexec}/modules
 import_environment = TZ LD_LIBRARY_PATH
 log_path = {run}/dovecot.log
-protocols = imap
+protocols = {protocols}
 listen = 127.0.0.1
 default_internal_user = {user}
 default_internal_group = {group}
@@ -70,6 +70,10 @@ userdb {{
 }}
 service anvil {{
   chroot =
+  # Else each refused login makes the next answer to this address later, up to 15 s.
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service imap-login {{
   chroot =
@@ -84,6 +88,23 @@ service imap-login {{
 }}
 service stats {{
   client_limit = 1000
+}}
+"""
+# Logins are Dovecot's own; what comes after them it passes on to a relay, and so it wants one.
+_SUBMISSION = """
+hostname = localhost
+submission_relay_host = 127.0.0.1
+submission_relay_port = {relay_port}
+service submission-login {{
+  chroot =
+  service_count = 0
+  inet_listener submission {{
+    port = {submission_port}
+  }}
+  inet_listener submissions {{
+    port = {submissions_port}
+    ssl = yes
+  }}
 }}
 """
 _OAUTH2 = """
@@ -108,6 +129,9 @@ class MailServer:
     tokens: dict[str, str] = field(default_factory=dict)
     plain_port: int = field(default_factory=free_port)
     tls_port: int = field(default_factory=free_port)
+    relay_port: int = 0  # set: mails can be handed in as well
+    submission_port: int = field(default_factory=free_port)  # with STARTTLS
+    submissions_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -130,7 +154,9 @@ class MailServer:
                 plain_port=self.plain_port,
                 tls_port=self.tls_port,
                 capability=self.capability,
+                protocols="imap submission" if self.relay_port else "imap",
             )
+            + (_SUBMISSION.format(**vars(self)) if self.relay_port else "")
         )
         for path in (self.run, *self.run.rglob("*")):
             os.chown(path, uid, gid)

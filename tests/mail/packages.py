@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WANTED = "dovecot-imapd"
-INSTALL = "install it with `apt-get install dovecot-imapd` (or make `apt-get download dovecot-imapd` work here)"
+SUBMISSION = "dovecot-submissiond"
+INSTALL = "install it with `apt-get install dovecot-imapd dovecot-submissiond` (or make `apt-get download` of both work here)"
 _SECONDS = 120
-_READY = ".complete"
+_READY, _READY_TO_SUBMIT = ".complete", ".complete-submission"
 _BUILT_FOR = b"/usr/lib/dovecot"
 
 
@@ -39,11 +40,13 @@ def find_dovecot() -> Dovecot:
     """Dovecot 2.3 or newer, ready to be run; downloads 6 MB the first time. Raises NoDovecot."""
     program = shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     libexec = Path("/usr/lib/dovecot")
-    if program is not None and (libexec / "imap").exists():
+    if program is not None and (libexec / "imap").exists() and (libexec / "submission").exists():
         return Dovecot(Path(program), Path("/usr/bin/doveconf"), libexec, ())
     folder = _cache()
     if not (folder / _READY).exists():
         _fetch(folder)
+    if not (folder / _READY_TO_SUBMIT).exists():
+        _fetch_submission(folder)
     root = folder / "root"
     _link(root / "usr/lib/dovecot")
     libraries = sorted({path.parent for path in (root / "usr/lib").rglob("*.so*") if "modules" not in path.parts})
@@ -72,6 +75,17 @@ def _fetch(folder: Path) -> None:
     if WANTED not in packages:
         raise NoDovecot(f"apt-get does not know {WANTED} (`apt-get update` may help); {INSTALL}")
     shutil.rmtree(folder / "root", ignore_errors=True)
+    _unpack(folder, *packages)
+    (folder / _READY).touch()
+
+
+def _fetch_submission(folder: Path) -> None:
+    """Beside the rest, which may be in use."""
+    _unpack(folder, SUBMISSION)
+    (folder / _READY_TO_SUBMIT).touch()
+
+
+def _unpack(folder: Path, *packages: str) -> None:
     _run(folder, "apt-get", "download", *packages)
     for archive in sorted(folder.glob("*.deb")):
         _run(folder, "dpkg-deb", "-x", str(archive), str(folder / "root"))
@@ -81,7 +95,6 @@ def _fetch(folder: Path) -> None:
             data = path.read_bytes()
             if _BUILT_FOR in data:
                 path.write_bytes(data.replace(_BUILT_FOR, os.fsencode(_place())))
-    (folder / _READY).touch()
 
 
 def _place() -> Path:

@@ -14,6 +14,15 @@ GREETING = b"* OK [CAPABILITY IMAP4rev1 IDLE AUTH=PLAIN] ready\r\n"
 CAPABILITY = b"* CAPABILITY IMAP4rev1 IDLE AUTH=PLAIN\r\n"
 
 
+def relay(connection: socket.socket, command: bytes, _rest: bytes) -> bool:
+    """An `Answer`: the least of an SMTP server (RFC 5321), begun with RELAY_GREETING; it takes everything and keeps nothing."""
+    connection.sendall(b"250-relay.example\r\n250 8BITMIME\r\n" if command.upper() == b"EHLO" else b"250 2.0.0 ok\r\n")
+    return True
+
+
+RELAY_GREETING = b"220 relay.example ESMTP\r\n"
+
+
 class ScriptedServer:
     """Serves any number of connections on `port`, each in a thread, until closed. `commands` is all that was received."""
 

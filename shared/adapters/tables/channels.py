@@ -26,6 +26,7 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from shared.adapters.tables.base import Base, Json, UnlimitedText, UuidPk
 from shared.adapters.tables.descriptions import ChannelOverride
+from shared.adapters.tables.renewals import TokenRenewal
 from shared.adapters.tables.support import AccountState
 from shared.domain.enums import (
     AccountStatus,
@@ -137,6 +138,23 @@ class ChannelToken(Base):
     expires_at: Mapped[dt.datetime | None]
     extra: Mapped[Json | None] = mapped_column("metadata")
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    if TYPE_CHECKING:
+        renewal: Mapped[Json | None]  # read only, from `token_renewal`; None until the rotator has seen the token
+
+
+ChannelToken.renewal = column_property(
+    select(
+        func.jsonb_build_object(
+            *("task", TokenRenewal.task, "state", TokenRenewal.state, "attempt", TokenRenewal.attempt),
+            *("due_at", TokenRenewal.due_at, "cause", TokenRenewal.cause, "action", TokenRenewal.action),
+            type_=JSONB,
+        )
+    )
+    .where(TokenRenewal.token_id == ChannelToken.id)
+    .correlate_except(TokenRenewal)
+    .scalar_subquery(),
+    expire_on_flush=False,
+)
 
 
 class ChannelWebhook(Base):

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import jsonschema
 import pytest
 
+from shared.adapters.prepared import PreparedStatements
 from shared.domain.enums import ConnectorStatus
 from shared.domain.identity import Permission
 from shared.management.descriptions import apply_description
 from shared.providers import PROVIDERS, provider_of
 from shared.providers.describing import AccountDescription
+from tests.database_fixtures import DatabaseUnderTest
+from tests.integration.rows import connect
 from tests.integration.services.control.scene import Scene, code_of
 
 CANARY = "canary-0000000000000000"
+NOW = dt.datetime.now(dt.UTC)
 SECRET = {"use": "sign", "value": CANARY}
 
 
@@ -110,6 +115,67 @@ def test_rule_31_33_a_token_goes_in_and_never_comes_out(scene: Scene) -> None:
     assert scene.change(f"tokens/{first.json()['id']}", {"metadata": None}).json()["metadata"] is None
     assert scene.change(f"tokens/{first.json()['id']}", method="DELETE").status_code == 204
     assert [item["id"] for item in scene.get(path).json()["items"]] == [second.json()["id"]]
+
+
+def _plan(database: DatabaseUnderTest, token: str, **columns: Any) -> None:
+    values = {"task": "renew", "service": "meta", "state": "planned", "attempt": 0, "changed_at": NOW, **columns}
+    with connect(database.owner_url) as rows:
+        rows.execute(
+            f"INSERT INTO token_renewal (token_id, {', '.join(values)}) VALUES (%s{', %s' * len(values)})",
+            (token, *values.values()),
+        )
+
+
+def test_tokens_show_what_is_planned_for_them(scene: Scene, database: DatabaseUnderTest) -> None:
+    path = f"connectors/{scene.connector()['id']}/tokens"
+    made = [scene.made(path, {"kind": "access_token", "value": f"{CANARY}{number}"}) for number in range(7)]
+    assert {one["renewal"] for one in made} == {None}
+    ids = [one["id"] for one in made]
+    later = NOW + dt.timedelta(hours=1)
+    _plan(database, ids[0], due_at=later)
+    _plan(database, ids[1], due_at=later, attempt=2, cause="retryable")
+    _plan(database, ids[2], state="stopped", cause="consent_needed", action="renew_token")
+    _plan(database, ids[3], task="watch")
+    _plan(database, ids[4], task="none")
+    _plan(database, ids[5], task="retire", due_at=later)
+    tag = scene.get(f"tokens/{ids[0]}").headers["etag"]
+    shown = {one["id"]: one["renewal"] for one in scene.get(path).json()["items"]}
+    states = [shown[one] and shown[one]["state"] for one in ids]
+    assert states == ["planned", "failing", "stopped", "watched", "none", "retiring", None]
+    assert shown[ids[2]] == {"state": "stopped", "due_at": None, "cause": "consent_needed", "action": "renew_token"}
+    assert dt.datetime.fromisoformat(shown[ids[1]]["due_at"]) == later
+    for one in ids:
+        assert scene.get(f"tokens/{one}").json()["renewal"] == shown[one]
+    # The rotator's work is no change by a person: a tag that was read before it still holds.
+    with connect(database.owner_url) as rows:
+        rows.execute("UPDATE token_renewal SET attempt = 5 WHERE token_id = %s", (ids[0],))
+    assert scene.get(f"tokens/{ids[0]}").json()["renewal"]["state"] == "failing"
+    assert scene.get(f"tokens/{ids[0]}").headers["etag"] == tag
+    assert scene.change(f"tokens/{ids[0]}", {"metadata": {"owner": "ops"}}).json()["renewal"]["state"] == "failing"
+
+
+def test_what_is_planned_costs_no_round_trip_per_token(
+    scene: Scene, database: DatabaseUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"connectors/{scene.connector()['id']}/tokens"
+    asked: list[int] = []
+    execute = PreparedStatements.execute
+
+    def counted(self: PreparedStatements, *args: Any, **more: Any) -> Any:
+        asked.append(1)
+        return execute(self, *args, **more)
+
+    monkeypatch.setattr(PreparedStatements, "execute", counted)
+
+    def round_trips() -> int:
+        asked.clear()
+        scene.get(path)
+        return len(asked)
+
+    empty = round_trips()
+    for number in range(7):
+        _plan(database, scene.made(path, {"kind": "access_token", "value": f"{CANARY}{number}"})["id"], due_at=NOW)
+    assert round_trips() == empty > 0
 
 
 @pytest.mark.req(31, 33, 56)
