@@ -49,6 +49,9 @@ INSERT INTO channel_health_check (id, connector_id, account_id, status, executad
 INSERT INTO channel_usage_log (id, connector_id, account_id, tipo, quantidade, data)
     SELECT uuidv7(), connector_id, id, tipo, a, current_date - day
     FROM made_account, generate_series(0, 1) day, unnest(ARRAY['message_in', 'message_out']::usage_type[]) tipo;
+INSERT INTO channel_override (subject_id, field, connector_id, account_id, actor)
+    SELECT id, 'nome_exibicao', connector_id, id, 'somebody' FROM made_account WHERE mod(a, 3) = 1
+    UNION ALL SELECT id, 'capability:templates', id, NULL, 'somebody' FROM made_connector;
 INSERT INTO channel_fallback (id, account_id, tipo, destino, ativo)
     SELECT uuidv7(), id, 'email_forward', 'support@example.com', true FROM made_account WHERE mod(a, 5) = 1;
 INSERT INTO channel_mapping (id, connector_id, account_id, chave_externa, entidade_type, entidade_id)

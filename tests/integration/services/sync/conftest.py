@@ -73,6 +73,7 @@ class SyncProcess:
             "CHANNELS_DATABASE_WORKER_URL": database.worker_url,
             "CHANNELS_DATABASE_CREDENTIAL_URL": database.credential_url,
             "CHANNELS_KEYS_DIR": str(log.parent / "keys"),
+            "CHANNELS_OBJECT_STORE_URL": (log.parent / "objects").as_uri(),
             "CHANNELS_SYNC_OPERATIONS_PORT": "0",
             "CHANNELS_LOG_FORMAT": "json",
             **settings,
