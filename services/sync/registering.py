@@ -107,6 +107,8 @@ class _Running:
 
     def done(self) -> Done:
         result = self._webhook() if self.provider.setting_up is not None else SyncResult(outcome=SyncOutcome.NOTHING)
+        # No row asks for it: what the provider tells of the accounts is taken, but they are not in step with it.
+        unregistered = result.outcome is SyncOutcome.NOTHING and result.cause is not None
         synced: list[str] = []
         result, writes = self._whole(result)
         steps = [step for step in self._parts.steps if step.fits(self.provider)]
@@ -116,9 +118,9 @@ class _Running:
                 if failure is not None:
                     result = replace(failure, registered_url=result.registered_url, registered_secret=result.registered_secret)
                 else:
-                    synced.append(account.id)
+                    synced += [] if unregistered else [account.id]
                     writes += more
-            if result.good:
+            if result.good and not unregistered:
                 result = replace(result, outcome=SyncOutcome.SYNCED, cause=None)
         tipo = self.facts.tipo.value
         return Done(job=self.job, result=result, tipo=tipo, synced=tuple(synced), writes=tuple(writes), seen=self._seen)
@@ -132,7 +134,7 @@ class _Running:
                 writes.append(done.write)
             if result.good and done.failure is not None:
                 result = replace(done.failure, registered_url=result.registered_url, registered_secret=result.registered_secret)
-            elif result.good and done.write is not None:
+            elif result.good and done.write is not None and result.cause is None:
                 result = replace(result, outcome=SyncOutcome.SYNCED, cause=None)
         return result, writes
 
