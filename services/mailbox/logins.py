@@ -8,10 +8,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.mailbox.decide import Mailbox
-from shared.adapters.database import DatabaseFault, classify, unit_of_work
+from shared.adapters.database import unit_of_work
+from shared.adapters.database_errors import meaning_of
 from shared.adapters.imap import LoginRefused, PasswordLogin, TokenLogin
 from shared.adapters.vault import Vault
-from shared.domain.errors import ConfigError, SealBroken, Unavailable
+from shared.domain.errors import SealBroken
 from shared.management.opened_tokens import OpenedToken, newest_token, open_token
 
 ACTOR = "mailbox"
@@ -36,7 +37,7 @@ class Logins:
             with unit_of_work(self._engine) as session:
                 return newest_token(session, mailbox.connector_id, mailbox.token_kinds, mailbox.address)
         except SQLAlchemyError as error:
-            raise _translated(error) from error
+            raise meaning_of(error, "the mailbox service") from error
 
     def open(self, mailbox: Mailbox, token_id: str | None) -> PasswordLogin | TokenLogin:
         """The login, in clear. Raises NoLogin, Unavailable."""
@@ -60,11 +61,4 @@ class Logins:
         except SealBroken as error:
             raise NoLogin(f"the token cannot be opened ({error.code})") from error
         except SQLAlchemyError as error:
-            raise _translated(error) from error
-
-
-def _translated(error: SQLAlchemyError) -> Exception:
-    cause = str(getattr(error, "orig", error)).partition("\n")[0]
-    if classify(error) is DatabaseFault.RETRY:
-        return Unavailable(f"PostgreSQL: {cause}")
-    return ConfigError(f"PostgreSQL refuses the mailbox service: {cause}. Is the schema up to date? `channels database prepare`")
+            raise meaning_of(error, "the mailbox service") from error

@@ -14,11 +14,11 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from services.sync.requests import translated
 from services.sync.steps import StepDone, Work
 from shared.adapters.certificate_source import CertificateSource
 from shared.adapters.clock import Clock
 from shared.adapters.database import unit_of_work
+from shared.adapters.database_errors import translated
 from shared.adapters.errand_rows import Errand, drop_errands, waiting_errands
 from shared.adapters.tables import ChannelConnector
 from shared.domain.enums import ConnectorType

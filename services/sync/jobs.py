@@ -11,9 +11,9 @@ import structlog
 from sqlalchemy import Engine
 
 from services.sync.registering import ACTOR, Done, Registrar
-from services.sync.requests import translated
 from shared.adapters.clock import Clock
 from shared.adapters.database import unit_of_work
+from shared.adapters.database_errors import translated
 from shared.adapters.sync_rows import count_jobs, take_jobs, wake_jobs
 from shared.adapters.vault import Vault
 from shared.domain.errors import ChannelsError, Unavailable

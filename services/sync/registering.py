@@ -26,11 +26,11 @@ from services.sync.planning import (
     transient,
     wanted_secrets,
 )
-from services.sync.requests import translated
 from services.sync.rows import read_facts
 from services.sync.steps import AccountStep, ConnectorStep, StepDone
 from shared.adapters.clock import Clock
 from shared.adapters.database import unit_of_work
+from shared.adapters.database_errors import translated
 from shared.adapters.receiving_secrets import open_segredo
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose, SecretUse

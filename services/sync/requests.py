@@ -9,7 +9,7 @@ from itertools import groupby
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from services.sync.coalescing import Asking, Unusable, coalesce, read_request
@@ -17,11 +17,12 @@ from services.sync.following import Place
 from shared.adapters.avro import Codec
 from shared.adapters.clock import Clock
 from shared.adapters.consumer_offsets import advance_offset, begin_offset
-from shared.adapters.database import DatabaseFault, classify, constraint_of, is_foreign_row, unit_of_work
+from shared.adapters.database import constraint_of, is_foreign_row, unit_of_work
+from shared.adapters.database_errors import translated
 from shared.adapters.errand_rows import keep_errands
 from shared.adapters.offset_reader import ReadRecord
 from shared.adapters.sync_rows import ask_for_jobs, known_subjects
-from shared.domain.errors import ConfigError, Unavailable
+from shared.domain.errors import Unavailable
 from shared.domain.topics import Topic
 from shared.providers import PROVIDERS
 from shared.runtime.metrics import SyncMetrics
@@ -116,15 +117,3 @@ def _deletions_told() -> Iterator[None]:
         if (constraint_of(error) or "").startswith("fk_") or is_foreign_row(error):
             raise Unavailable("a connector or an account was deleted meanwhile") from error
         raise
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Errors of the database as Unavailable, or as ConfigError where no retry heals them."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", error)).partition("\n")[0]
-        if classify(error) is DatabaseFault.RETRY:
-            raise Unavailable(f"PostgreSQL: {cause}") from error
-        raise ConfigError(f"PostgreSQL refuses: {cause}. Is the schema up to date? `channels database prepare`") from error

@@ -6,8 +6,8 @@ from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
 from services.sync.planning import AccountFacts, Facts, WebhookFacts
-from services.sync.requests import translated
 from shared.adapters.database import unit_of_work
+from shared.adapters.database_errors import translated
 from shared.adapters.tables import ChannelAccount, ChannelConnector, ChannelWebhook, SecretRotation, SnapshotVersion
 from shared.domain.enums import AccountStatus, ConnectorStatus, KeyPurpose
 from shared.domain.syncing import TakenJob

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from services.sync.decide import Forget, Order, Refuse, Step, Take
 from shared.adapters.consumer_offsets import advance_offset, begin_offset
 from shared.adapters.database import DatabaseFault, classify, create_engine_for, unit_of_work
+from shared.adapters.database_errors import translated
 from shared.adapters.lost_targets import count_lost_targets
 from shared.adapters.tables import AutomationFlow, OrgUnit
-from shared.domain.errors import ConfigError, InvalidInput, Unavailable
+from shared.domain.errors import InvalidInput
 from shared.domain.records import OrgUnitSnapshot
 from shared.domain.topics import Topic
 from shared.management.reference_feed import Taken, forget_flow, forget_unit, take_flow, take_unit
@@ -40,7 +40,7 @@ class ReferenceWriter:
 
     def begin(self, topic: str, partition: int, topic_id: str) -> int:
         """Where to read on. Raises Unavailable, ConfigError."""
-        with _translated(), unit_of_work(self._api) as session:
+        with translated(), unit_of_work(self._api) as session:
             offset = begin_offset(session, CONSUMER, topic, partition, topic_id)
             session.commit()
         return offset
@@ -48,12 +48,12 @@ class ReferenceWriter:
     def owner_of(self, topic: Topic, subject_id: str) -> str | None:
         """The tenant of a unit or a flow; None for one that was never here."""
         table = OrgUnit if topic is Topic.ORG_UNIT_SNAPSHOT else AutomationFlow
-        with _translated(), self._worker.connect() as connection:
+        with translated(), self._worker.connect() as connection:
             return connection.execute(select(table.tenant_id).where(table.id == subject_id)).scalar()
 
     def lost_targets(self) -> dict[str, int]:
         """How many accounts have a target now that cannot be used, by target."""
-        with _translated(), self._worker.connect() as connection:
+        with translated(), self._worker.connect() as connection:
             return count_lost_targets(connection)
 
     def write(
@@ -63,7 +63,7 @@ class ReferenceWriter:
 
         Raises Fenced (somebody else has read on), Unavailable, ConfigError.
         """
-        with _translated(), unit_of_work(self._api, tenant_id=tenant_id) as session:
+        with translated(), unit_of_work(self._api, tenant_id=tenant_id) as session:
             advance_offset(session, CONSUMER, topic, partition, topic_id, start=start, end=run[-1].offset + 1)
             effects = [_carry_out(session, kind, step.order) for step in run]
             session.commit()
@@ -98,14 +98,3 @@ def _effect(session: Session, kind: Topic, order: Take | Forget) -> Taken:
     if isinstance(order.snapshot, OrgUnitSnapshot):
         return take_unit(session, order.snapshot, actor=actor)
     return take_flow(session, order.snapshot, actor=actor)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", error)).partition("\n")[0]
-        if classify(error) is DatabaseFault.RETRY:
-            raise Unavailable(f"PostgreSQL: {cause}") from error
-        raise ConfigError(f"PostgreSQL refuses: {cause}. Is the schema up to date? `channels database prepare`") from error

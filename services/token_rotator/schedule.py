@@ -28,6 +28,7 @@ from services.token_rotator.decide import (
 from services.token_rotator.orders import Impossible, Order, build_order
 from shared.adapters.clock import Clock, new_uuid7
 from shared.adapters.database import DatabaseFault, classify, unit_of_work
+from shared.adapters.database_errors import meaning_of
 from shared.adapters.expiry_notices import tell_due
 from shared.adapters.renewal_rows import (
     Budget,
@@ -43,7 +44,7 @@ from shared.adapters.renewal_rows import (
 from shared.adapters.tables import TokenRenewal
 from shared.adapters.vault import Vault
 from shared.domain.enums import ConnectorType, RenewalState, RenewalTask
-from shared.domain.errors import ChannelsError, ConfigError, InvalidInput, NotFound, Unavailable
+from shared.domain.errors import ChannelsError, InvalidInput, NotFound, Unavailable
 from shared.domain.renewals import DueNotice, Job, RenewalPlan
 from shared.management.opened_tokens import OpenedToken, open_tokens
 from shared.management.renewed_tokens import RenewedTokens, retire_tokens, stop_renewal, store_renewals
@@ -259,9 +260,7 @@ class Schedule:
 
 def translated(error: SQLAlchemyError) -> Exception:
     """What an error of the database means to the rotator."""
-    cause = str(getattr(error, "orig", error)).partition("\n")[0]
-    if classify(error) is DatabaseFault.RETRY:
-        return Unavailable(f"PostgreSQL: {cause}")
     if classify(error) is DatabaseFault.BAD_DATA:
+        cause = str(getattr(error, "orig", error)).partition("\n")[0]
         return InvalidInput(f"PostgreSQL refuses a value: {cause}", reason="value_refused")
-    return ConfigError(f"PostgreSQL refuses the token rotator: {cause}. Is the schema up to date? `channels database prepare`")
+    return meaning_of(error, "the token rotator")

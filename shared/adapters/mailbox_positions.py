@@ -8,19 +8,18 @@ lost its lease cannot move anything, however late its statement arrives.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, String, TextClause, Uuid, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import SQLAlchemyError
 
 from shared.adapters.configuration_rows import read_configuration
-from shared.adapters.database import DatabaseFault, classify
+from shared.adapters.database_errors import translated
 from shared.domain.configuration import ConfigurationRows
-from shared.domain.errors import ConfigError, Fenced, Unavailable
+from shared.domain.errors import Fenced
 
+_WHO = "the mailbox service"
 _IDS = ARRAY(Uuid(as_uuid=False))
 
 
@@ -58,7 +57,7 @@ class MailboxPositions:
 
     def configured(self) -> ConfigurationRows:
         """Every connector of type e-mail in the dialect `imap`, and its accounts, of one instant."""
-        with _translated(), self._engine.connect() as connection:
+        with translated(_WHO), self._engine.connect() as connection:
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             connectors = connection.execute(_CONNECTORS).scalars().all()
             accounts = connection.execute(_ACCOUNTS, {"connectors": connectors}).scalars().all()
@@ -68,7 +67,7 @@ class MailboxPositions:
         """Take up to `limit` of these mailboxes that nobody holds; a mailbox seen for the first time gets its row."""
         if not account_ids or limit <= 0:
             return []
-        with _translated(), self._engine.begin() as connection:
+        with translated(_WHO), self._engine.begin() as connection:
             ids = sorted(account_ids)
             missing = set(ids) - set(connection.execute(_KNOWN, {"ids": ids}).scalars())
             if missing:
@@ -95,12 +94,12 @@ class MailboxPositions:
         if not held:
             return set()
         values = {"ids": list(held), "epochs": list(held.values()), "holder": self._holder, "lease": self._lease}
-        with _translated(), self._engine.begin() as connection:
+        with translated(_WHO), self._engine.begin() as connection:
             return set(connection.execute(_RENEW, values).scalars())
 
     def release(self, account_id: str, epoch: int) -> None:
         """Give a lease back, if it is still ours: the next one need not wait for its end."""
-        with _translated(), self._engine.begin() as connection:
+        with translated(_WHO), self._engine.begin() as connection:
             connection.execute(_RELEASE, {"id": account_id, "epoch": epoch, "holder": self._holder})
 
     def move(self, lease: Lease, position: Position) -> None:
@@ -115,7 +114,7 @@ class MailboxPositions:
             "resync_since": position.resync_since,
             "resync_until_uid": position.resync_until_uid,
         }
-        with _translated(), self._engine.begin() as connection:
+        with translated(_WHO), self._engine.begin() as connection:
             if connection.execute(_MOVE, values).rowcount != 1:
                 raise Fenced(f"mailbox of account {lease.account_id}: another process reads it now")
 
@@ -163,16 +162,3 @@ _MOVE = text(
     WHERE account_id = :id AND lease_epoch = :epoch AND lease_holder = :holder
     """
 ).bindparams(bindparam("server", type_=String))
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", error)).partition("\n")[0]
-        if classify(error) is DatabaseFault.RETRY:
-            raise Unavailable(f"PostgreSQL: {cause}") from error
-        raise ConfigError(
-            f"PostgreSQL refuses the mailbox service: {cause}. Is the schema up to date? `channels database prepare`"
-        ) from error
