@@ -214,7 +214,7 @@ class RelayProcess:
 
 
 def read_committed(bootstrap: str, prefix: str, topic: Topic) -> list[Message]:
-    """Every record that a read_committed reader sees in the topic (of one partition) now, in order."""
+    """Every record that a read_committed reader sees in the topic now, in order within each of its partitions."""
     consumer = Consumer(
         {
             **client_config(bootstrap, "test"),
@@ -224,17 +224,22 @@ def read_committed(bootstrap: str, prefix: str, topic: Topic) -> list[Message]:
             "enable.auto.commit": False,
         }
     )
+    name = full_name(prefix, topic)
     found: list[Message] = []
     deadline = time.monotonic() + 20
     try:
-        consumer.assign([TopicPartition(full_name(prefix, topic), 0, OFFSET_BEGINNING)])
-        while time.monotonic() < deadline:
+        unread = set(consumer.list_topics(name, 20).topics[name].partitions)
+        assert unread, f"{name} does not exist"
+        consumer.assign([TopicPartition(name, partition, OFFSET_BEGINNING) for partition in unread])
+        while unread and time.monotonic() < deadline:
             for message in consumer.consume(500, 0.1):
                 error = message.error()
                 if error is None:
                     found.append(message)
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    return found
+                    unread.discard(message.partition())
+        if not unread:
+            return found
     finally:
         consumer.close()
     raise AssertionError(f"{topic} was not read to its end")
