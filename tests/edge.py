@@ -13,8 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from shared.domain.enums import ConnectorStatus, ConnectorType, KeyPurpose, Secr
 from shared.domain.records import ConnectorSnapshot, WebhookReceived, WebhookSnapshot, WrappedDataKey
 from shared.domain.topics import Topic
 from shared.providers.contract import ReceivingSecret
+from tests.waiting import eventually
 
 APP_SECRET = b"an app secret of the tests"
 VERIFY_TOKEN = b"a verify token of the tests"
@@ -57,15 +57,6 @@ def secrets(app_secret: bytes = APP_SECRET, **window: int) -> tuple[ReceivingSec
 def free_port() -> int:
     """A port that nobody listens on now."""
     return choose_port(given=None, before=None, purpose="a test", variable="none")
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> float:
-    """Wait for the condition; how long it took, in seconds."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, "deadline passed"
-        time.sleep(0.01)
-    return time.monotonic() - start
 
 
 @dataclass(frozen=True, slots=True)

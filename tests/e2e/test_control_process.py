@@ -20,6 +20,7 @@ from shared.adapters.development_keys import DEVELOPMENT_ISSUER, DevelopmentKey,
 from shared.domain.identity import Permission
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
+from tests.waiting import allowed
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_callers_who_hang_up_leave_nothing_behind(client: httpx.Client, manageme
             if number % 2:
                 caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
         assert number % 20 or client.get("/v1/connectors").status_code == 200
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + allowed(10)
     busy = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'channels-control'"
     while management.read(f"{busy} AND state <> 'idle'"):
         assert time.monotonic() < deadline, "a connection is still at work"

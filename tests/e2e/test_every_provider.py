@@ -23,6 +23,7 @@ from shared.domain.topics import Topic
 from tests.contract.providers.voices import VOICES, Speaker, Voice
 from tests.e2e.installation import Installation, installed
 from tests.e2e.test_simulator_and_edge import post_to
+from tests.waiting import allowed
 
 WHO = person(3)
 SPOKEN = 3
@@ -110,7 +111,7 @@ def told(installation: Installation, lines: dict[str, Line]) -> dict[str, list[M
         for number in range(SPOKEN):
             _, post = one.speaker.says(WHO, Utterance(kind="text", text=f"text {number}"))
             here = _at(post, port, one.connector_id)
-            deadline = time.monotonic() + 20  # the edge learns of the connectors from their snapshots
+            deadline = time.monotonic() + allowed(20)  # the edge learns of the connectors from their snapshots
             while post_to(here).status not in (200, 201, 202, 204):
                 assert time.monotonic() < deadline, f"{one.speaker.voice.name}: {post_to(here)}"
                 time.sleep(0.1)

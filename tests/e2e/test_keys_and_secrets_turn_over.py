@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from shared.domain.topics import Topic
 from shared.providers.whatsapp_official import samples
 from tests.e2e.installation import ROOT, Installation, channels, installed
 from tests.pipeline import UNIT_NUMBER, messages_value, meta_body, text_item
+from tests.waiting import eventually
 
 MANIFEST = ROOT / "deploy" / "demo" / "channels.yaml"
 TENANT, CONNECTOR_ID = "01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000031"
@@ -69,18 +70,13 @@ class Provider:
             self._thread.join(20)
 
 
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     with installed(tmp_path_factory.mktemp("turn"), MANIFEST, SECRETS) as made:
         verify = SECRETS["CHANNELS_DEMO_VERIFY_TOKEN"]
-        eventually(lambda: made.world.handshake(CONNECTOR_ID, verify, "0")[0] == 200, "the edge did not learn of the connector")
+        eventually(
+            lambda: made.world.handshake(CONNECTOR_ID, verify, "0")[0] == 200, _SECONDS, "the edge did not learn of the connector"
+        )
         yield made
 
 
@@ -117,12 +113,12 @@ def test_new_key_files_and_new_data_keys_under_load_refuse_and_lose_nothing(
     home, before = installation.home, ingest_keys(installation)
     with provider.at_work():
         assert "1 snapshots announced" in channels(home, "keys", "rotate", "--new-key-file")
-        eventually(lambda: ingest_keys(installation) != before, "no snapshot with the rewrapped key")
+        eventually(lambda: ingest_keys(installation) != before, _SECONDS, "no snapshot with the rewrapped key")
     rewrapped = ingest_keys(installation)
     assert [key_id for key_id, _ in rewrapped] == [key_id for key_id, _ in before]
     with provider.at_work():
         assert "1 tokens" in channels(home, "keys", "reseal", "--tenant", TENANT)
-        eventually(lambda: len(ingest_keys(installation)) == 2, "no snapshot with the new key")
+        eventually(lambda: len(ingest_keys(installation)) == 2, _SECONDS, "no snapshot with the new key")
     assert ingest_keys(installation)[1] == rewrapped[0]
     assert channels(home, "keys", "rotate").startswith("nothing to do")
     assert channels(home, "keys", "drop-old").startswith("only the newest key is left")
@@ -130,7 +126,7 @@ def test_new_key_files_and_new_data_keys_under_load_refuse_and_lose_nothing(
         pass
     assert set(provider.answers) == {200}
     assert sum(provider.answers.values()) > 100
-    eventually(lambda: all_arrived(installation, provider), f"of {len(provider.sent)} messages some did not come out")
+    eventually(lambda: all_arrived(installation, provider), _SECONDS, f"of {len(provider.sent)} messages some did not come out")
     assert installation.world.events(Topic.WEBHOOK_RECEIVED_DLQ) == []
 
 
@@ -148,18 +144,18 @@ def test_a_receiving_secret_is_replaced_under_load_and_the_old_one_is_refused_af
     old = next(one["id"] for one in secrets() if one["use"] == "sign")
     with provider.at_work():
         new = channels(home, "webhooks", "secrets", "add", *connector, environment={"CHANNELS_NEW_SECRET": NEW}).split()[-1]
-        eventually(lambda: probe.post(NEW) == 200, "the edge did not learn of the new secret")
+        eventually(lambda: probe.post(NEW) == 200, _SECONDS, "the edge did not learn of the new secret")
         provider.secret = NEW  # the provider changes over
         time.sleep(1.0)
         channels(home, "webhooks", "secrets", "expire", *connector, "--secret", old)
     assert set(provider.answers) == {200}
-    eventually(lambda: probe.post(OLD) == 401, "the old secret still proves webhooks")
+    eventually(lambda: probe.post(OLD) == 401, _SECONDS, "the old secret still proves webhooks")
     assert probe.post(NEW) == 200
 
     def both_used() -> bool:
         return {one["id"] for one in secrets() if one["last_used_at"] is not None} == {old, new}
 
-    eventually(both_used, "the last use was not noted")
+    eventually(both_used, _SECONDS, "the last use was not noted")
     told = channels(home, "webhooks", "secrets", "list", *connector)
     assert "expired" in told
     assert OLD not in told
@@ -170,10 +166,10 @@ def test_a_receiving_secret_is_replaced_under_load_and_the_old_one_is_refused_af
 def test_after_an_erasure_nothing_of_the_tenant_can_be_received_or_read(
     installation: Installation, provider: Provider, probe: Provider
 ) -> None:
-    eventually(lambda: all_arrived(installation, provider, probe), "messages are still on their way")
+    eventually(lambda: all_arrived(installation, provider, probe), _SECONDS, "messages are still on their way")
     told = channels(installation.home, "keys", "erase", "--tenant", TENANT, "--yes")
     assert "1 connectors can open nothing any more" in told
-    eventually(lambda: probe.post(NEW) == 503, "the edge still accepts")
+    eventually(lambda: probe.post(NEW) == 503, _SECONDS, "the edge still accepts")
     assert ingest_keys(installation) == []
     with pytest.raises(Exception, match="not in the ring"):
         installation.world.count_raw_items()

@@ -20,6 +20,7 @@ from tests.e2e.api_tour import caller
 from tests.e2e.installation import ROOT, Installation, installed
 from tests.integration.services.sync.conftest import Modules
 from tests.pipeline import FLOW_NUMBER, UNIT_NUMBER, messages_value, meta_body, text_item
+from tests.waiting import allowed
 
 MANIFEST = ROOT / "deploy" / "demo" / "channels.yaml"
 TENANT_ID, CONNECTOR_ID = "01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000031"
@@ -67,7 +68,7 @@ class Site:
 
     def came_out(self, topic: Topic, text: str, seconds: float = 20) -> Any:
         """The event of this text."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + allowed(seconds)
         while True:
             for event in self.installation.world.events(topic):
                 if event.message.content.text == text:
@@ -78,7 +79,7 @@ class Site:
 
 def until(asked: Callable[[], httpx.Response], status: int, code: str = "", seconds: float = 20) -> httpx.Response:
     """The answer, once it is this one."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + allowed(seconds)
     while (answer := asked()).status_code != status or (code and answer.json()["code"] != code):
         assert time.monotonic() < deadline, answer.text
         time.sleep(0.05)
@@ -112,7 +113,7 @@ def test_rule_25_an_accounts_own_address_takes_posts_and_the_payload_says_for_wh
 def test_rule_05_the_status_of_an_account_has_all_four(site: Site) -> None:
     account = site.account(UNIT_NUMBER)
     site.came_out(Topic.MESSAGE_RECEIVED, site.post(account["webhook_url"], UNIT_NUMBER))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + allowed(20)
     while (status := site.api.get(f"/v1/accounts/{account['id']}/status").json())["queue"]["depth"]:
         assert time.monotonic() < deadline, status["queue"]
         time.sleep(0.1)
@@ -136,7 +137,7 @@ def test_rule_22_an_account_moves_to_a_unit_once_its_module_has_published_it(sit
         time.sleep(0.1)
     decisions = {text: site.came_out(Topic.MESSAGE_RECEIVED, text).decision for text in posted}
     late = {text: after for text, after in posted.items() if decisions[text].org_unit_id != unit}
-    assert all(after < PROMISED_SECONDS for after in late.values()), late
+    assert all(after < allowed(PROMISED_SECONDS) for after in late.values()), late
     last = decisions[list(posted)[-1]]
     assert (last.org_unit_id, before.org_unit_id) == (unit, account["org_unit_id"])
     assert last.account_snapshot_version > before.account_snapshot_version
@@ -163,7 +164,7 @@ def test_rule_59_a_flow_is_taken_while_it_is_a_published_intake_and_given_up_whe
     assert site.came_out(Topic.INTAKE_REQUESTED, site.post(account["webhook_url"], UNIT_NUMBER)).intake_flow_id == flow
     site.modules.tell(FlowSnapshot(version=4, category="intake", published=False, **facts))
     lost = f"/v1/audit-log?subject_id={account['id']}&action=account.target_lost"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + allowed(20)
     while not site.api.get(lost).json()["items"]:
         assert time.monotonic() < deadline, "no warning"
         time.sleep(0.05)
@@ -198,7 +199,7 @@ def test_rule_68_each_change_of_state_over_http_is_told_once_and_a_refused_one_n
         mine = [one for one in events if one.connector_id == CONNECTOR_ID and one.actor == "api:tour"]
         return [(one.old_status, one.new_status, one.actor) for one in mine]
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + allowed(20)
     while len(told()) < len(wanted):
         assert time.monotonic() < deadline, told()
         time.sleep(0.05)

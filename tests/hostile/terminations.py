@@ -7,8 +7,9 @@ import json
 import time
 from dataclasses import dataclass
 
-from tests.edge import Edge, EdgeProcess, eventually
+from tests.edge import Edge, EdgeProcess
 from tests.hostile.traffic import Ledger, flow
+from tests.waiting import eventually
 
 _CLIENTS = 15
 _LOAD_SECONDS = 0.3  # both processes serve before one is ended

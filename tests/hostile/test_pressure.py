@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
-from tests.edge import Edge, eventually
+from tests.edge import Edge
 from tests.hostile.idle import hold, possible
 from tests.hostile.slow import besiege, manners
 from tests.hostile.terminations import restart
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize("kind", ["stalled heads", "stalled bodies", "one-byte drips"])

@@ -26,9 +26,10 @@ from shared.management.certificates import MAX_CERTIFICATES, Fetched, certificat
 from shared.providers.contract import ReceivingSecret
 from tests.certificate_authority import HOST, TOPIC, URL, Authority, SnsSigner, https_server, pem_of, sns_source
 from tests.database_fixtures import DatabaseUnderTest
-from tests.edge import Edge, Reply, eventually
+from tests.edge import Edge, Reply
 from tests.integration.management import ACTOR, Management, management_of
 from tests.socket_spy import spying
+from tests.waiting import eventually
 
 CONFIG = {"dialect": "ses", "topic_arns": [TOPIC]}
 PATH = URL.removeprefix(f"https://{HOST}")

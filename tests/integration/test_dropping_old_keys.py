@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
 from tests.integration.services.relay.scene import RelayProcess
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -48,13 +48,6 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(keys, arguments)
 
 
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 def snapshots(kafka_bootstrap: str, topic_prefix: str) -> list[ConnectorSnapshot]:
     reader = SnapshotReader(kafka_bootstrap, topic_prefix, Codec())
     reader.start()
@@ -70,10 +63,10 @@ def test_the_old_key_goes_when_the_last_snapshot_under_it_is_gone(
     connector = management.connector()
     relay = RelayProcess(kafka_bootstrap, topic_prefix, database.worker_url, tmp_path / "relay.log")
     try:
-        eventually(lambda: not management.read("SELECT 1 FROM outbox"), "the relay does not publish")
+        eventually(lambda: not management.read("SELECT 1 FROM outbox"), 30, "the relay does not publish")
         [old] = snapshots(kafka_bootstrap, topic_prefix)
         assert run("rotate", "--new-key-file").exit_code == 0
-        eventually(lambda: not management.read("SELECT 1 FROM outbox"), "the relay does not publish")
+        eventually(lambda: not management.read("SELECT 1 FROM outbox"), 30, "the relay does not publish")
         [new] = snapshots(kafka_bootstrap, topic_prefix)
         assert (new.ingest_keys[0].key_id, new.ingest_keys[0].wrapped == old.ingest_keys[0].wrapped) == (
             old.ingest_keys[0].key_id,

@@ -19,6 +19,7 @@ from shared.adapters.durable_producer import DurableProducer
 from shared.adapters.kafka import client_config
 from shared.domain.errors import ChannelsError, InvalidInput, Unavailable
 from tests.on_loop import on_loop
+from tests.waiting import allowed
 
 DELIVERY_SECONDS = 3.0
 FLIP_SECONDS = 2.0  # issue 3, item 7
@@ -110,15 +111,15 @@ async def test_a_frozen_broker_is_noticed_and_nothing_is_acknowledged_falsely(br
         try:
             start = time.monotonic()
             waiting = asyncio.create_task(acknowledged(producer, topic, b"during"))
-            assert await turns(lambda: not producer.ready, 10) < FLIP_SECONDS
+            assert await turns(lambda: not producer.ready, allowed(10)) < allowed(FLIP_SECONDS)
             with pytest.raises(Unavailable):  # no longer queued: refused at once
                 await producer.send(topic, b"k", b"refused", [])
             assert not await waiting
-            # the client looks for overdue records once a second; the rest is room for a busy machine
-            assert time.monotonic() - start < DELIVERY_SECONDS + 6
+            # the client looks for overdue records once a second
+            assert time.monotonic() - start < allowed(DELIVERY_SECONDS)
         finally:
             os.kill(pid, signal.SIGCONT)
-        assert await turns(lambda: producer.ready, 10) < FLIP_SECONDS
+        assert await turns(lambda: producer.ready, allowed(10)) < allowed(FLIP_SECONDS)
         assert await acknowledged(producer, topic, b"after")
     found = values(broker.bootstrap, topic)
     assert [value for value in found if value != b"during"] == [b"before", b"after"]
@@ -131,11 +132,11 @@ async def test_a_killed_broker_is_noticed_and_used_again_after_its_return(broker
     async with producing(broker.bootstrap, topic) as producer:
         assert await acknowledged(producer, topic, b"before")
         os.kill(pid, signal.SIGKILL)
-        assert await turns(lambda: not producer.ready, 10) < FLIP_SECONDS
+        assert await turns(lambda: not producer.ready, allowed(10)) < allowed(FLIP_SECONDS)
         assert not await acknowledged(producer, topic, b"during")
         await asyncio.to_thread(broker.start)
         # the topic's leader may take a moment more than the broker's port
-        assert await turns(lambda: producer.ready, 10) < FLIP_SECONDS
+        assert await turns(lambda: producer.ready, allowed(10)) < allowed(FLIP_SECONDS)
         assert await acknowledged(producer, topic, b"after")
     assert values(broker.bootstrap, topic) == [b"before", b"after"]
 

@@ -27,8 +27,8 @@ from shared.management.webhooks import NewSecret, NewWebhook, create_webhook
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR, Management, management_of
 from tests.integration.rows import connect
-from tests.integration.services.relay.scene import eventually
 from tests.kms_server import CREDENTIALS, kms_server
+from tests.waiting import eventually
 
 
 @pytest.fixture

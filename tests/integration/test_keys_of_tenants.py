@@ -32,7 +32,7 @@ from shared.management.tokens import NewToken, add_token, holds_value
 from shared.management.webhooks import NewSecret, NewWebhook, create_webhook
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR, TOKEN_VALUE, Management, management_of
-from tests.integration.services.relay.scene import eventually
+from tests.waiting import eventually
 
 INGEST, CREDENTIAL = KeyPurpose.INGEST, KeyPurpose.CREDENTIAL
 SECRET = "canary-app-secret"

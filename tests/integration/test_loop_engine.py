@@ -102,12 +102,12 @@ def test_several_at_once_open_their_connections_side_by_side(management: Managem
 
     def slept() -> None:
         with many.work(management.tenant) as session:
-            session.execute(SLEEP, {"seconds": 0.3})
+            session.execute(SLEEP, {"seconds": 1.0})
 
     async def work() -> None:
         began = time.monotonic()
         await asyncio.gather(*(on_loop(slept) for _ in range(4)))
-        assert time.monotonic() - began < 1.1  # one after the other it would be 1.2
+        assert time.monotonic() - began < 3.9  # one after the other it would be 4
 
     run(work)
     many.close()
@@ -164,7 +164,7 @@ def test_who_hangs_up_while_connecting_leaves_no_connection_behind(
 
     def slowly(kind: type, *arguments: object, **named: object) -> object:
         made = connect(kind, *arguments, **named)
-        time.sleep(1.0)
+        time.sleep(2.0)
         made.close = lambda close=made.close: (close(), closed.set())
         return made
 
@@ -175,7 +175,7 @@ def test_who_hangs_up_while_connecting_leaves_no_connection_behind(
         hung = asyncio.create_task(on_loop(renamed, writers, management.tenant, "never"))
         began = time.monotonic()
         await asyncio.sleep(0.1)
-        assert time.monotonic() - began < 0.9  # the loop does not wait for the connection
+        assert time.monotonic() - began < 1.9  # the loop does not wait for the connection
         hung.cancel()
         with pytest.raises(asyncio.CancelledError):
             await hung

@@ -17,6 +17,7 @@ from shared.providers.email.checks import build_checks
 from tests.mail.scripted import Answer, scripted
 from tests.on_loop import on_loop
 from tests.socket_spy import spying
+from tests.waiting import allowed
 
 PASSWORD = "an-invented-password"
 MAIL_PORTS = frozenset({143, 465, 587, 993})
@@ -144,15 +145,15 @@ async def test_a_server_that_does_not_end_costs_a_bounded_time_and_holds_nobody(
         bad = calls(**{f"{step}_host": "127.0.0.1", f"{step}_port": server.port, "imap_tls": "none"})[step]
         fine = calls(imap_host="127.0.0.1", imap_port=good.port, imap_tls="none")["imap"]
         opened = (f"{step}://127.0.0.1:{server.port}", f"imap://127.0.0.1:{good.port}")
-        made = logins(*opened, seconds=1, plain_loopback=True)
+        made = logins(*opened, seconds=2, plain_loopback=True)
         began = time.monotonic()
         hanging = [asyncio.create_task(made.call(bad, "email")) for _ in range(7)]
         await asyncio.sleep(0.1)
         answer = await made.call(fine, "email")
         assert isinstance(answer, ProviderResponse)
-        assert time.monotonic() - began < 0.9
+        assert kind == "unreadable" or not any(call.done() for call in hanging)  # too much is known before the time is over
         answers = await asyncio.gather(*hanging)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < allowed(2.5)
         assert {one.kind for one in answers if isinstance(one, TransportFault)} == {kind}
         made.close()
         # Their threads saw the cut: they end, although nothing came.

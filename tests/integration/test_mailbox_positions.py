@@ -14,8 +14,8 @@ from shared.adapters.database import create_engine_for
 from shared.adapters.mailbox_positions import Lease, MailboxPositions, Position
 from shared.domain.errors import Fenced
 from tests.database_fixtures import DatabaseUnderTest
-from tests.edge import eventually
 from tests.integration.rows import Rows, connect
+from tests.waiting import eventually
 
 READ = Position(server="ana@mail.example.com:993/INBOX", uid_validity=7, last_uid=12)
 

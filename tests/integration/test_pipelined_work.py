@@ -24,6 +24,7 @@ from shared.management.ownership import owned_for_change
 from shared.management.rules import rules_enforced
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR, PUBLIC_URL, Management, management_of
+from tests.waiting import allowed
 
 NAMES = select(ChannelConnector.nome).order_by(ChannelConnector.id)
 RENAME = update(ChannelConnector.__table__).where(ChannelConnector.id == bindparam("row")).values(nome=bindparam("called"))
@@ -260,7 +261,7 @@ def end_sessions(database: DatabaseUnderTest) -> None:
 
 
 def wait_for_lock(database: DatabaseUnderTest, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + allowed(seconds)
     with psycopg.connect(database.superuser_url.replace("postgresql+psycopg", "postgresql"), autocommit=True) as connection:
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
         while connection.execute(waiting, (database.name,)).fetchone() == (0,):

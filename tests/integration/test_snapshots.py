@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from shared.adapters.snapshots import SnapshotReader
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType
 from shared.domain.records import AccountSnapshot, ConnectorSnapshot
 from shared.domain.topics import Topic
+from tests.waiting import eventually
 
 CODEC = Codec()
 CONNECTOR = ConnectorSnapshot(
@@ -81,15 +81,6 @@ def create_topics(bootstrap: str, prefix: str) -> None:
     ]
     for future in admin.create_topics(topics).values():
         future.result(20)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> float:
-    """Wait for the condition; how long it took, in seconds."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, "deadline passed"
-        time.sleep(0.005)
-    return time.monotonic() - start
 
 
 @pytest.fixture

@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from deploy.local.unprivileged import unprivileged_user
-from tests.edge import eventually, free_port
+from tests.edge import free_port
 from tests.mail.packages import Dovecot
+from tests.waiting import eventually
 
 PASSWORD = 'a pass\\word "of" the tests ä'
 HOST = "127.0.0.1"

@@ -28,6 +28,7 @@ from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
 from tests.edge import free_port
 from tests.integration.services.health.scene import HealthScene, scene_on
+from tests.waiting import allowed
 
 SECONDS = 60.0
 MODULE = "tests.integration.services.health.killed_process"
@@ -125,7 +126,7 @@ class Site:
             self.producer.abort_transaction(10)
 
     def until(self, done: Callable[[], Any], what: str) -> Any:
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + allowed(SECONDS)
         while not (found := done()):
             assert time.monotonic() < deadline, f"{what}\n" + "\n".join(
                 log.read_text()[-3_000:] for log in sorted(self.home.glob("health-*.log"))

@@ -10,8 +10,9 @@ from shared.adapters.aws_kms import AwsKms
 from shared.adapters.clock import new_uuid7
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
-from tests.edge import Edge, eventually
+from tests.edge import Edge
 from tests.kms_server import CREDENTIALS, KmsServer, kms_server
+from tests.waiting import eventually
 
 REFUSED_TENANTS = 'channels_vault_refused_tenants{purpose="ingest"}'
 

@@ -22,9 +22,10 @@ from shared.domain.enums import KeyPurpose
 from shared.domain.records import SyncRequired, WrappedDataKey
 from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
-from tests.edge import START_SECONDS, Edge, EdgeProcess, Stored, eventually, free_port
+from tests.edge import START_SECONDS, Edge, EdgeProcess, Stored, free_port
 from tests.integration.rows import connect
 from tests.mail.dovecot import PASSWORD
+from tests.waiting import eventually
 
 MailKey = tuple[str, str, str, str]
 

@@ -22,8 +22,8 @@ from shared.adapters.redelivery_rows import RedeliveryRows
 from shared.adapters.transaction_parts import topic_incarnation
 from shared.domain.topics import Topic
 from shared.runtime.metrics import RelayMetrics
-from tests.integration.services.relay.scene import eventually
 from tests.pipeline import Pipeline, Read
+from tests.waiting import eventually
 
 NOT_OURS = b"\xc3\x01 no record of ours"
 _INSERT = """INSERT INTO held_record (id, connector_id, account_id, conversation_id, target, epoch, raw_partition, raw_offset,

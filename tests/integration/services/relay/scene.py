@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from shared.adapters.tables import (
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType
 from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
+from tests.waiting import allowed
 
 ROOT = Path(__file__).parents[4]
 
@@ -226,7 +227,7 @@ def read_committed(bootstrap: str, prefix: str, topic: Topic) -> list[Message]:
     )
     name = full_name(prefix, topic)
     found: list[Message] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + allowed(20)
     try:
         unread = set(consumer.list_topics(name, 20).topics[name].partitions)
         assert unread, f"{name} does not exist"
@@ -243,12 +244,3 @@ def read_committed(bootstrap: str, prefix: str, topic: Topic) -> list[Message]:
     finally:
         consumer.close()
     raise AssertionError(f"{topic} was not read to its end")
-
-
-def eventually(condition: Callable[[], object], seconds: float = 10) -> float:
-    """Wait for the condition; how long it took, in seconds."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start < seconds, "deadline passed"
-        time.sleep(0.005)
-    return time.monotonic() - start

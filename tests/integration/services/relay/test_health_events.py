@@ -18,7 +18,8 @@ from shared.management.fallbacks import NewFallback, create_fallback
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR
 from tests.integration.services.health.scene import HealthScene, scene_on
-from tests.integration.services.relay.scene import RelayProcess, eventually, read_committed
+from tests.integration.services.relay.scene import RelayProcess, read_committed
+from tests.waiting import eventually
 
 
 @pytest.fixture

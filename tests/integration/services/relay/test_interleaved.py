@@ -26,7 +26,8 @@ from shared.management.reference import put_org_unit
 from shared.management.removal import delete_connector
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
-from tests.integration.services.relay.scene import RelayProcess, eventually, read_committed
+from tests.integration.services.relay.scene import RelayProcess, read_committed
+from tests.waiting import allowed, eventually
 
 StartRelay = Callable[..., RelayProcess]
 
@@ -194,7 +195,7 @@ def test_every_change_reaches_ingest_and_router_within_two_seconds(
     text = f"median {median(taken):.3f}, worst {max(taken):.3f}"
     record_property("change_to_both_directories_seconds", text)
     print(f"change to ingest's and router's directory: {text} s (limit {_LIMIT_SECONDS:.0f} s)")
-    assert max(taken) < _LIMIT_SECONDS
+    assert max(taken) < allowed(_LIMIT_SECONDS)
 
 
 @pytest.mark.req(68)

@@ -22,7 +22,8 @@ from shared.management.pauses import pause_account, resume_account
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import ACTOR, Management, management_of
 from tests.integration.rows import connect
-from tests.integration.services.relay.scene import RelayProcess, eventually, read_committed
+from tests.integration.services.relay.scene import RelayProcess, read_committed
+from tests.waiting import eventually
 
 StartRelay = Callable[..., RelayProcess]
 

@@ -24,7 +24,8 @@ from tests.integration.management import ACTOR, Management, management_of
 from tests.integration.restoring import dump, restore
 from tests.integration.rows import connect
 from tests.integration.services.relay.conftest import RELAY_TOPICS
-from tests.integration.services.relay.scene import RelayProcess, eventually, read_committed
+from tests.integration.services.relay.scene import RelayProcess, read_committed
+from tests.waiting import eventually
 
 StartRelay = Callable[..., RelayProcess]
 

@@ -23,8 +23,8 @@ from shared.adapters.redelivery_rows import RedeliveryRows
 from shared.domain.errors import Unavailable
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.services.relay.held import NOT_OURS, Held, Holding, counts
-from tests.integration.services.relay.scene import eventually
 from tests.pipeline import Pipeline
+from tests.waiting import eventually
 
 PARTITIONS = 2
 

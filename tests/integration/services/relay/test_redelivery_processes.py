@@ -23,8 +23,9 @@ from shared.management.installation import prepare_database
 from tests.chaos.proxy import Proxy
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.services.relay.held import Held, Holding
-from tests.integration.services.relay.scene import RelayProcess, Scene, eventually, scene_of
+from tests.integration.services.relay.scene import RelayProcess, Scene, scene_of
 from tests.pipeline import Pipeline
+from tests.waiting import allowed, eventually
 
 ODD = "tests.integration.services.relay.odd_relay"
 TAKEOVER_SECONDS = 15.0  # the promise
@@ -148,7 +149,7 @@ def test_another_relay_takes_over_within_fifteen_seconds(
         took = time.monotonic() - began
     record_property(f"takeover_{fault}_seconds", round(took, 1))
     print(f"takeover from a relay that was {fault}: {took:.1f} s")
-    assert took <= TAKEOVER_SECONDS
+    assert took <= allowed(TAKEOVER_SECONDS)
 
 
 @pytest.mark.req(4, 68)

@@ -23,7 +23,8 @@ from shared.domain.enums import ConnectorStatus, ConnectorType, TokenKind
 from shared.domain.records import ConnectorStatusChanged, TokenExpiring
 from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
-from tests.integration.services.relay.scene import RelayProcess, Scene, eventually, read_committed
+from tests.integration.services.relay.scene import RelayProcess, Scene, read_committed
+from tests.waiting import eventually
 
 StartRelay = Callable[..., RelayProcess]
 

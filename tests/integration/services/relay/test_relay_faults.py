@@ -26,7 +26,8 @@ from shared.management.installation import prepare_database
 from shared.providers import provider_of
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.services.relay.conftest import RELAY_TOPICS
-from tests.integration.services.relay.scene import RelayProcess, Scene, eventually, read_committed, scene_of
+from tests.integration.services.relay.scene import RelayProcess, Scene, read_committed, scene_of
+from tests.waiting import eventually
 
 StartRelay = Callable[..., RelayProcess]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from shared.adapters.kafka_admin import KafkaAdmin
 from shared.domain.errors import Conflict
 from tests.pipeline import Pipeline
+from tests.waiting import allowed
 
 ROOT = Path(__file__).parents[4]
 
@@ -69,7 +70,7 @@ class RouterProcess:
 
 def set_offset(pipeline: Pipeline, offset: int, partition: int = 0) -> None:
     """Move the routers' group, once the sessions of those that stopped have ended."""
-    admin, deadline = KafkaAdmin(pipeline.bootstrap), time.monotonic() + 20
+    admin, deadline = KafkaAdmin(pipeline.bootstrap), time.monotonic() + allowed(20)
     while True:
         try:
             group, topic = f"{pipeline.prefix}channels-router", f"{pipeline.prefix}channels.webhook.received"

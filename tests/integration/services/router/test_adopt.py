@@ -23,6 +23,7 @@ from shared.domain.topics import Topic
 from tests.integration.restoring import dump, restore
 from tests.integration.services.router.router_process import RouterProcess, set_offset
 from tests.pipeline import UNIT_NUMBER, Pipeline, messages_value, meta_body, text_item
+from tests.waiting import allowed
 
 REFUSED_AT_START = 2
 HELD_HOUR_MS = 1_767_261_600_000  # 2026-01-01T10:00Z
@@ -56,7 +57,7 @@ class Office:
         return self.pipeline.producer.list_topics(timeout=5) and _bounds(self.pipeline)[1]
 
     def wait_for_offset(self, wanted: int, seconds: float = 40) -> None:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + allowed(seconds)
         while _committed(self.pipeline) < wanted:
             assert time.monotonic() < deadline, (self.started[-1].log()[-3000:], _committed(self.pipeline), wanted)
             time.sleep(0.1)
@@ -144,7 +145,7 @@ def test_a_topic_that_was_made_anew(office: Office) -> None:
     lost = [hold(office, old, "waiting", 3), hold(office, old, "sent", 4)]
     admin = AdminClient({"bootstrap.servers": pipeline.bootstrap})
     admin.delete_topics([topic], operation_timeout=10)[topic].result(20)
-    deadline = time.monotonic() + 90  # an attempt that met the old topic asks for it until its own time is over
+    deadline = time.monotonic() + allowed(90)  # an attempt that met the old topic asks for it until its own time is over
     while True:
         try:
             apply_topics(pipeline.bootstrap, pipeline.prefix, partitions=dict.fromkeys(Topic, 1))

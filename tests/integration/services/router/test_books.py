@@ -22,6 +22,7 @@ from shared.domain.topics import Topic
 from tests.books_reader import HOUR_MS, BooksReader
 from tests.integration.services.router.conftest import RunningRouter
 from tests.pipeline import FLOW_NUMBER, UNIT_NUMBER, Pipeline, messages_value, meta_body, status_item, text_item
+from tests.waiting import allowed
 
 NEW_NUMBER = "100000000000009"
 NOW_MS = int(time.time() * 1000)
@@ -109,7 +110,7 @@ def test_the_books_balance_and_so_they_do_after_redrives(desk: Desk, monkeypatch
     assert desk.differences() == []
     numbers = tuple(f"phone_number_id:{name}" for name in (UNIT_NUMBER, NEW_NUMBER))
     pipeline.publish_account(pipeline.unit_account(version=2, account_refs=numbers))
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + allowed(15)
     while router.snapshots.directory.account(pipeline.unit_account_id).version != 2:  # type: ignore[union-attr]
         assert time.monotonic() < deadline
         time.sleep(0.02)

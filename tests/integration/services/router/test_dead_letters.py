@@ -31,6 +31,7 @@ from shared.management.dead_letters import DeadLetters, LetterFilter
 from tests.integration.services.router.conftest import RunningRouter
 from tests.integration.services.router.test_router_own_faults import OddCodec, fault, write_rows
 from tests.pipeline import UNIT_NUMBER, Pipeline, messages_value, meta_body, text_item
+from tests.waiting import eventually
 
 NEW_NUMBER = "100000000000009"
 MESSAGE = "/entry/0/changes/0/value/messages/{}"
@@ -97,14 +98,7 @@ def add_number(pipeline: Pipeline, router: RunningRouter, version: int = 2, *ref
     pipeline.publish_account(
         pipeline.unit_account(version=version, account_refs=tuple(f"phone_number_id:{name}" for name in names))
     )
-    until(lambda: router.snapshots.directory.account(pipeline.unit_account_id).version == version)
-
-
-def until(condition, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: router.snapshots.directory.account(pipeline.unit_account_id).version == version)
 
 
 def letters(pipeline: Pipeline, count: int, settle_seconds: float = 0.0) -> list[DeadLetter]:
@@ -260,7 +254,7 @@ def test_of_two_operators_at_once_the_second_finds_it_done(pipeline, runs):
 
         def slow(made: Any) -> Any:
             inside.set()
-            until(lambda: done.is_set() or pipeline.sql(WAITING) == [(1,)])
+            eventually(lambda: done.is_set() or pipeline.sql(WAITING) == [(1,)])
             return append(made)
 
         first.raw.append = slow  # type: ignore[method-assign]
@@ -310,7 +304,7 @@ def test_a_record_that_failed_as_a_whole_comes_back_as_its_items(pipeline, runs)
     write_rows(pipeline, connector, account)
     pipeline.publish_connector(pipeline.connector(connector_id=connector))
     pipeline.publish_account(pipeline.unit_account(connector_id=connector, account_id=account))
-    until(lambda: router.snapshots.directory.account(account) is not None)
+    eventually(lambda: router.snapshots.directory.account(account) is not None)
     dlq("redrive", "0/0")
     assert [event.message.provider_message_id for event in emitted(pipeline, 2)] == ["wamid.a", "wamid.b"]
     assert settled(pipeline, 2) == {("emitted", "org_unit"): 2}

@@ -18,6 +18,7 @@ from tests.integration.services.router.conftest import LIMITS, RunningRouter
 from tests.integration.services.router.hand_relay import HandRelay
 from tests.integration.services.router.test_router import PEER
 from tests.pipeline import FLOW_NUMBER, UNIT_NUMBER, Pipeline, messages_value, meta_body, status_item, text_item
+from tests.waiting import allowed
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def held(pipeline: Pipeline) -> list[tuple[str, str, int]]:
 
 
 def wait(condition, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + allowed(seconds)
     while not condition():
         assert time.monotonic() < deadline, "it did not come to it in time"
         time.sleep(0.02)

@@ -15,6 +15,7 @@ from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.services.router.router_process import RouterProcess
 from tests.integration.services.router.test_router_own_faults import write_rows
 from tests.pipeline import UNIT_NUMBER, Pipeline, messages_value, meta_body, text_item
+from tests.waiting import allowed
 
 PARTITIONS, CONNECTORS = 6, 12
 
@@ -56,7 +57,7 @@ class Load:
 def wait_for_members(pipeline: Pipeline, wanted: int, routers: list[RouterProcess], seconds: float = 60) -> None:
     """Until so many members share all the partitions."""
     group, topic = f"{pipeline.prefix}channels-router", f"{pipeline.prefix}{Topic.WEBHOOK_RECEIVED.value}"
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + allowed(seconds)
     while True:
         members = [member for member in group_members(pipeline.bootstrap, group, topic) if member.partitions]
         shared = sorted(number for member in members for number in member.partitions)

@@ -22,6 +22,7 @@ from shared.domain.records import WebhookSnapshot
 from shared.domain.send_result import encode_send_result
 from shared.domain.topics import Topic
 from tests.pipeline import FLOW_NUMBER, UNIT_NUMBER, messages_value, meta_body, status_item, text_item
+from tests.waiting import allowed
 
 PEER = (Alias(kind=AliasKind.PHONE, value="5511900000009"),)
 
@@ -241,7 +242,7 @@ def test_unsupported_kinds_are_kept_with_their_raw_position(pipeline, router):
 
 
 def _wait(condition, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + allowed(seconds)
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)

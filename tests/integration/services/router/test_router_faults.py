@@ -14,6 +14,7 @@ from shared.management.router_positions import Found
 from shared.management.router_progress import RouterProgress
 from tests.integration.services.router.conftest import RunningRouter
 from tests.pipeline import UNIT_NUMBER, Pipeline, messages_value, meta_body, text_item
+from tests.waiting import allowed
 
 
 def post_numbers(pipeline: Pipeline, numbers: range, sender: str = "5511900000009") -> None:
@@ -75,7 +76,7 @@ def test_a_second_process_of_one_slot_ends_the_first(pipeline, runs):
     post_numbers(pipeline, range(10))
     assert_each_once_in_order(pipeline, 10)
     runs()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + allowed(20)
     while first.thread.is_alive() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert isinstance(first.failure, Fenced)
@@ -146,7 +147,7 @@ def _owner_sql(pipeline: Pipeline, statement: str) -> None:
 
 
 def _set_offset(pipeline: Pipeline, offset: int) -> None:
-    admin, deadline = KafkaAdmin(pipeline.bootstrap), time.monotonic() + 20
+    admin, deadline = KafkaAdmin(pipeline.bootstrap), time.monotonic() + allowed(20)
     while True:
         try:
             group, topic = f"{pipeline.prefix}channels-router", f"{pipeline.prefix}channels.webhook.received"

@@ -22,6 +22,7 @@ from shared.domain.topics import Topic
 from shared.providers import provider_of
 from tests.integration.services.router.conftest import RunningRouter
 from tests.pipeline import UNIT_NUMBER, Pipeline, messages_value, meta_body, text_item
+from tests.waiting import allowed
 
 NUMBERS = range(9)
 
@@ -175,7 +176,7 @@ def test_channels_status_tells_why_the_router_stopped(pipeline, tmp_path, monkey
     fleet = Fleet(tmp_path / "home")
     fleet.start(FleetService(name="router-0", module=module, operations_port=port, environment=environment))
     try:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + allowed(40)
         while fleet.pid("router-0") is not None:
             assert time.monotonic() < deadline, fleet.log_file("router-0").read_text()
             time.sleep(0.1)
@@ -223,7 +224,7 @@ def test_a_slot_without_a_partition_is_ready_as_a_standby(pipeline, router):
     assert len(pipeline.read(Topic.MESSAGE_RECEIVED, 1)) == 1
     second = RunningRouter(pipeline, 1).start()
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + allowed(20)
         while not (second.router.ready[0] and router.router.ready[0]):
             assert time.monotonic() < deadline, (second.router.ready, router.router.ready)
             time.sleep(0.05)

@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from services.cli.__main__ import cli
 from services.cli.simulate import simulate
 from shared.domain.errors import InvalidInput
-from tests.edge import eventually, free_port
+from tests.edge import free_port
+from tests.waiting import eventually
 
 
 def order(*arguments: str) -> Result:

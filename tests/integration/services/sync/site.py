@@ -31,6 +31,7 @@ from tests.database_fixtures import DatabaseUnderTest
 from tests.edge import EdgeProcess, free_port
 from tests.integration.management import ACTOR, Management, management_of
 from tests.integration.rows import connect
+from tests.waiting import allowed
 
 SECONDS = 40.0
 OLD, NEW = "canary-old_secret-00000001", "canary-new_secret-00000002"
@@ -136,7 +137,6 @@ class Site:
             "sync_debounce_seconds": 0.3,
             "sync_first_backoff_seconds": 0.3,
             "sync_longest_backoff_seconds": 1,
-            "sync_edge_seconds": 3,
             "sync_lease_seconds": 8,
             **settings,
         }
@@ -160,7 +160,7 @@ class Site:
             self.kill(process)
 
     def until(self, done: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + allowed(seconds)
         while not (found := done()):
             assert time.monotonic() < deadline, f"{what}\n" + "\n".join(
                 f"--- {process.log.name}\n{process.log.read_text()[-2_500:]}" for process in self.processes

@@ -22,11 +22,12 @@ from services.simulator.simulator import Simulator
 from services.simulator.stand_in import Account
 from shared.domain.enums import ConnectorType, TokenKind
 from tests.database_fixtures import DatabaseUnderTest
-from tests.edge import START_SECONDS, EdgeProcess, eventually, free_port
+from tests.edge import START_SECONDS, EdgeProcess, free_port
 from tests.integration.rows import connect
 from tests.integration.services.token_rotator.scene import RotatorScene, oauth, scene_on
 from tests.integration.services.token_rotator.test_renewals import value_of
 from tests.token_provider import CLIENT_SECRET
+from tests.waiting import eventually
 
 LEASE_SECONDS = 2
 MODULE = ["-m", "services.token_rotator"]

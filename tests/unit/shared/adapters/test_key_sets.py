@@ -13,6 +13,7 @@ from shared.adapters.key_set_source import MAX_BYTES, from_file
 from shared.adapters.key_sets import Freshness, KeySet, parse_key_set
 from shared.domain.errors import Unavailable
 from tests.unit.shared.adapters.token_keys import KEYS, jwk, key_set
+from tests.waiting import allowed, eventually
 
 OLD, NEW = key_set(jwk(KEYS["EdDSA"], "old")), key_set(jwk(KEYS["EdDSA"], "old"), jwk(KEYS["ES256"], "new"))
 
@@ -36,13 +37,6 @@ class Source:
     def keys(self, allowed: Callable[[str | None], bool] = lambda _: True) -> KeySet:
         freshness = Freshness(max_age=300, retry=10, stale=3600)
         return KeySet(self.fetch, freshness, clock=lambda: self.now, allowed=allowed)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_a_set_is_fetched_once_and_kept() -> None:
@@ -73,13 +67,13 @@ def test_an_old_set_is_renewed_beside_and_nobody_waits() -> None:
     source.now, source.content, source.gate = source.now + 301, NEW, threading.Event()
     began = time.monotonic()
     assert all(keys.find("old") for _ in range(50))
-    assert time.monotonic() - began < 5
-    until(lambda: source.asked == 2)
+    assert time.monotonic() - began < allowed(5)
+    eventually(lambda: source.asked == 2)
     with pytest.raises(Unavailable, match="being fetched"):
         keys.find("new")  # it may be in what is on its way: no reason to call the token wrong, nor to hold a thread
     source.gate.set()
-    until(lambda: not keys._asking)
-    until(lambda: keys.find("new") is not None)
+    eventually(lambda: not keys._asking)
+    eventually(lambda: keys.find("new") is not None)
     assert source.asked == 2
 
 
@@ -90,7 +84,7 @@ def test_keys_stay_in_force_while_the_source_is_away_and_not_for_ever() -> None:
     source.fails = True
     source.now += 300 + 3600
     assert keys.find("old") is not None
-    until(lambda: source.asked == 2)
+    eventually(lambda: source.asked == 2)
     source.now += 1
     source.now += 10
     with pytest.raises(Unavailable, match="away"):
@@ -126,7 +120,7 @@ def test_a_key_that_is_taken_out_proves_nothing_from_then_on() -> None:
     assert keys.find("new") is not None
     source.content, source.now = OLD, source.now + 301
     keys.find("old")
-    until(lambda: keys.find("new") is None)
+    eventually(lambda: keys.find("new") is None)
 
 
 def test_a_key_that_was_taken_out_in_a_quiet_night_proves_nothing_in_the_morning() -> None:
@@ -145,7 +139,7 @@ def test_many_at_once_make_one_call() -> None:
     keys = source.keys()
     with ThreadPoolExecutor(16) as pool:
         found = [pool.submit(keys.find, "old") for _ in range(16)]
-        until(lambda: source.asked == 1)
+        eventually(lambda: source.asked == 1)
         source.gate.set()
         assert all(future.result(10) for future in found)
     assert source.asked == 1
