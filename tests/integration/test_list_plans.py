@@ -33,7 +33,7 @@ from shared.domain.enums import ConnectorStatus
 from shared.domain.identity import Permission
 from shared.management import lists, paging
 from tests.bench.estate import Estate, build, superuser_url
-from tests.database_fixtures import DatabaseUnderTest
+from tests.database_fixtures import DatabaseUnderTest, cloned_database
 from tests.integration.services.control.scene import Tokens
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -84,7 +84,14 @@ def ears(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ears]:
     event.remove(Engine, "before_cursor_execute", heard.told)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def database(stack: Any, database_template: str) -> Iterator[DatabaseUnderTest]:
+    """One for all: the tests only read."""
+    with cloned_database(stack.superuser_url, database_template) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def estate(database: DatabaseUnderTest) -> Estate:
     return build(database, connectors=8_000, accounts=24_000)
 

@@ -137,7 +137,7 @@ class Site:
             "sync_debounce_seconds": 0.3,
             "sync_first_backoff_seconds": 0.3,
             "sync_longest_backoff_seconds": 1,
-            "sync_lease_seconds": 8,
+            "sync_lease_seconds": 60,
             **settings,
         }
         log = self.home / f"{module.rpartition('.')[2]}-{operations_port}.log"
@@ -154,6 +154,11 @@ class Site:
     def kill(self, process: EdgeProcess) -> None:
         process.process.kill()
         process.process.wait(10)
+
+    def forget_leases(self) -> None:
+        """As if the leases of a process that died were over."""
+        with connect(self.database.superuser_url) as rows:
+            rows.execute("UPDATE sync_job SET lease_until = now() WHERE lease_until IS NOT NULL")
 
     def stop(self) -> None:
         for process in self.processes:

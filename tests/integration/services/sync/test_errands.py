@@ -196,6 +196,7 @@ def test_a_killed_sync_leaves_the_errand_and_the_next_one_does_it(topics: Site) 
     assert [cause for cause, _ in errands(site)] == [SUBSCRIPTION_PENDING]
     assert confirmed(site) == []
     site.played.delay_seconds = 0.0
+    site.forget_leases()
     site.start(SYNC, **stand_ins(site))
     site.until(lambda: confirmed(site), "done by the next", seconds=60)
     assert errands(site) == []
