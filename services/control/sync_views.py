@@ -25,6 +25,7 @@ class SyncView(View):
 
     `outcome` null: none has ended yet. `cause`, `action`: why the last one failed and what a person should do. `missing`: what
     the provider lacks (`callback_url`, `event:…`); `by_hand`: what no call can do. `state` `stopped`: it waits for a person.
+    `recheck_at`: when it is looked at again though nobody asks, because a receiving secret begins to hold.
     """
 
     TABLE = SyncJob
@@ -43,3 +44,4 @@ class SyncView(View):
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
     succeeded_at: dt.datetime | None
+    recheck_at: dt.datetime | None
