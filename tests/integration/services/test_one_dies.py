@@ -30,7 +30,6 @@ from tests.token_provider import CLIENT_SECRET
 ROTATOR, HEALTH = "services.token_rotator", "services.health"
 SERVICES = (ROTATOR, HEALTH, SYNC, RELAY)
 ROUNDS = 2
-SECONDS = 180.0  # how long a process takes to start is the machine's
 Moment = tuple[Any, int]
 
 
@@ -133,7 +132,7 @@ class Estate:
 
     def until_done(self, services: set[str], since: Moment) -> None:
         for service in sorted(services):  # what was done of that moment stays done
-            self.site.until(lambda one=service: not self.behind(one, since), f"{service} is behind", SECONDS)  # type: ignore[misc]
+            self.site.until(lambda one=service: not self.behind(one, since), f"{service} is behind")  # type: ignore[misc]
 
 
 @pytest.fixture
@@ -144,7 +143,7 @@ def estate(kafka_bootstrap: str, topic_prefix: str, database: DatabaseUnderTest,
         for service in SERVICES:
             made.start(service)
         for process in site.processes:
-            site.until(lambda one=process: one.ready, "ready", SECONDS)  # type: ignore[misc]
+            site.until(lambda one=process: one.ready, "ready")  # type: ignore[misc]
         yield made
         made.reader.close()
         del made.producer  # it would look for its broker for ever
