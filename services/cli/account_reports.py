@@ -13,6 +13,7 @@ from services.cli.printing import print_fields, print_json
 from services.cli.values import Moment
 from services.cli.views import seen
 from shared.domain.enums import HealthStatus, UsageType
+from shared.domain.syncing import SyncState
 from shared.management.account_status import AccountStatusReport, account_status
 from shared.management.lists import CheckFilter, UsageFilter, list_checks, list_usage
 
@@ -92,7 +93,12 @@ def usage(
 
 
 def _registered(row: dict[str, Any]) -> str:
-    return " ".join(part for part in (row["outcome"] or row["state"], row["cause"]) if part)
+    """How the last sync ended, why and what to do; and since when another one waits, or runs, or waits for a person."""
+    last = " ".join(part for part in (row["outcome"], row["cause"], row["action"] and f"({row['action']})") if part)
+    if row["state"] == SyncState.IDLE:
+        return last or "never"
+    pending = f"{row['state']} since {row['asked_since']}"
+    return f"{pending}, last: {last}" if last else pending
 
 
 def _told(known: AccountStatusReport) -> dict[str, Any]:

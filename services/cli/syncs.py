@@ -19,7 +19,7 @@ from shared.domain.syncing import GOOD
 from shared.management.sync_requests import Asked, list_syncs, subjects_of, sync_account, sync_connector, syncs_since
 
 _GOOD = frozenset(outcome.value for outcome in GOOD)
-_COLUMNS = ("account_id", "state", "outcome", "cause", "action", "missing", "registered_url")
+_COLUMNS = ("account_id", "state", "asked_since", "outcome", "cause", "action", "missing", "registered_url")
 _POLL_SECONDS = 0.5
 _WAIT = click.option("--wait", is_flag=True, help="Wait for the result; 1 if it is not good, 4 if none comes.")
 _SECONDS = click.option(

@@ -22,6 +22,7 @@ from shared.domain.enums import (
     WebhookEvent,
     WebhookStatus,
 )
+from shared.management.provider_rotation import DEFAULT_OVERLAP_SECONDS
 
 _MAX_DEPTH = 32
 
@@ -168,6 +169,17 @@ class SecretsBody(Body):
     """All secrets of a webhook: give old and new ones together to rotate without a gap."""
 
     secrets: list[SecretBody] = Field(max_length=16)
+
+
+class RotationBody(Body):
+    """A secret that we register at the provider is replaced. `value` left out: a new one is made, which nobody needs to know.
+
+    `overlap_seconds`: how long the others of its use hold once the provider has the new one.
+    """
+
+    use: SecretUse
+    value: Secret = Field(default_factory=str)
+    overlap_seconds: int = Field(default=DEFAULT_OVERLAP_SECONDS, ge=0, le=30 * 86_400)
 
 
 class SecretPatch(Body):

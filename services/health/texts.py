@@ -69,6 +69,7 @@ _CAUSES = {
     "delivery_url_missing": "replies have nowhere to go",
     "delivery_refused": "the receiver of replies refuses them",
     "delivery_unreachable": "the receiver of replies does not answer",
+    "accounts_down": "all accounts of the connector are paused",
     "silent": "nothing has come in for hours in which messages are usual",
 }
 _ACTIONS = {
@@ -95,6 +96,7 @@ _ACTIONS = {
     "pair_device": "Pair the device again.",
     "restart_session": "Restart the session.",
     "start_session": "Start the session.",
+    "see_accounts": "Look at the checks of its accounts.",
     "check_traffic": "Send a message to the account and see whether it arrives.",
 }
 

@@ -15,9 +15,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from services.health import decide
+from services.health import decide, wholes
 from services.health.decide import Breaker, Egress, Finding, MoveConnector, Pause, Policy, Resume, Standing, Transition, Verdict
 from services.health.texts import message
+from services.health.wholes import Accounts
 from shared.adapters.database import DatabaseFault, classify, unit_of_work
 from shared.adapters.health_rows import (
     CheckRow,
@@ -25,6 +26,7 @@ from shared.adapters.health_rows import (
     SubjectRow,
     ask_for_syncs,
     failing_connectors,
+    hold_connector,
     insert_checks,
     lock_states,
     tell_checks,
@@ -32,7 +34,7 @@ from shared.adapters.health_rows import (
     update_states,
 )
 from shared.adapters.tables import ChannelAccount, ChannelConnector
-from shared.domain.enums import AccountStatus
+from shared.domain.enums import AccountStatus, ConnectorStatus
 from shared.domain.errors import ConfigError, NotFound, Unavailable
 from shared.domain.routing import HEALTH_PAUSE
 from shared.domain.syncing import MISMATCH
@@ -75,8 +77,7 @@ class CheckWriter:
         """Write them all. Raises Unavailable (what was not written stays due), ConfigError."""
         with translated():
             written, turning = self._write_plain(outcomes)
-            for outcome in turning:
-                written.append(Written(outcome=outcome, verdict=self._turn(outcome)))
+            written += [self._turn(outcome) for outcome in turning]
         return written
 
     def egress(self) -> tuple[Egress, bool]:
@@ -100,12 +101,13 @@ class CheckWriter:
                 if state is None or state.due_ms != one.subject.due_ms:
                     written.append(Written(outcome=one, verdict=None))
                     continue
-                verdict = decide.judge(standing_of(state), one.finding, one.policy, one.at_ms)
-                if _turns(verdict, state, one.policy):
+                told = _told(one, state)
+                verdict = decide.judge(standing_of(state), told.finding, told.policy, told.at_ms)
+                if _turns(verdict, state, told):
                     turning.append(one)
                 else:
-                    rows.append(check_row(one, state, verdict))
-                    written.append(Written(outcome=one, verdict=verdict))
+                    rows.append(check_row(told, state, verdict))
+                    written.append(Written(outcome=told, verdict=verdict))
             if rows:
                 insert_checks(session, rows)
                 update_states(session, rows)
@@ -114,30 +116,48 @@ class CheckWriter:
             session.commit()
         return written, turning
 
-    def _turn(self, one: Outcome) -> Verdict | None:
+    def _turn(self, one: Outcome) -> Written:
         subject = one.subject
         with unit_of_work(self._api, tenant_id=subject.tenant_id) as session:
             try:
                 connector = lock_connector(session, subject.connector_id)
             except NotFound:
-                return None
-            state = lock_states(session, [subject.subject_id]).get(subject.subject_id)
+                return Written(outcome=one, verdict=None)
+            state = lock_states(session, {subject.subject_id, connector.id}).get(subject.subject_id)
             if state is None or state.due_ms != subject.due_ms:
-                return None
+                return Written(outcome=one, verdict=None)
             _, ours = self._egress(session)
+            one = _told(one, state)
             verdict = decide.judge(standing_of(state), one.finding, one.policy, one.at_ms, may_open=not ours)
-            if subject.account_id is None:
-                verdict = self._move(session, connector, verdict)
-            else:
+            if subject.account_id is not None:
                 self._route(session, connector, subject.account_id, state, verdict, one)
+            elif not wholes.is_judged_by_accounts(subject.tipo):
+                verdict = self._move(session, connector, verdict)
             rows = [check_row(one, state, verdict)]
             insert_checks(session, rows)
             update_states(session, rows)
             tell_own_checks(session, rows)
             if rows[0].asks_for_sync:
                 ask_for_sync(session, connector, subject.account_id, MISMATCH)
+            if wholes.is_judged_by_accounts(subject.tipo):
+                opened = subject.account_id is not None and verdict.transition is Transition.OPENED
+                self._follow_accounts(session, connector, opened=opened)
             session.commit()
-        return verdict
+        return Written(outcome=one, verdict=verdict)
+
+    def _follow_accounts(self, session: Session, connector: ChannelConnector, *, opened: bool) -> None:
+        """Move the connector where its accounts, this check's included, say so; without a row of its own it is not followed."""
+        state = lock_states(session, [connector.id]).get(connector.id)
+        if state is None:
+            return
+        effect = wholes.whole_effect(_accounts_of(state), connector.status, owns=state.owns, opened=opened)
+        if effect is None:
+            owns = state.owns and connector.status is ConnectorStatus.ERROR  # else somebody has moved it meanwhile: it is theirs
+        else:
+            done = move_connector(session, connector.id, effect.status, effect.cause, actor=ACTOR)
+            owns = done is (effect.status is ConnectorStatus.ERROR)
+        if owns != state.owns:
+            hold_connector(session, connector.id, owns=owns)
 
     def _move(self, session: Session, connector: ChannelConnector, verdict: Verdict) -> Verdict:
         effect = decide.connector_effect(verdict, connector.status)
@@ -161,12 +181,25 @@ class CheckWriter:
                 resume_route(session, connector, account_id, cause, now_ms=one.at_ms, actor=ACTOR)
 
 
-def _turns(verdict: Verdict, state: StateRow, policy: Policy) -> bool:
+def _turns(verdict: Verdict, state: StateRow, one: Outcome) -> bool:
     """Whether more follows from the check than its row."""
+    if one.subject.account_id is None and wholes.is_judged_by_accounts(one.subject.tipo):
+        return not wholes.is_settled(_accounts_of(state), one.subject.status, owns=state.owns)
     if verdict.transition in (Transition.OPENED, Transition.CLOSED):
         return True
     held = state.owns or (state.route_cause or "").startswith(HEALTH_PAUSE)
-    return held and verdict.standing.breaker is Breaker.CLOSED and verdict.standing.passes >= policy.recover
+    return held and verdict.standing.breaker is Breaker.CLOSED and verdict.standing.passes >= one.policy.recover
+
+
+def _told(one: Outcome, state: StateRow) -> Outcome:
+    """With what the accounts of the connector say, where the check is about a connector that they judge."""
+    if one.subject.account_id is not None or not wholes.is_judged_by_accounts(one.subject.tipo):
+        return one
+    return replace(one, finding=wholes.finding_of(one.finding, _accounts_of(state)))
+
+
+def _accounts_of(state: StateRow) -> Accounts:
+    return Accounts(on=state.accounts, down=state.down)
 
 
 def standing_of(state: StateRow) -> Standing:

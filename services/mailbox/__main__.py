@@ -18,16 +18,18 @@ from shared.adapters.avro import Codec
 from shared.adapters.clock import SystemClock, new_uuid7
 from shared.adapters.database import create_engine_for
 from shared.adapters.durable_producer import DurableProducer
+from shared.adapters.guarded_mail import GuardedServers
 from shared.adapters.kafka import client_config, full_name
 from shared.adapters.mailbox_positions import MailboxPositions
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.topics import Topic
+from shared.runtime.http import tenant_egress
 from shared.runtime.keys import open_vault
 from shared.runtime.lifecycle import StopRequest, on_signals, run
 from shared.runtime.logging import configure_logging
-from shared.runtime.mail import mail_tls
+from shared.runtime.mail import mail_egress, mail_tls
 from shared.runtime.metrics import MailboxMetrics
 from shared.runtime.operations import OperationsServer
 from shared.runtime.settings import load, require
@@ -112,7 +114,7 @@ def _reader_parts(
         logins=Logins(credential, vault),
         writer=writer,
         metrics=metrics,
-        tls=mail_tls(settings),
+        servers=GuardedServers(mail_egress(tenant_egress(settings)), mail_tls(settings)),
         connect_seconds=settings.mailbox_connect_seconds,
         command_seconds=settings.mailbox_command_seconds,
         idle_seconds=settings.mailbox_idle_seconds,

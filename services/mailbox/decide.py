@@ -59,6 +59,12 @@ class Mailbox:
         return f"{self.username}@{self.host}:{self.port}/{self.folder}"
 
     @property
+    def url(self) -> str:
+        """What the egress guard judges."""
+        scheme = "imaps" if self.tls == "implicit" else "imap"
+        return f"{scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
     def token_kinds(self) -> tuple[TokenKind, ...]:
         """The kinds of credential that it may log in with."""
         return _KINDS[self.auth]

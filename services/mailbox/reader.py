@@ -7,7 +7,6 @@ mails are read again; nothing is skipped but with a log line, a counter and a `c
 from __future__ import annotations
 
 import datetime as dt
-import ssl
 import threading
 import time
 from concurrent.futures import Future
@@ -21,7 +20,9 @@ from services.mailbox import decide
 from services.mailbox.decide import Mailbox
 from services.mailbox.logins import Logins
 from services.mailbox.writing import MailWriter, Written
-from shared.adapters.imap import Endpoint, FolderMissing, ImapConnection, LoginRefused, Refused, ServerFaulty
+from shared.adapters.guarded_mail import GuardedServers
+from shared.adapters.http_faults import EgressRefused
+from shared.adapters.imap import FolderMissing, ImapConnection, LoginRefused, Refused, ServerFaulty
 from shared.adapters.mailbox_positions import Lease, MailboxPositions, Position
 from shared.domain.errors import ChannelsError, ConfigError, Fenced, InvalidInput, Unavailable
 from shared.runtime.metrics import MailboxMetrics
@@ -42,7 +43,7 @@ class ReaderParts:
     logins: Logins
     writer: MailWriter
     metrics: MailboxMetrics
-    tls: ssl.SSLContext
+    servers: GuardedServers
     connect_seconds: float
     command_seconds: float
     idle_seconds: float
@@ -108,6 +109,10 @@ class Reader:
             except LoginRefused as error:
                 self._trouble(error)
                 self._wait_for_another_token(token_id)
+            except EgressRefused as error:
+                self._trouble(error)
+                # A changed account has a new reader; by itself only a name's addresses can change.
+                self._stopping.wait(decide.pause_seconds(self._failures, first=30, longest=900))
             except ChannelsError as error:
                 self._trouble(error)
                 self._stopping.wait(decide.pause_seconds(self._failures, first=1, longest=60))
@@ -118,13 +123,9 @@ class Reader:
 
     def _session(self, token_id: str | None) -> None:
         mailbox, parts = self.mailbox, self._parts
+        # Before the credential is opened: where nobody is called, none is needed.
+        endpoint = parts.servers.endpoint(mailbox.url, plain=mailbox.tls == "none")
         login = parts.logins.open(mailbox, token_id)
-        endpoint = Endpoint(
-            host=mailbox.host,
-            port=mailbox.port,
-            tls=None if mailbox.tls == "none" else parts.tls,
-            starttls=mailbox.tls == "starttls",
-        )
         connection = ImapConnection(endpoint, connect_seconds=parts.connect_seconds, command_seconds=parts.command_seconds)
         try:
             connection.login(login)
@@ -276,8 +277,9 @@ class Reader:
         if now - self._told.get(code, -_TELL_AGAIN_SECONDS) < _TELL_AGAIN_SECONDS:
             return
         self._told[code] = now
-        self._log.warning("mailbox_trouble", code=code, error=str(error))
-        if isinstance(error, LoginRefused | FolderMissing):
+        more = {"reason": error.reason} if isinstance(error, EgressRefused) else {}
+        self._log.warning("mailbox_trouble", code=code, error=str(error), **more)
+        if isinstance(error, LoginRefused | FolderMissing | EgressRefused):
             try:
                 self._done(self._parts.writer.ask_for_sync(self.mailbox, code, str(error)))
             except ChannelsError:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from shared.runtime.settings import (
     DatabaseSettings,
+    HttpSettings,
     KafkaSettings,
     LogSettings,
     MailServerSettings,
@@ -17,7 +18,9 @@ from shared.runtime.settings import (
 )
 
 
-class MailboxSettings(KafkaSettings, DatabaseSettings, VaultSettings, ObjectStoreSettings, MailServerSettings, LogSettings):
+class MailboxSettings(
+    KafkaSettings, DatabaseSettings, VaultSettings, ObjectStoreSettings, HttpSettings, MailServerSettings, LogSettings
+):
     """Any number of processes may run against one database: each mailbox is read by one of them at a time."""
 
     mailbox_operations_host: str = "127.0.0.1"

@@ -112,6 +112,16 @@ def wanted_secrets(
     return found
 
 
+def next_beginning(known: Sequence[ReceivingSecret], uses: Collection[SecretUse], now_ms: int) -> int | None:
+    """When the next secret of these uses begins to hold; None where none will. What is over before it begins never holds."""
+    begins = [
+        one.not_before_ms
+        for one in known
+        if one.use in uses and one.not_before_ms is not None and one.not_before_ms < _end_ms(one)
+    ]
+    return min((at_ms for at_ms in begins if at_ms > now_ms), default=None)
+
+
 def _holds(secret: ReceivingSecret, now_ms: int) -> bool:
     return (secret.not_before_ms is None or secret.not_before_ms <= now_ms) and now_ms < _end_ms(secret)
 

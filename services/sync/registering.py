@@ -23,6 +23,7 @@ from services.sync.planning import (
     context_of,
     failure_of,
     is_registered,
+    next_beginning,
     transient,
     wanted_secrets,
 )
@@ -103,6 +104,7 @@ class _Running:
         self.facts = facts
         self.provider = provider
         self._secrets: dict[SecretUse, ReceivingSecret] = {}
+        self._begins_ms: int | None = None
         self._seen: frozenset[str] | None = None
 
     def done(self) -> Done:
@@ -122,7 +124,7 @@ class _Running:
                     writes += more
             if result.good and not unregistered:
                 result = replace(result, outcome=SyncOutcome.SYNCED, cause=None)
-        tipo = self.facts.tipo.value
+        tipo, result = self.facts.tipo.value, replace(result, recheck_ms=self._begins_ms)
         return Done(job=self.job, result=result, tipo=tipo, synced=tuple(synced), writes=tuple(writes), seen=self._seen)
 
     def _whole(self, result: SyncResult) -> tuple[SyncResult, list[Write]]:
@@ -158,7 +160,9 @@ class _Running:
             known = self._open_secrets()
         except (SealBroken, CorruptData):
             return _refused("segredo_unreadable", "add_secret")
-        self._secrets = wanted_secrets(known, self.facts.rotations, self._now_ms())
+        now_ms, setting_up = self._now_ms(), self.provider.setting_up
+        self._secrets = wanted_secrets(known, self.facts.rotations, now_ms)
+        self._begins_ms = next_beginning(known, setting_up.registers if setting_up is not None else (), now_ms)
         try:
             return self._ensure(SetupOrder(callback_url=url))
         except InvalidInput as error:  # a setting that is missing, or an address that the provider does not take

@@ -17,6 +17,7 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from shared.adapters.addresses import Address
 from shared.adapters.egress import Egress
 from shared.adapters.egress_target import Target
 from shared.adapters.http_faults import EgressRefused
@@ -44,7 +45,7 @@ class SystemLookup:
             asking.add_done_callback(lambda _: self._under_way.pop(name, None))
         # who gives up does not end it for the others; the thread would not stop anyway
         found = await asyncio.shield(asking)
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        return _texts(found)
 
     def close(self) -> None:
         """Look up nothing more; does not wait for those at work."""
@@ -53,6 +54,30 @@ class SystemLookup:
 
 def _ask_system(name: str) -> list[Any]:
     return socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+
+
+def system_addresses(name: str) -> Sequence[str]:
+    """The same without a loop: blocks for as long as the system asks. Raises OSError."""
+    return _texts(_ask_system(name))
+
+
+def _texts(found: list[Any]) -> list[str]:
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def asked_name(egress: Egress, target: Target) -> str:
+    """The name to look up. Search domains would complete a public name to one of our own cluster, so it has its final dot."""
+    return target.host if egress.allow.names(target) else f"{target.host}."
+
+
+def judged(egress: Egress, target: Target, found: Sequence[str]) -> list[Address]:
+    """What the look-up found, every one admitted; raises OSError for nothing, EgressRefused where one address is refused."""
+    if not found:
+        raise OSError("the name has no address")
+    addresses = [ip_address(text) for text in found]
+    for address in addresses:
+        egress.admit_address(target, address)
+    return addresses
 
 
 class GuardedResolver(AbstractResolver):
@@ -66,14 +91,8 @@ class GuardedResolver(AbstractResolver):
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         """All addresses of the host; raises OSError, TimeoutError, EgressRefused."""
         target = _target_of(host)
-        # Search domains would complete a public name to one of our own cluster.
-        name = host if self._egress.allow.names(target) else f"{host}."
         async with asyncio.timeout(self._seconds):
-            addresses = [ip_address(text) for text in await self._lookup(name)]
-        if not addresses:
-            raise OSError("the name has no address")
-        for address in addresses:
-            self._egress.admit_address(target, address)
+            found = await self._lookup(asked_name(self._egress, target))
         return [
             ResolveResult(
                 hostname=host,
@@ -83,7 +102,7 @@ class GuardedResolver(AbstractResolver):
                 proto=0,
                 flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
             )
-            for address in addresses
+            for address in judged(self._egress, target, found)
         ]
 
     async def close(self) -> None:

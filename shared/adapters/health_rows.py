@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,11 @@ Executor = Connection | Session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateRow:
-    """A row of `health_state` as it is kept. `route_cause`: what the account's route is paused for, None while it is open."""
+    """A row of `health_state` as it is kept. `route_cause`: what the account's route is paused for, None while it is open.
+
+    Of a connector `accounts` that are on (active, or pending only because it is in error), and those of them that are `down`:
+    breaker not closed and route paused.
+    """
 
     subject_id: str
     connector_id: str
@@ -35,6 +39,8 @@ class StateRow:
     open_seconds: int
     owns: bool
     route_cause: str | None = None
+    accounts: int = 0
+    down: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +110,15 @@ _TAKE = text(
     "  SELECT x.identidade, x.config FROM channel_account x WHERE x.connector_id = t.connector_id"
     "  AND (x.id = t.account_id OR t.account_id IS NULL AND x.status <> 'inactive') ORDER BY x.id LIMIT 1) a ON true"
 )
-_LOCK = text(f"SELECT {_STATE} FROM health_state s WHERE s.subject_id = ANY(:ids) ORDER BY s.subject_id FOR UPDATE").bindparams(
-    bindparam("ids", type_=ARRAY(UUID(as_uuid=False)))
-)
+_LOCK = text(
+    f"SELECT {_STATE}, w.accounts, w.down FROM health_state s LEFT JOIN LATERAL ("
+    "  SELECT count(*) AS accounts, count(*) FILTER (WHERE h.breaker <> 'closed' AND r.route = 'paused') AS down"
+    "  FROM channel_account a LEFT JOIN account_state r ON r.account_id = a.id LEFT JOIN health_state h ON h.subject_id = a.id"
+    "  WHERE s.account_id IS NULL AND a.connector_id = s.connector_id"
+    "  AND (a.status = 'active' OR a.status = 'pending' AND r.cause = 'connector_error')) w ON true"
+    " WHERE s.subject_id = ANY(:ids) ORDER BY s.subject_id FOR UPDATE OF s"
+).bindparams(bindparam("ids", type_=ARRAY(UUID(as_uuid=False))))
+_HOLD = text("UPDATE health_state SET owns = :owns WHERE subject_id = CAST(:id AS uuid)")
 _GIVEN = (
     "jsonb_to_recordset(:rows) AS g (check_id uuid, subject_id uuid, connector_id uuid, account_id uuid, tenant_id uuid,"
     " status text, message text, at timestamptz, duration_ms int, due_at timestamptz, grade text, cause text, breaker text,"
@@ -148,11 +160,16 @@ def take_due(executor: Executor, *, now_ms: int, lease_ms: int, most: int) -> li
     return [SubjectRow(**{**row, "tipo": ConnectorType(row["tipo"]), "status": ConnectorStatus(row["status"])}) for row in rows]
 
 
-def lock_states(executor: Executor, subject_ids: Sequence[str]) -> dict[str, StateRow]:
+def lock_states(executor: Executor, subject_ids: Collection[str]) -> dict[str, StateRow]:
     """The rows as they are, locked in one order until the transaction ends."""
     found = executor.execute(_LOCK, {"ids": sorted(subject_ids)}).mappings()
     rows = (StateRow(**{**row, "grade": None if row["grade"] is None else HealthStatus(row["grade"])}) for row in found)
     return {row.subject_id: row for row in rows}
+
+
+def hold_connector(executor: Executor, connector_id: str, *, owns: bool) -> None:
+    """Note whether it is health that holds the connector in error; the row is locked."""
+    executor.execute(_HOLD, {"id": connector_id, "owns": owns})
 
 
 def insert_checks(executor: Executor, rows: Sequence[CheckRow]) -> None:

@@ -5,8 +5,19 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+
+
+def first_connection(addresses: Sequence[str], port: int, seconds_left: Callable[[], float]) -> socket.socket:
+    """To the first of the addresses that takes it; each may take what is left. Raises OSError."""
+    fault: OSError = ConnectionError("no address")
+    for address in addresses:
+        try:
+            return socket.create_connection((address, port), seconds_left())
+        except OSError as error:
+            fault = error
+    raise fault
 
 
 class MailLine:
@@ -22,16 +33,9 @@ class MailLine:
 
     def dial(self, where: tuple[str, int], seconds: float) -> socket.socket:
         """A connection to the first admitted address that takes it; the name in `where` is not looked up. Raises OSError."""
-        fault: OSError = ConnectionError("no address")
-        for address in self.addresses:
-            try:
-                found = socket.create_connection((address, where[1]), min(seconds, self.seconds_left()))
-            except OSError as error:
-                fault = error
-                continue
-            self._hold(found)
-            return found
-        raise fault
+        found = first_connection(self.addresses, where[1], lambda: min(seconds, self.seconds_left()))
+        self._hold(found)
+        return found
 
     def seconds_left(self) -> float:
         """Until the end of the whole session; raises TimeoutError when it is over."""

@@ -12,7 +12,18 @@ from sqlalchemy.orm import Session
 
 from shared.adapters.health_rows import moment
 from shared.domain.enums import ConnectorType
-from shared.domain.syncing import GOOD, OBSERVED, OVERTAKEN, REQUESTED, SyncOutcome, SyncRequest, SyncResult, SyncState, TakenJob
+from shared.domain.syncing import (
+    GOOD,
+    OBSERVED,
+    OVERTAKEN,
+    REQUESTED,
+    SECRET_BEGAN,
+    SyncOutcome,
+    SyncRequest,
+    SyncResult,
+    SyncState,
+    TakenJob,
+)
 
 MAX_CAUSES = 16
 Executor = Connection | Session
@@ -50,13 +61,14 @@ ON CONFLICT (subject_id) DO UPDATE SET
 _TAKE = text("""
 WITH due AS (
     SELECT subject_id FROM sync_job
-    WHERE due_at <= :now OR lease_until <= :now
-    ORDER BY coalesce(due_at, lease_until) LIMIT :most FOR UPDATE SKIP LOCKED
+    WHERE due_at <= :now OR lease_until <= :now OR recheck_at <= :now AND state IN ('idle', 'stopped')
+    ORDER BY coalesce(due_at, lease_until, recheck_at) LIMIT :most FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE sync_job j SET state = 'running', due_at = NULL, lease = gen_random_uuid(), lease_until = :until, started_at = :now,
         attempt = j.attempt + 1, taken = j.asked, causes = '{}',
         registered_secret = CASE WHEN j.state = 'running' THEN NULL ELSE j.registered_secret END,
-        taken_causes = (SELECT coalesce(array_agg(DISTINCT one), '{}') FROM unnest(j.taken_causes || j.causes) AS one)
+        taken_causes = (SELECT coalesce(array_agg(DISTINCT one), '{}') FROM unnest(j.taken_causes || j.causes
+            || CASE WHEN j.state IN ('idle', 'stopped') THEN ARRAY[:begun] ELSE '{}' END) AS one)
     FROM due WHERE j.subject_id = due.subject_id
     RETURNING j.*
 )
@@ -77,6 +89,7 @@ UPDATE sync_job j SET
     outcome = :outcome, cause = :cause, action = :action, missing = :missing, by_hand = :by_hand,
     registered_url = coalesce(:registered_url, j.registered_url),
     registered_secret = coalesce(:registered_secret, j.registered_secret),
+    recheck_at = :recheck,
     finished_at = :now, succeeded_at = CASE WHEN :synced THEN :now ELSE j.succeeded_at END
 WHERE j.subject_id = CAST(:subject_id AS uuid) AND j.state = 'running' AND j.lease = CAST(:lease AS uuid)
 """)
@@ -164,8 +177,9 @@ def ask_for_jobs(session: Session, requests: Sequence[SyncRequest], *, now_ms: i
 
 
 def take_jobs(executor: Executor, *, now_ms: int, lease_ms: int, most: int) -> list[TakenJob]:
-    """Take what is due, and what somebody has left behind under a lease that is over; whoever else looks passes it by."""
-    values = {"now": moment(now_ms), "until": moment(now_ms + lease_ms), "most": most}
+    """Take what is due, what has to be looked at again, and what somebody has left behind under a lease that is over; whoever
+    else looks passes it by."""
+    values = {"now": moment(now_ms), "until": moment(now_ms + lease_ms), "most": most, "begun": SECRET_BEGAN}
     rows = executor.execute(_TAKE, values).mappings()
     return [TakenJob(**{**row, "causes": tuple(row["causes"]), "lease_until_ms": now_ms + lease_ms}) for row in rows]
 
@@ -193,6 +207,7 @@ def finish_job(session: Session, job: TakenJob, result: SyncResult, *, now_ms: i
         "registered_url": result.registered_url,
         "registered_secret": result.registered_secret,
         "due": moment(result.due_ms or now_ms),
+        "recheck": None if result.recheck_ms is None else moment(result.recheck_ms),
         "again": moment(again_ms),
         "now": moment(now_ms),
     }

@@ -10,6 +10,7 @@ from shared.domain.sync_causes import NAME_CHANGED, TIER_CHANGED
 MISMATCH = "subscription_mismatch"
 REQUESTED = "requested"  # a person asks: registers in any case
 ROTATION = "secret_rotation"
+SECRET_BEGAN = "secret_began"  # nobody asks: a secret that was there holds from now on
 OVERTAKEN = "overtaken"  # somebody whose lease was over may have told the provider something after all
 FORCING = frozenset({REQUESTED, OVERTAKEN})
 """Causes that register in any case, whatever is known to be registered."""
@@ -76,7 +77,8 @@ class TakenJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult:
-    """What is stored of a sync. `due_ms`: when to try again (None: not by itself). `missing`, `by_hand`: as SetupState.
+    """What is stored of a sync. `due_ms`: when to try again (None: not by itself). `recheck_ms`: when to look
+    again though nobody asks, however it ended. `missing`, `by_hand`: as SetupState.
 
     `registered_secret`: name of the secret that the provider has now, None where nothing was registered.
     """
@@ -85,6 +87,7 @@ class SyncResult:
     cause: str | None = None
     action: str | None = None
     due_ms: int | None = None
+    recheck_ms: int | None = None
     missing: tuple[str, ...] = ()
     by_hand: tuple[str, ...] = ()
     registered_url: str | None = None

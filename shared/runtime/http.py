@@ -27,9 +27,8 @@ FIXED_HOSTS = frozenset(
 
 def http_parts(settings: HttpSettings, registry: CollectorRegistry) -> HttpParts:
     """For `HttpClient` or `BlockingHttpClient`; call it once per process and registry. Raises ConfigError."""
-    development = load(StackSettings).environment != "production"
     stand_ins = _stand_ins(settings.http_stand_ins)
-    if stand_ins and not development:
+    if stand_ins and not _is_development():
         raise ConfigError("CHANNELS_HTTP_STAND_INS is for development: providers are called where they are")
     endpoints = read_allow_list(_listed(settings.http_allow_fixed), "CHANNELS_HTTP_ALLOW_FIXED")
     if endpoints.hosts or endpoints.origins:
@@ -40,11 +39,7 @@ def http_parts(settings: HttpSettings, registry: CollectorRegistry) -> HttpParts
             allow=AllowList(networks=endpoints.networks, origins=frozenset(place.origin for place in stand_ins.values())),
             ports=frozenset({443}),
         ),
-        tenant=Egress(
-            allow=read_allow_list(_listed(settings.http_allow), "CHANNELS_HTTP_ALLOW"),
-            ports=_ports(settings.http_ports),
-            plain_http=development,
-        ),
+        tenant=tenant_egress(settings),
         tls=tls_context(settings),
         limits=HttpLimits(
             connect_seconds=settings.http_connect_seconds,
@@ -58,6 +53,15 @@ def http_parts(settings: HttpSettings, registry: CollectorRegistry) -> HttpParts
     )
 
 
+def tenant_egress(settings: HttpSettings) -> Egress:
+    """The rules of addresses that tenants set. Raises ConfigError."""
+    return Egress(
+        allow=read_allow_list(_listed(settings.http_allow), "CHANNELS_HTTP_ALLOW"),
+        ports=_ports(settings.http_ports),
+        plain_http=_is_development(),
+    )
+
+
 def tls_context(settings: HttpSettings) -> ssl.SSLContext:
     """The system's authorities, and those of the bundle. Certificates are always checked. Raises ConfigError."""
     context = ssl.create_default_context()
@@ -67,6 +71,10 @@ def tls_context(settings: HttpSettings) -> ssl.SSLContext:
         except OSError as error:  # no file, or no certificate in it
             raise ConfigError(f"CHANNELS_HTTP_CA_BUNDLE: {settings.http_ca_bundle} cannot be read ({error})") from error
     return context
+
+
+def _is_development() -> bool:
+    return load(StackSettings).environment != "production"
 
 
 def _listed(text: str) -> Iterable[str]:

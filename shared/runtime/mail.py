@@ -26,10 +26,15 @@ def mail_tls(settings: MailServerSettings) -> ssl.SSLContext:
     return context
 
 
+def mail_egress(tenant: Egress) -> Egress:
+    """The rules of URLs that tenants set, with the ports of mail servers beside its own."""
+    return replace(tenant, ports=tenant.ports | _PORTS)
+
+
 def mail_logins(settings: MailServerSettings, tenant: Egress, *, at_once: int) -> MailLogins:
-    """Logins under the rules of URLs that tenants set (`tenant`), with the ports of mail beside its own. Raises ConfigError."""
+    """Logins of checks under `mail_egress`. Raises ConfigError."""
     return MailLogins(
-        replace(tenant, ports=tenant.ports | _PORTS),
+        mail_egress(tenant),
         mail_tls(settings),
         plain_loopback=settings.mailbox_plain_loopback,
         at_once=at_once,

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Path, Response
 from sqlalchemy.orm import Session
 
-from services.control.bodies import SecretBody, SecretPatch, SecretsBody, WebhookBody, WebhookPatch, given
+from services.control.bodies import RotationBody, SecretBody, SecretPatch, SecretsBody, WebhookBody, WebhookPatch, given
 from services.control.call import (
     Call,
     IdempotencyKey,
@@ -30,6 +30,7 @@ from shared.adapters.tables import ChannelConnector, ChannelWebhook
 from shared.domain.errors import NotFound
 from shared.management.lists import list_parts, part_order
 from shared.management.ownership import looked_up, owned, owned_for_change
+from shared.management.provider_rotation import NewRotation, rotate_secret
 from shared.management.removal import delete_webhook
 from shared.management.secret_rotation import add_secret, expire_secret, secrets_of_webhook
 from shared.management.webhooks import (
@@ -112,6 +113,21 @@ def add_one(call: SecretKeeper, webhook_id: UUID, body: SecretBody, idempotency_
     def make(session: Any) -> SecretView:
         row = owned(session, ChannelWebhook, str(webhook_id), call.tenant)
         add_secret(session, call.parts.vault, row.connector_id, NewSecret(**body.model_dump()), actor=call.actor)
+        return SecretView.within(secrets_of_webhook(session, call.parts.vault, row, actor=call.actor)[-1], row.segredo)
+
+    return call.create(idempotency_key, body, f"/v1/webhooks/{webhook_id}/secrets", make)
+
+
+@router.post("/webhooks/{webhook_id}/secrets:rotate", status_code=201, response_model=SecretView)
+def rotate(call: SecretKeeper, webhook_id: UUID, body: RotationBody, idempotency_key: IdempotencyKey = None) -> Response:
+    """Replace a secret that we register at the provider, in every webhook of the connector. The new one, which is the answer,
+    holds at once; sync registers it, and then the others of its use get their end (`syncs` of the connector show how it goes).
+    409 `not_registered_here` where the provider makes the secret."""
+
+    def make(session: Any) -> SecretView:
+        row = owned(session, ChannelWebhook, str(webhook_id), call.tenant)
+        new = NewRotation(use=body.use, overlap_seconds=body.overlap_seconds, value=body.value or None)
+        rotate_secret(session, call.parts.vault, row.connector_id, new, actor=call.actor)
         return SecretView.within(secrets_of_webhook(session, call.parts.vault, row, actor=call.actor)[-1], row.segredo)
 
     return call.create(idempotency_key, body, f"/v1/webhooks/{webhook_id}/secrets", make)

@@ -18,7 +18,8 @@ class SyncJob(Base):
 
     `asked` counts requests, `taken` those that the sync answers which began last. `state`: idle, waiting (until `due_at`),
     running (under `lease`), stopped (a person must act: `cause`, `action`). `missing`: what the provider lacks, `by_hand`:
-    what no call can do. `registered_secret`: id of the secret that was registered last.
+    what no call can do. `registered_secret`: id of the secret that was registered last. `recheck_at`: when it is
+    looked at again though nobody asks, because a receiving secret begins to hold.
     """
 
     __tablename__ = "sync_job"
@@ -29,6 +30,7 @@ class SyncJob(Base):
         CheckConstraint("(state = 'running') = (lease IS NOT NULL AND lease_until IS NOT NULL)", name="lease"),
         Index(None, "connector_id", "subject_id"),
         Index(None, "due_at", postgresql_where=text("due_at IS NOT NULL")),
+        Index(None, "recheck_at", postgresql_where=text("recheck_at IS NOT NULL")),
         Index(None, "lease_until", postgresql_where=text("lease_until IS NOT NULL")),
         Index(None, "state", postgresql_where=text("state <> 'idle'")),
     )
@@ -56,6 +58,7 @@ class SyncJob(Base):
     registered_secret: Mapped[UnlimitedText | None]
     finished_at: Mapped[dt.datetime | None]
     succeeded_at: Mapped[dt.datetime | None]
+    recheck_at: Mapped[dt.datetime | None]
 
 
 class SecretRotation(Base):

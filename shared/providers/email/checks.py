@@ -71,9 +71,8 @@ def _unanswered(step: str, fault: TransportFault) -> Graded:
     if fault.kind == "tls":
         return Graded(check=step, status=HealthStatus.FAILED, cause="tls", action="check_certificate", detail=fault.detail)
     if fault.kind == "refused":
-        # A warning: whether the login works nobody can tell, and reading mail has a way of its own.
         return Graded(
-            check=step, status=HealthStatus.WARNING, cause="address_refused", action="allow_address", detail=fault.detail
+            check=step, status=HealthStatus.FAILED, cause="address_refused", action="allow_address", detail=fault.detail
         )
     return Graded(check=step, status=None, cause="unreachable", detail=fault.kind)
 

@@ -42,8 +42,8 @@ NAMING: dict[str, dict[str, Any]] = {
 _FAULTY: tuple[dict[str, Any], ...] = ({}, {"unknown": 1})  # bodies that lack something, or hold what there is not
 # Fields that name nothing of another tenant's, whatever they hold.
 PLAIN = frozenset({"action", "ativo", "cause", "config", "constraints", "cursor", "enabled", "entidade_type", "evento",
-    "expires_at", "from", "kind", "limit", "metadata", "nome_exibicao", "not_after_ms", "not_before_ms", "projeto_referencia",
-    "secrets", "since", "status", "tipo", "to", "until", "url", "use", "value", "webhook_url"})  # fmt: skip
+    "expires_at", "from", "kind", "limit", "metadata", "nome_exibicao", "not_after_ms", "not_before_ms", "overlap_seconds",
+    "projeto_referencia", "secrets", "since", "status", "tipo", "to", "until", "url", "use", "value", "webhook_url"})  # fmt: skip
 
 
 @dataclass

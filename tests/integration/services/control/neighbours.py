@@ -103,6 +103,7 @@ def _bodies(known: Mapping[str, str]) -> dict[tuple[str, str], Any]:
         ("PATCH", "/v1/webhooks/{webhook_id}"): {"url": "https://edge.example.org/taken"},
         ("PUT", "/v1/webhooks/{webhook_id}/secrets"): {"secrets": [{"use": "sign", "value": "taken over"}]},
         ("POST", "/v1/webhooks/{webhook_id}/secrets"): {"use": "sign", "value": "taken over"},
+        ("POST", "/v1/webhooks/{webhook_id}/secrets:rotate"): {"use": "handshake"},
         ("PATCH", "/v1/webhooks/{webhook_id}/secrets/{number}"): {"not_after_ms": 1},
         ("POST", "/v1/accounts/{account_id}/fallbacks"): {"tipo": "voicemail", "destino": "ops@example.com"},
         ("PATCH", "/v1/fallbacks/{fallback_id}"): {"destino": "taken@example.com"},

@@ -16,9 +16,9 @@ OLD, NEW = "canary-old-secret", "canary-new-secret"
 MINUTE_MS = 60_000
 
 
-def webhook_of(scene: Scene, *events: str) -> list[str]:
+def webhook_of(scene: Scene, *events: str, **connector: Any) -> list[str]:
     """Webhooks of one connector that share the old secret; their ids."""
-    path = f"connectors/{scene.connector()['id']}/webhooks"
+    path = f"connectors/{scene.connector(**connector)['id']}/webhooks"
     secrets = {"url": "https://edge.example.org/w", "secrets": [{"use": "sign", "value": OLD}]}
     return [scene.made(path, {"evento": event, **secrets})["id"] for event in events]
 
@@ -108,3 +108,44 @@ def test_a_tag_of_a_secret_does_not_serve_for_another_that_came_to_its_number(sc
     assert scene.post(path, {"use": "sign", "value": "canary-third"}).json()["id"] == f"{webhook}/1"
     ended = scene.call("PATCH", f"{path}/1", json={"not_after_ms": 1}, headers={"If-Match": stale})
     assert code_of(ended) == (412, "precondition_failed")
+
+
+TELEGRAM = {"tipo": "telegram", "nome": "Bot", "config": {}}
+
+
+@pytest.mark.req(36, 77)
+@pytest.mark.parametrize("value", [NEW, None])
+def test_a_secret_that_we_register_is_rotated(scene: Scene, database: DatabaseUnderTest, value: str | None) -> None:
+    first, second = webhook_of(scene, "message_in", "delivery", **TELEGRAM)
+    path, body = f"webhooks/{second}/secrets", {"use": "sign", "overlap_seconds": 60, **({"value": value} if value else {})}
+    key = {"Idempotency-Key": "r1"}
+    made = scene.post(f"{path}:rotate", body, headers=key)
+    assert (made.status_code, made.json()["id"], made.json()["state"]) == (201, f"{second}/1", "live")
+    assert made.headers["Location"] == f"/v1/webhooks/{second}/secrets/1"
+    assert scene.get(made.headers["Location"]).json() == made.json()
+    again = scene.post(f"{path}:rotate", body, headers=key)
+    assert (again.status_code, again.json(), again.headers["Idempotent-Replayed"]) == (201, made.json(), "true")
+    # The old one holds until the provider has the new one.
+    assert [(one["state"], one["not_after_ms"]) for one in told(scene, first)] == [("live", None), ("live", None)]
+    with connect(database.owner_url) as owner:
+        begun = owner.execute("SELECT use, secret_id, overlap_seconds FROM secret_rotation").fetchall()
+        asked = owner.execute("SELECT detail->>'cause' FROM outbox WHERE topic = 'channel.account.sync_required'").fetchall()
+    assert begun == [("sign", f"{first}/1", 60)]
+    assert [cause for (cause,) in asked].count("secret_rotation") == 1
+    audit = scene.get("audit-log?limit=200")
+    assert [row["action"] for row in audit.json()["items"]].count("webhook.secret_rotation_begun") == 1
+    assert not [answer for answer in (made.text, again.text, audit.text) if "canary" in answer]
+
+
+@pytest.mark.req(76, 77)
+def test_a_rotation_that_may_not_be(scene: Scene) -> None:
+    (webhook,) = webhook_of(scene, "message_in")
+    path = f"webhooks/{webhook}/secrets:rotate"
+    for rights in ([Permission.READ, Permission.MANAGE], [Permission.READ, Permission.SECRETS]):
+        token = scene.tokens.issue(scene.management.tenant, *rights)
+        assert code_of(scene.post(path, {"use": "handshake"}, token=token)) == (403, "forbidden")
+    assert code_of(scene.post(path, {"use": "sign"})) == (409, "not_registered_here")  # Meta makes its app secret
+    for wrong in ({}, {"use": "both"}, {"use": "handshake", "overlap_seconds": -1}, {"use": "handshake", "value": ""}):
+        assert scene.post(path, wrong).status_code == 422
+    assert code_of(scene.post(path, {"use": "sign"}, headers={"Idempotency-Key": "r2"})) == (409, "not_registered_here")
+    assert len(told(scene, webhook)) == 1

@@ -45,9 +45,9 @@ def test_what_sync_knows_is_shown_of_the_connector_and_in_the_accounts_status(sc
     with connect(scene.management.engine.url.render_as_string(hide_password=False)) as rows:
         rows.execute("SELECT set_config('channels.tenant', %s, false)", (scene.management.tenant,))
         rows.execute(
-            "INSERT INTO sync_job (subject_id, connector_id, state, asked, asked_since, outcome, cause, action, missing, by_hand)"
-            " VALUES (%s, %s, 'stopped', 1, now(), 'mismatch', 'subscription_mismatch', 'see_by_hand',"
-            " '{callback_url}', '{Do it.}')",
+            "INSERT INTO sync_job (subject_id, connector_id, state, asked, asked_since, causes, taken_causes, outcome, cause,"
+            " action, missing, by_hand) VALUES (%s, %s, 'stopped', 1, '2026-01-02T03:04:05Z', '{unknown_account}', '{requested}',"
+            " 'mismatch', 'subscription_mismatch', 'see_by_hand', '{callback_url}', '{Do it.}')",
             (connector["id"], connector["id"]),
         )
     [shown] = scene.get(f"connectors/{connector['id']}/syncs").json()["items"]
@@ -57,6 +57,8 @@ def test_what_sync_knows_is_shown_of_the_connector_and_in_the_accounts_status(sc
         ["callback_url"],
         ["Do it."],
     )
+    since = (shown["asked_since"], shown["causes"], shown["taken_causes"])
+    assert since == ("2026-01-02T03:04:05Z", ["unknown_account"], ["requested"])
     assert scene.get(f"accounts/{account['id']}/status").json()["syncs"] == [shown]
 
 

@@ -238,16 +238,16 @@ async def test_a_certificate_of_nobody_whom_we_trust_gets_no_password(
 
 @pytest.mark.req(41)
 @on_loop
-async def test_a_host_that_the_guard_refuses_is_a_warning_that_says_what_to_do(scene: HealthScene, server: MailServer) -> None:
+async def test_a_host_that_the_guard_refuses_fails_and_says_what_to_do(scene: HealthScene, server: MailServer) -> None:
     with site_on(scene, server) as site:
         account = site.mailbox({**site.settings("imap"), "imap_host": "10.20.30.40", "imap_port": 993})
         for _ in range(4):
             await site.round()
         grade, message = site.last(account)
-        assert grade == "warning"
+        assert grade == "failed"
         assert message.startswith("imap: we do not call the server's address [")
         assert "CHANNELS_HTTP_ALLOW" in message
-        assert scene.route(account) == ("open", None)
+        assert scene.route(account) == ("paused", "health_address_refused")
 
 
 @pytest.mark.req(41)

@@ -183,7 +183,7 @@ def test_a_transaction_that_dies_at_any_step_changes_no_outcome(
         taken = scene.take()
         for when in ("before", "after"):
             with monkeypatch.context() as patched:
-                _plant(scene, patched, step, when, how)
+                plant(scene, patched, step, when, how)
                 with suppress(Unavailable, RuntimeError):
                     scene.writer().write([scene.outcome(taken[account], letter)])
         scene.writer().write([scene.outcome(one, letter) for one in taken.values()])
@@ -209,7 +209,7 @@ def test_a_connectors_transaction_that_dies_at_any_step_changes_no_outcome(
         subject = scene.take()[connector]
         for when in ("before", "after"):
             with monkeypatch.context() as patched:
-                _plant(scene, patched, step, when, "raise")
+                plant(scene, patched, step, when, "raise")
                 with suppress(Unavailable, RuntimeError):
                     scene.writer().write([scene.outcome(subject, letter)])
         scene.writer().write([scene.outcome(subject, letter)])
@@ -219,7 +219,7 @@ def test_a_connectors_transaction_that_dies_at_any_step_changes_no_outcome(
     assert scene.management.read("SELECT owns, breaker FROM health_state") == [(False, "closed")]
 
 
-def _plant(scene: HealthScene, patched: pytest.MonkeyPatch, step: str, when: str, how: str) -> None:
+def plant(scene: HealthScene, patched: pytest.MonkeyPatch, step: str, when: str, how: str) -> None:
     def die() -> None:
         if how == "raise":
             raise RuntimeError("planted")

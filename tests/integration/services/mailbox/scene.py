@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class MailboxScene:
     edge: Edge
     database: DatabaseUnderTest
     keys: dict[KeyPurpose, WrappedDataKey] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)  # servers that the egress guard admits, of accounts made before the start
     vault: Vault = field(init=False)
 
     @classmethod
@@ -77,8 +79,9 @@ class MailboxScene:
         return scene
 
     def mailbox(self, address: str, **config: object) -> str:
-        """An account whose mailbox is to be read; returns its id."""
+        """An account whose mailbox is to be read, at a server that the installation lists; returns its id."""
         account = new_uuid7()
+        self.list_server(config)
         with connect(self.database.owner_url) as rows:
             rows.execute(
                 "INSERT INTO channel_account (id, connector_id, identidade, status, org_unit_id, config)"
@@ -87,8 +90,15 @@ class MailboxScene:
             )
         return account
 
+    def list_server(self, config: Mapping[str, object]) -> None:
+        """Have the processes that are started from now on admit the server of this config."""
+        scheme = "imaps" if config.get("imap_tls", "implicit") == "implicit" else "imap"
+        if config.get("imap_host") and config.get("imap_port"):
+            self.listed.add(f"{scheme}://{config['imap_host']}:{config['imap_port']}")
+
     def configure(self, account: str, **config: object) -> None:
         """Replace an account's config."""
+        self.list_server(config)
         with connect(self.database.owner_url) as rows:
             rows.execute("UPDATE channel_account SET config = %s WHERE id = %s", (json.dumps(config), account))
 
@@ -111,7 +121,7 @@ class MailboxScene:
         return process
 
     def launch(self, **settings: object) -> EdgeProcess:
-        """Start a process; `settings` by their names without `mailbox_` (or those of the database)."""
+        """Start a process; `settings` by their names without `mailbox_` (or those of database and HTTP)."""
         port = free_port()
         given = {
             "stack": "external",
@@ -122,10 +132,11 @@ class MailboxScene:
             "keys_dir": self.edge.directory / "keys",
             "object_store_url": (self.edge.directory / "objects").as_uri(),
             "log_format": "json",
+            "http_allow": ",".join(sorted(self.listed)),
             "mailbox_operations_port": port,
             "mailbox_lease_seconds": 2,
             "mailbox_poll_seconds": 0.3,
-            **{name if name.startswith("database_") else f"mailbox_{name}": value for name, value in settings.items()},
+            **{name if name.startswith(("database_", "http_")) else f"mailbox_{name}": value for name, value in settings.items()},
         }
         log = self.edge.directory / f"mailbox-{port}.log"
         with log.open("wb") as output:

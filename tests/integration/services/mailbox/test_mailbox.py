@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import socket
 
 import pytest
 
@@ -189,3 +190,29 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(scene: MailboxScene, s
     eventually(lambda: process.metric('channels_mailbox_faults_total{code="mail_server_away"}') >= 1)
     assert scene.stored() == []
     assert any("CERTIFICATE_VERIFY_FAILED" in line.get("error", "") for line in process.lines())
+
+
+def test_a_server_that_the_guard_refuses_is_not_called_and_told_once(
+    scene: MailboxScene, server: MailServer, address: str
+) -> None:
+    scene.token()
+    scene.mailbox(address, **over_tls(server))
+    with socket.create_server((HOST, 0)) as inside:  # not listed: a service of our own network
+        refused = scene.mailbox("box0@example.com", **over_tls(server, imap_port=inside.getsockname()[1]))
+        process = scene.start(ca_file=server.ca_file, http_allow=f"imaps://{HOST}:{server.tls_port}")
+        server.append(address, mail(1))
+        scene.wait_for(1)  # the neighbour is read
+        eventually(lambda: len(scene.sync_required()) == 1)
+        (told,) = scene.sync_required()
+        assert (told.cause, told.account_id) == ("egress_refused", refused)
+        assert process.metric('channels_mailbox_faults_total{code="egress_refused"}') >= 1
+        (line,) = [one for one in process.lines() if one["event"] == "mailbox_trouble"]
+        assert (line["code"], line["reason"], line["account_id"]) == ("egress_refused", "port", refused)
+        inside.settimeout(0)
+        with pytest.raises(BlockingIOError):  # nobody came
+            inside.accept()
+    with connect(scene.database.owner_url) as rows:
+        opened = rows.execute("SELECT count(*) FROM audit_log WHERE action = 'token.opened'").fetchone()
+    assert opened == (1,)  # the neighbour's; where nobody is called no credential is opened
+    scene.configure(refused, **over_tls(server))  # corrected: tried at once, not when the pause is over
+    eventually(lambda: process.metric('channels_mailbox_mailboxes{state="reading"}') == 2, 20)

@@ -40,6 +40,7 @@ KILLED = "tests.integration.services.sync.killed_process"
 TOPICS = (
     *(Topic.CONNECTOR_SNAPSHOT, Topic.ACCOUNT_SNAPSHOT, Topic.CONNECTOR_STATUS_CHANGED, Topic.SYNC_REQUIRED),
     *(Topic.ORG_UNIT_SNAPSHOT, Topic.FLOW_SNAPSHOT, Topic.WEBHOOK_RECEIVED),
+    *(Topic.AUDIT, Topic.HEALTH_CHECKED, Topic.ROUTE_STATUS_CHANGED, Topic.TOKEN_EXPIRING),
 )
 
 
@@ -134,6 +135,8 @@ class Site:
             "relay_operations_port": operations_port,
             "ingest_operations_port": operations_port,
             "sync_operations_port": operations_port,
+            "health_operations_port": operations_port,
+            "token_rotator_operations_port": operations_port,
             "sync_debounce_seconds": 0.3,
             "sync_first_backoff_seconds": 0.3,
             "sync_longest_backoff_seconds": 1,

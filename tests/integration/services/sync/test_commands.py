@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -45,6 +46,8 @@ def test_a_person_asks_waits_and_sees(shared_site: Site) -> None:
     one.played.about["token"] = "another"
     code, told = channels(site, "connectors", "sync", one.connector, "--wait")
     assert (code, "refused" in told) == (1, True), told
+    code, told = channels(site, "accounts", "report", one.account)
+    assert re.search(r"^registered +stopped since 20\S+, last: refused auth \(\w+\)$", told, re.MULTILINE), told
 
 
 def test_a_secret_is_rotated_by_a_command(shared_site: Site) -> None:

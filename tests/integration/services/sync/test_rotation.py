@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from shared.domain.errors import Conflict
 from shared.domain.syncing import OVERTAKEN
 from shared.management.provider_rotation import NewRotation, rotate_secret
 from shared.management.removal import delete_webhook
+from shared.management.secret_rotation import add_secret
 from shared.management.webhooks import NewSecret, NewWebhook, create_webhook
 from tests.integration.management import ACTOR
 from tests.integration.services.sync.site import EDGE, KILLED, NEW, OLD, RELAY, SYNC, Registered, Site
@@ -193,3 +195,55 @@ def test_a_rotation_ends_though_the_class_that_named_its_secret_is_taken_away(si
     management.token(one.connector, value=good)
     site.until(lambda: one.played.secret == NEW, "registered")
     site.until(lambda: site.secrets(one.connector)["0"][0] == "expired", "the old one ends")
+
+
+@pytest.mark.req(36)
+def test_a_secret_that_begins_later_is_registered_by_itself_when_its_time_comes(shared_site: Site) -> None:
+    site, one = shared_site, shared_site.evolution()
+    site.until_at(one.account, "idle", "synced")
+    management, added = site.management, ""
+
+    def plan(new: NewSecret) -> None:
+        nonlocal added
+        added = management.run(lambda session: add_secret(session, management.vault, one.connector, new, actor=ACTOR))
+
+    value = planned(site, one, plan)
+    asked = site.job(one.account)
+    site.until(lambda: one.played.secret == value, "registered")
+    site.until(lambda: recheck_ms(site, one) is None, "stored")
+    job = site.until_at(one.account, "idle", "synced")
+    assert asked is not None
+    assert (job["registered_secret"], job["asked"]) == (added, asked["asked"])  # nobody asked
+    assert {state for state, _ in site.secrets(one.connector).values()} == {"live"}  # the old one stays until somebody ends it
+    assert (posted(site, one, OLD), posted(site, one, value)) == (200, 200)
+
+
+@pytest.mark.req(36)
+def test_who_lacks_a_secret_gets_the_one_that_begins(shared_site: Site) -> None:
+    site, one = shared_site, shared_site.telegram()
+    site.until_at(one.subject, "idle", "synced")
+    value = planned(site, one, lambda new: site.webhook_secrets(one.connector, [new]))
+    site.until_at(one.subject, "idle", "synced")
+    assert one.played.secret == value
+    assert ("sync.failed", "secret_missing:sign") in [(action, after["cause"]) for action, after in site.audit(one.connector)]
+
+
+def planned(site: Site, one: Registered, plan: Callable[[NewSecret], None]) -> str:
+    """Plan secrets, each further ahead than the last, until sync has seen one before its time; returns its value."""
+    for lead_ms in (4_000, 12_000, 36_000):  # how soon it sees it is the machine's
+        value, begins = f"{NEW}{lead_ms}", now_ms() + lead_ms
+        plan(NewSecret(use=SecretUse.SIGN, value=value, not_before_ms=begins))
+        site.until(lambda until=begins: recheck_ms(site, one) == until or now_ms() > until, "seen")  # type: ignore[misc]
+        if recheck_ms(site, one) == begins:
+            assert one.played.secret != value or now_ms() >= begins
+            return value
+    raise AssertionError("sync never saw a secret before its time")
+
+
+def recheck_ms(site: Site, one: Registered) -> int | None:
+    [(at,)] = site.management.read("SELECT recheck_at FROM sync_job WHERE subject_id = :id", id=one.subject)
+    return None if at is None else round(at.timestamp() * 1000)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000

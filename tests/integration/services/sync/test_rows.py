@@ -114,6 +114,26 @@ def test_a_stream_of_requests_is_put_off_and_not_for_ever(rows: Rows) -> None:
     assert rows.state() == ("idle", 426, 426, 0)
 
 
+@pytest.mark.req(36)
+@pytest.mark.parametrize("result", [SYNCED, refused()], ids=["idle", "stopped"])
+def test_who_has_a_secret_that_begins_is_looked_at_then_though_nobody_asks(rows: Rows, result: SyncResult) -> None:
+    rows.ask(NOW)
+    job = rows.take(NOW + DEBOUNCE)
+    assert job is not None
+    begins = NOW + 1_000_000
+    assert rows.finish(job, replace(result, recheck_ms=begins), NOW + DEBOUNCE)
+    assert rows.state()[0] in ("idle", "stopped")
+    with unit_of_work(rows.worker) as session:
+        assert count_jobs(session, NOW).oldest_seconds == 0  # nothing waits meanwhile
+    assert rows.take(begins - 1) is None
+    again = rows.take(begins)
+    assert again is not None
+    assert again.causes == ("secret_began",) if result is SYNCED else "secret_began" in again.causes
+    assert rows.take(begins) is None  # it is somebody's
+    assert rows.finish(again, result, begins + 5)
+    assert rows.take(begins + 1_000_000) is None  # once
+
+
 @pytest.mark.req(70)
 def test_what_comes_while_it_runs_is_one_more(rows: Rows) -> None:
     rows.ask(NOW)

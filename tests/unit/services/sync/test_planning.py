@@ -15,6 +15,7 @@ from services.sync.planning import (
     callback_url,
     failure_of,
     is_registered,
+    next_beginning,
     wanted_secrets,
 )
 from shared.domain.enums import ConnectorStatus, ConnectorType, ErrorClass, SecretUse, WebhookEvent, WebhookStatus
@@ -92,6 +93,22 @@ class TestSecret:
     def test_each_use_has_its_own(self) -> None:
         found = wanted_secrets([secret(0, "a"), secret(1, "b", SecretUse.HANDSHAKE)], {}, NOW)
         assert {use: one.id for use, one in found.items()} == {SecretUse.SIGN: "w/0", SecretUse.HANDSHAKE: "w/1"}
+
+
+class TestBeginning:
+    def test_the_next_of_the_uses_that_are_registered(self) -> None:
+        known = [
+            secret(0, "a"),
+            secret(1, "b", not_before_ms=NOW),
+            secret(2, "c", not_before_ms=NOW + 9),
+            secret(3, "d", not_before_ms=NOW + 5),
+            secret(4, "e", SecretUse.HANDSHAKE, not_before_ms=NOW + 2),
+            secret(5, "f", not_before_ms=NOW + 3, not_after_ms=NOW + 3),  # a rotation ended it before it began
+        ]
+        assert next_beginning(known, {SecretUse.SIGN}, NOW) == NOW + 5
+        assert next_beginning(known, set(SecretUse), NOW) == NOW + 2
+        assert next_beginning(known, {SecretUse.SIGN}, NOW + 9) is None
+        assert next_beginning(known, set(), NOW) is None
 
 
 def test_what_is_as_it_was_left_is_registered() -> None:

@@ -320,6 +320,7 @@ class TestHealth:
             (reply(421, "too many"), None, "unreachable"),
             (TransportFault(kind="timeout", may_have_left=True), None, "unreachable"),
             (TransportFault(kind="tls", may_have_left=False), HealthStatus.FAILED, "tls"),
+            (TransportFault(kind="refused", may_have_left=False, detail="private"), HealthStatus.FAILED, "address_refused"),
         ],
     )
     def test_grades(self, imap: Any, expected: HealthStatus | None, cause: str) -> None:
