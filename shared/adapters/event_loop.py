@@ -47,9 +47,15 @@ def off_loop(function: Callable[..., T], *arguments: Any) -> T:
 
 
 class LoopConnection(psycopg.Connection[Any]):
-    """A connection that also waits on the loop; elsewhere it blocks, as any other."""
+    """A connection that also waits on the loop; elsewhere it blocks, as any other.
+
+    The loop watches its socket from the first wait on. To begin and end that with each wait took longer than the statement:
+    two system calls, and what the loop keeps of each.
+    """
 
     prepared: Any = None  # what its user has prepared in it
+    _watched: tuple[asyncio.AbstractEventLoop, int] | None = None  # by this loop, at this socket
+    _waiting: asyncio.Future[Ready] | None = None
 
     def wait(self, gen: Any, *arguments: Any, **more: Any) -> Any:
         """The one place in which the driver waits, for whatever one of its generators wants next."""
@@ -62,37 +68,57 @@ class LoopConnection(psycopg.Connection[Any]):
         except StopIteration as end:
             return end.value
 
+    def close(self) -> None:
+        """Close it, at once where it is lost: the driver lets the socket go by itself, and its number may soon be another's."""
+        self._unwatch()
+        super().close()
+
     def _ready(self, wanted: int) -> Ready:
         socket = self.pgconn.socket
         if wanted & Wait.W and _takes_more(socket):
             return Ready.W
-        return await_only(_readiness(socket, wanted))
+        loop = asyncio.get_running_loop()
+        if self._watched != (loop, socket):
+            self._unwatch()
+            loop.add_reader(socket, self._tell, Ready.R)
+            self._watched = loop, socket
+        self._waiting = loop.create_future()
+        if wanted & Wait.W:
+            loop.add_writer(socket, self._tell, Ready.W)
+        try:
+            return await_only(self._waiting)
+        finally:
+            self._waiting = None
+            if wanted & Wait.W:
+                loop.remove_writer(socket)
+
+    def _tell(self, ready: Ready) -> None:
+        if self._waiting is None:  # nobody asked: it is the server's end, and would be told for ever
+            self._unwatch()
+        elif not self._waiting.done():
+            self._waiting.set_result(ready)
+
+    def _unwatch(self) -> None:
+        if self._watched is None:
+            return
+        (loop, socket), self._watched = self._watched, None
+        if loop is _running_loop():
+            loop.remove_reader(socket)
+        elif not loop.is_closed():
+            loop.call_soon_threadsafe(loop.remove_reader, socket)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _takes_more(socket: int) -> bool:
     room = select.poll()
     room.register(socket, select.POLLOUT)
     return bool(room.poll(0))
-
-
-def _readiness(socket: int, wanted: int) -> asyncio.Future[Ready]:
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[Ready] = loop.create_future()
-
-    def tell(ready: Ready) -> None:
-        if not found.done():
-            found.set_result(ready)
-
-    def forget(_: object) -> None:
-        loop.remove_reader(socket)
-        loop.remove_writer(socket)
-
-    if wanted & Wait.R:
-        loop.add_reader(socket, tell, Ready.R)
-    if wanted & Wait.W:
-        loop.add_writer(socket, tell, Ready.W)
-    found.add_done_callback(forget)
-    return found
 
 
 class _Making:

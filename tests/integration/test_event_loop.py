@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import uvloop
+from psycopg.waiting import Ready
 from sqlalchemy import func, literal, select
 from sqlalchemy.exc import DBAPIError
 
@@ -129,6 +131,65 @@ def test_a_connection_that_was_killed_is_replaced(management: Management, pool: 
         assert await on_loop(names, pool, management.tenant) == ["ours"]
 
     run(work)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_socket_of_a_connection_that_ended_can_be_another_s(
+    management: Management, pool: LoopPool, database: DatabaseUnderTest, busy: bool
+) -> None:
+    """On uvloop, where a place that is still watched for one who has gone would never tell of its next owner."""
+    management.connector(nome="ours")
+    url = database.superuser_url.replace("postgresql+psycopg", "postgresql")
+    sockets = []
+
+    def socket_of() -> int:
+        with pool.connection() as connection:
+            return connection.pgconn.socket
+
+    def end() -> None:
+        with psycopg.connect(url, autocommit=True) as killer:
+            ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s AND datname = %s"
+            assert killer.execute(ended, (NAME, database.name)).fetchall() == [(True,)]
+
+    async def work() -> None:
+        for _ in range(2):
+            assert await on_loop(names, pool, management.tenant) == ["ours"]
+            sockets.append(await on_loop(socket_of))
+            if busy:
+                sleeping = asyncio.create_task(on_loop(slept, pool, management.tenant, 20.0))
+                await asyncio.sleep(0.2)
+                await asyncio.to_thread(end)
+                with pytest.raises(DBAPIError):
+                    await sleeping
+            else:
+                end()  # at once: the loop hears of it from the next reader
+        assert await on_loop(names, pool, management.tenant) == ["ours"]
+        assert sockets[0] == sockets[1]
+
+    uvloop.run(asyncio.wait_for(work(), 20))
+
+
+def test_a_server_that_ends_an_idle_connection_is_heard_once(
+    management: Management, pool: LoopPool, database: DatabaseUnderTest
+) -> None:
+    url, told = database.superuser_url.replace("postgresql+psycopg", "postgresql"), []
+
+    async def work() -> None:
+        await on_loop(names, pool, management.tenant)
+        [(connection, _)] = pool._idle
+        tell = connection._tell
+        connection._watched[0].add_reader(connection._watched[1], lambda: (told.append(1), tell(Ready.R)))
+        async with asyncio.timeout(10):
+            with psycopg.connect(url, autocommit=True) as killer:
+                ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+                await asyncio.to_thread(killer.execute, ended, (NAME,))
+            while not told:
+                await asyncio.sleep(0.01)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert told == [1]
+
+    uvloop.run(asyncio.wait_for(work(), 20))
 
 
 def test_a_server_that_is_away_is_told_as_by_an_engine(database: DatabaseUnderTest, management: Management) -> None:
