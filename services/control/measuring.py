@@ -55,7 +55,7 @@ class Measured:
         route: Any = scope.get("route")
         path = getattr(route, "path", "unknown")
         if self._metrics is not None:
-            self._metrics.requests.labels(scope["method"] if route else "other", path, str(status)).inc()
+            self._metrics.requests.inc((scope["method"] if route else "other", path, str(status)))
             self._metrics.seconds.labels("read" if scope["method"] in {"GET", "HEAD"} else "write").observe(seconds)
         identity = scope.get("state", {}).get("identity")
         self._log.info(
