@@ -6,8 +6,10 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
+import greenlet
 import psycopg
 import pytest
 import uvloop
@@ -177,14 +179,18 @@ def test_a_server_that_ends_an_idle_connection_is_heard_once(
     async def work() -> None:
         await on_loop(names, pool, management.tenant)
         [(connection, _)] = pool._idle
-        tell = connection._tell
-        connection._watched[0].add_reader(connection._watched[1], lambda: (told.append(1), tell(Ready.R)))
-        async with asyncio.timeout(10):
-            with psycopg.connect(url, autocommit=True) as killer:
-                ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
-                await asyncio.to_thread(killer.execute, ended, (NAME,))
-            while not told:
-                await asyncio.sleep(0.01)
+        tell, heard, (loop, socket) = connection._tell, asyncio.Event(), connection._watched
+
+        def counted() -> None:
+            told.append(1)
+            heard.set()
+            tell(Ready.R)
+
+        loop.add_reader(socket, counted)
+        with psycopg.connect(url, autocommit=True) as killer:
+            ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+            await asyncio.to_thread(killer.execute, ended, (NAME,))
+        await heard.wait()
         for _ in range(5):
             await asyncio.sleep(0)
         assert told == [1]
@@ -209,6 +215,37 @@ def test_what_waits_for_something_else_takes_a_thread() -> None:
         await asyncio.gather(*(on_loop(off_loop, together.wait, 20) for _ in range(4)))
         assert await on_loop(is_on_loop)
         assert not is_on_loop()
+
+    run(work)
+
+
+def test_one_function_after_the_other_has_its_own_context_and_its_own_end() -> None:
+    caller: ContextVar[str] = ContextVar("caller")
+    seen, workers = [], set()
+
+    def said(name: str, error: Exception | None) -> str:
+        workers.add(id(greenlet.getcurrent()))
+        off_loop(time.sleep, 0.01)  # others come in between
+        seen.append((name, caller.get()))
+        if error is not None:
+            raise error
+        return name
+
+    async def call(name: str) -> str:
+        caller.set(name)
+        if name.startswith("bad"):
+            with pytest.raises(ZeroDivisionError, match=name):
+                await on_loop(said, name, ZeroDivisionError(name))
+            return name
+        return await on_loop(said, name, None)
+
+    async def work() -> None:
+        for _ in range(3):
+            names = ["bad one", "good one", "bad two", "good two"]
+            assert await asyncio.gather(*map(call, names)) == names
+        assert all(name == of for name, of in seen)
+        assert len(seen) == 12
+        assert len(workers) == 4
 
     run(work)
 

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from services.control import inputs, route
-from tests.integration.services.control.scene import Scene
+from tests.integration.services.control.scene import Scene, code_of
 
 
 def _values(scene: Scene) -> dict[str, str]:
@@ -77,6 +77,24 @@ def test_both_ways_answer_the_same(scene: Scene, monkeypatch: pytest.MonkeyPatch
 
 def test_every_operation_has_the_short_way(scene: Scene) -> None:
     assert len(scene.app._directory) == sum(isinstance(one, APIRoute) for one in scene.app.routes) > 40
+
+
+def test_a_body_that_was_read_in_vain_is_read_again(scene: Scene) -> None:
+    body = json.dumps({"tipo": "telegram", "nome": "By another type", "config": {}})
+    made = scene.call("POST", "connectors", content=body, headers={"Content-Type": "application/json; charset=utf-8"})
+    assert made.status_code == 201, made.text
+    refused = scene.post("connectors", {"tipo": "telegram", "nome": "More than there is", "config": {}, "more": 1})
+    assert [fault["pointer"] for fault in refused.json()["errors"]] == ["/more"]
+
+
+def test_what_nobody_expected_is_told_as_a_problem(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any) -> Any:
+        raise ZeroDivisionError("a secret")
+
+    monkeypatch.setattr(route.ShortWay, "answer", broken)
+    answer = scene.get("connectors")
+    assert code_of(answer) == (500, "internal_error")
+    assert "secret" not in answer.text
 
 
 @pytest.mark.parametrize(
