@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.telemetry import TelemetryConfig
@@ -15,9 +15,8 @@ from starlette.exceptions import HTTPException
 
 from services.control import problems
 from services.control.call import Parts
-from services.control.measuring import Measured
+from services.control.front import ManagementApi, Refusals
 from services.control.openapi import describe
-from services.control.route import Directory
 from services.control.routes import accounts, capabilities, connectors, fallbacks, providers, records, syncs, tokens, webhooks
 from shared.adapters.bearer_tokens import Verifier
 from shared.adapters.database import DatabaseFault, classify
@@ -36,25 +35,20 @@ def create_app(
     parts: Parts, verifier: Verifier, metrics: ControlMetrics | None = None, *, body_bytes: int = _MAX_BODY_BYTES
 ) -> Any:
     """The ASGI application. Opens nothing; `parts.engine` connects at the first request."""
-    routes = [route for router in ROUTERS for route in router.routes]  # an included router is asked anew at every call
-    app = FastAPI(
+    app = ManagementApi(
+        _REFUSALS,
+        metrics,
+        body_bytes,
         title="Channels management API",
         version="1",
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
-        routes=[Directory(routes), *routes],
+        routes=[route for router in ROUTERS for route in router.routes],  # an included router is asked anew at every call
         telemetry=_NO_TELEMETRY,
     )
     app.state.parts, app.state.verifier = parts, verifier
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way to replace it
-    app.add_exception_handler(ChannelsError, _expected)
-    app.add_exception_handler(RequestValidationError, _malformed)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(DBAPIError, _database)
-    app.add_exception_handler(PoolTimeout, _busy)
-    app.add_exception_handler(Exception, _unexpected)
-    app.add_middleware(Measured, metrics=metrics, body_bytes=body_bytes)
     return app
 
 
@@ -91,3 +85,13 @@ def _unexpected(_: Request, error: Exception) -> JSONResponse:
     # Without the message: a driver's may repeat the values of a statement.
     structlog.get_logger().error("call_raised", error=type(error.__cause__ or error).__name__)
     return problems.answer(500, "internal_error", "this should not happen; the log has more")
+
+
+_REFUSALS: Refusals = {
+    ChannelsError: _expected,
+    RequestValidationError: _malformed,
+    HTTPException: _http,
+    DBAPIError: _database,
+    PoolTimeout: _busy,
+    Exception: _unexpected,
+}

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+import msgspec
 from fastapi import Depends, Header, Query, Request, Response, Security
-from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer, SecurityScopes
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -22,7 +21,7 @@ from services.control.etags import require_match, tag_of
 from services.control.identity import identity_of
 from services.control.openapi import query_names
 from services.control.problems import Refusal
-from services.control.views import PageView, View
+from services.control.views import Shown, View
 from shared.adapters.database import unit_of_work
 from shared.adapters.event_loop import LoopPool, is_on_loop
 from shared.adapters.loop_engine import LoopEngine
@@ -38,7 +37,6 @@ from shared.management.repeated_requests import GuardedRequest, KnownAnswer, beg
 from shared.management.rules import rules_enforced
 
 Row = TypeVar("Row", bound=Base)
-Item = TypeVar("Item", bound=View)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +93,7 @@ class Call:
             yield session
             session.commit()
 
-    def current(self, session: Session, view: type[Item], row_id: UUID, if_match: str | None) -> Any:
+    def current(self, session: Session, view: type[View], row_id: UUID, if_match: str | None) -> Any:
         """The row, locked, in the state that the caller has seen. Raises NotFound, Refusal (412, 428)."""
         row = owned_for_change(session, view.TABLE, str(row_id), self.tenant)
         require_match(if_match, view.of(row))
@@ -106,7 +104,7 @@ class Call:
         owned_for_change(session, table, str(row_id), self.tenant)
         return str(row_id)
 
-    def create(self, key: str | None, body: Any, path: str, make: Callable[[Session], View]) -> Response:
+    def create(self, key: str | None, body: Any, path: str, make: Callable[[Session], Shown]) -> Response:
         """201 with the new object, its address and tag; with a key, once. `path`: of its collection, such as `/v1/tokens`."""
         with self.changing() as session:
             if key is None:
@@ -136,29 +134,33 @@ class Paging:
         return read_slice(self.limit, self.cursor, listed, order)
 
 
-def paged(view: type[Item], page: Page[Any], listed: object) -> PageView[Item]:
+def paged(view: type[View], page: Page[Any], listed: object) -> Response:
     """A page as callers see it."""
-    return _page_of(view)(items=[view.of(row) for row in page.rows], next=write_cursor(page.next, listed))
+    return listing(map(view.told, page.rows), write_cursor(page.next, listed))
 
 
-@cache
-def _page_of(view: type[Item]) -> type[PageView[Item]]:
-    return PageView[view]  # type: ignore[valid-type]  # the class that is described, so that it is written as it is
+def listing(told: Iterable[Mapping[str, Any]], following: str | None = None) -> Response:
+    """A page of what is told already, and the cursor of the one after it."""
+    return written({"items": list(told), "next": following})
 
 
-def shown(view: Item, response: Response) -> Item:
+def shown(one: Shown) -> Response:
     """One object with its tag."""
-    response.headers["ETag"] = tag_of(view)
-    return view
+    return written(one.told, headers={"ETag": tag_of(one)})
 
 
-def _created(view: View, path: str) -> KnownAnswer:
-    answer = view.model_dump(mode="json")
-    return KnownAnswer(status=201, headers={"ETag": tag_of(view), "Location": f"{path}/{view.place}"}, answer=answer)
+def written(told: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON, as it is described by a view."""
+    return Response(msgspec.json.encode(told), status, headers, "application/json")
+
+
+def _created(one: Shown, path: str) -> KnownAnswer:
+    headers = {"ETag": tag_of(one), "Location": f"{path}/{one.place}"}
+    return KnownAnswer(status=201, headers=headers, answer=msgspec.to_builtins(one.told))
 
 
 def _told(answer: KnownAnswer, more: dict[str, str] | None = None) -> Response:
-    return JSONResponse(dict(answer.answer), answer.status, {**answer.headers, **(more or {})})
+    return written(answer.answer, answer.status, {**answer.headers, **(more or {})})
 
 
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="Scopes are the permissions that the token must grant.")

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import Request, Response
+from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
 from starlette.requests import ClientDisconnect
 
 _JSON = "application/json"
@@ -49,7 +50,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """Of a handler or of one of its dependencies."""
+    """Of a handler or of one of its dependencies. `fixed`: arguments that are the same for every call."""
 
     dependencies: tuple[tuple[str | None, Dependency, Inputs], ...]
     path: tuple[Value, ...]
@@ -57,10 +58,9 @@ class Inputs:
     headers: tuple[Value, ...]
     body: Value | None
     request: tuple[str, ...]
-    response: str | None
-    scopes: tuple[str, list[str]] | None
+    fixed: dict[str, Any]
 
-    async def read(self, request: Request, answer: Response) -> dict[str, Any]:
+    async def read(self, request: Request) -> dict[str, Any]:
         """The arguments. Raises OddCall, and what a dependency raises."""
         told: Any = None
         if self.body is not None:  # before anything is decided, as the framework does
@@ -70,40 +70,42 @@ class Inputs:
                 told = await request.json()
             except (ValueError, RecursionError, ClientDisconnect) as error:
                 raise OddCall(_JSON) from error
-        values = await self._values(request, answer)
+        values = await self._values(request)
         if self.body is not None:
             values[self.body.name], errors = self.body.validate(told)
             if errors:
                 raise OddCall(self.body.key)
         return values
 
-    async def _values(self, request: Request, answer: Response) -> dict[str, Any]:
-        values: dict[str, Any] = dict.fromkeys(self.request, request)
+    async def _values(self, request: Request) -> dict[str, Any]:
+        values = dict(self.fixed)
+        values |= dict.fromkeys(self.request, request)
         for name, call, inputs in self.dependencies:
-            found = await call(**await inputs._values(request, answer))
+            found = await call(**await inputs._values(request))
             if name is not None:
                 values[name] = found
-        if self.path:
-            values |= {value.name: value.of(request.path_params) for value in self.path}
+        for value in self.path:
+            values[value.name] = value.of(request.path_params)
         if self.query:
-            values |= {value.name: value.of(request.query_params) for value in self.query}
-        if self.headers:
-            values |= {value.name: value.of(request.headers) for value in self.headers}
-        if self.response is not None:
-            values[self.response] = answer
-        if self.scopes is not None:
-            values[self.scopes[0]] = SecurityScopes(self.scopes[1])
+            told = request.query_params if request.scope["query_string"] else {}
+            for value in self.query:
+                values[value.name] = value.of(told)
+        for value in self.headers:
+            values[value.name] = value.of(request.headers)
         return values
 
 
 def inputs_of(dependant: Dependant) -> Inputs | None:
     """None if it asks for something that only the framework gives."""
-    below: list[Any] = [(one.name, one.call, inputs_of(one)) for one in dependant.dependencies]
+    # A security scheme only describes what `identity_of` proves; its value has a name that nobody reads.
+    schemes = [one for one in dependant.dependencies if isinstance(one.call, SecurityBase) and one.name == "_"]
+    below: list[Any] = [(one.name, one.call, inputs_of(one)) for one in dependant.dependencies if one not in schemes]
     fields = [*dependant.path_params, *dependant.query_params, *dependant.header_params]
     if (
         dependant.cookie_params
         or dependant.background_tasks_param_name
         or dependant.websocket_param_name
+        or dependant.response_param_name
         or dependant.concurrency
         or len(dependant.body_params) > 1
         or not all(field.field_info.is_required() or isinstance(field.default, _PLAIN) for field in fields)
@@ -111,6 +113,9 @@ def inputs_of(dependant: Dependant) -> Inputs | None:
     ):
         return None
     needed = [*(dependant.parent_oauth_scopes or ()), *(dependant.own_oauth_scopes or ())]
+    fixed: dict[str, Any] = dict.fromkeys((one.name for one in schemes if one.name), None)
+    if dependant.security_scopes_param_name:
+        fixed[dependant.security_scopes_param_name] = SecurityScopes(needed)
     return Inputs(
         dependencies=tuple(below),
         path=tuple(map(_value, dependant.path_params)),
@@ -118,8 +123,7 @@ def inputs_of(dependant: Dependant) -> Inputs | None:
         headers=tuple(map(_value, dependant.header_params)),
         body=next(map(_value, dependant.body_params), None),
         request=tuple(filter(None, (dependant.request_param_name, dependant.http_connection_param_name))),
-        response=dependant.response_param_name,
-        scopes=(dependant.security_scopes_param_name, needed) if dependant.security_scopes_param_name else None,
+        fixed=fixed,
     )
 
 

@@ -13,7 +13,7 @@ from shared.runtime.metrics import ControlMetrics
 
 
 class Measured:
-    """ASGI middleware. Counts by route template, never by path: a path holds ids."""
+    """Around an ASGI application of HTTP alone. Counts by route template, never by path: a path holds ids."""
 
     def __init__(self, app: ASGIApp, *, metrics: ControlMetrics | None, body_bytes: int) -> None:
         self._app = app
@@ -23,9 +23,6 @@ class Measured:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One call; ASGI."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         began, status = time.perf_counter(), 500
 
         async def sending(message: Message) -> None:
@@ -48,7 +45,7 @@ class Measured:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._body_bytes:
-                # FastAPI hands it on. The rest of the body is not read, so nothing can follow it on this connection.
+                # Answered as every refusal. The rest of the body is not read, so nothing can follow it on this connection.
                 raise HTTPException(413, f"a body may have {self._body_bytes} bytes", {"Connection": "close"})
             return message
 
@@ -58,7 +55,7 @@ class Measured:
         route: Any = scope.get("route")
         path = getattr(route, "path", "unknown")
         if self._metrics is not None:
-            self._metrics.requests.labels(scope["method"] if route else "other", path, str(status)).inc()
+            self._metrics.requests.inc((scope["method"] if route else "other", path, str(status)))
             self._metrics.seconds.labels("read" if scope["method"] in {"GET", "HEAD"} else "write").observe(seconds)
         identity = scope.get("state", {}).get("identity")
         self._log.info(

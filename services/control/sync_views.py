@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from services.control.views import View
 from shared.adapters.tables import SyncJob
@@ -14,7 +14,6 @@ from shared.domain.syncing import SyncOutcome, SyncState
 class SyncAskedView(BaseModel):
     """A sync was asked for; one that has `started_at` at or after `requested_at_ms` (since 1970) answers it."""
 
-    model_config = ConfigDict(from_attributes=True)
     connector_id: str
     account_id: str | None
     requested_at_ms: int

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel
 
 from shared.adapters.tables import (
     AuditLog,
@@ -41,30 +43,58 @@ from shared.management.pauses import pause_of
 from shared.management.tokens import renewal_of
 
 Json = dict[str, Any]
-_PAUSE = frozenset({"pause_cause", "paused_since"})
 
 
 class View(BaseModel):
-    """Base of all. `VOLATILE`: fields that move by themselves and say nothing about a change by a person."""
+    """Base of all: the description of what a row is told as. `VOLATILE`: fields that move by themselves and say nothing about a
+    change by a person. `ATTRIBUTES`: those of the row that have another name than their field.
 
-    model_config = ConfigDict(from_attributes=True)
+    Rows are told as plain values: an object of the description for each of them took ten times as long as the rest of a page.
+    """
+
     TABLE: ClassVar[type[Base]]
     VOLATILE: ClassVar[frozenset[str]] = frozenset()
+    ATTRIBUTES: ClassVar[Mapping[str, str]] = {}
 
-    @property
-    def unseen(self) -> str:
-        """State that is not shown, but that a change must not overwrite unseen: goes into the entity tag, not into the answer."""
+    @classmethod
+    def told(cls, row: Any) -> Json:
+        """The fields of one row."""
+        names, values = _fields_of(cls)
+        return dict(zip(names, values(row), strict=True))
+
+    @classmethod
+    def unseen(cls, _row: Any) -> str:
+        """State that is not told, but that a change must not overwrite unseen: goes into the entity tag, not into the answer."""
         return ""
+
+    @classmethod
+    def of(cls, row: Any) -> Shown:
+        """One row as callers see it."""
+        return Shown(view=cls, told=cls.told(row), unseen=cls.unseen(row))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One row as callers see it: what is told of it, and what its entity tag holds beside that."""
+
+    view: type[View]
+    told: Json
+    unseen: str
 
     @property
     def place(self) -> str:
         """The last part of its address."""
-        return str(getattr(self, "id"))  # noqa: B009  the base has none
+        return str(self.told["id"]).rpartition("/")[2]
 
-    @classmethod
-    def of(cls, row: Any) -> Self:
-        """The view of one row."""
-        return cls.model_validate(row)
+
+@cache
+def _fields_of(view: type[View]) -> tuple[tuple[str, ...], attrgetter[tuple[Any, ...]]]:
+    names = tuple(view.model_fields)
+    return names, attrgetter(*(view.ATTRIBUTES.get(name, name) for name in names))
+
+
+def _moment(text: str | None) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(text) if text is not None else None
 
 
 Item = TypeVar("Item", bound=View)
@@ -92,20 +122,7 @@ class ConnectorView(View):
     created_at: dt.datetime
 
 
-class _WithUnseen(View):
-    _unseen: str = PrivateAttr("")  # not of every view: a private attribute costs each one time
-
-    @property
-    def unseen(self) -> str:
-        return self._unseen
-
-
-class _WithMetadata(View):
-    @classmethod
-    def of(cls, row: Any) -> Self:
-        """The column `metadata` is the attribute `extra` of a row."""
-        values = {name: getattr(row, name) for name in cls.model_fields if name != "metadata"}
-        return cls.model_validate({**values, "metadata": row.extra})
+_METADATA = {"metadata": "extra"}  # SQLAlchemy keeps that name for itself
 
 
 class AccountView(View):
@@ -113,6 +130,7 @@ class AccountView(View):
 
     TABLE = ChannelAccount
     VOLATILE = frozenset({"ultima_sync"})
+    ATTRIBUTES = _METADATA | {"pause_cause": "pause", "paused_since": "pause"}
     id: str
     connector_id: str
     identidade: str
@@ -128,16 +146,10 @@ class AccountView(View):
     paused_since: dt.datetime | None
 
     @classmethod
-    def of(cls, row: Any) -> Self:
+    def told(cls, row: Any) -> Json:
         """With the pause of its route, which is state and no column of the account."""
-        names, values = _fields_of(cls)
-        return cls.model_validate(dict(zip(names, values(row), strict=True)) | {"metadata": row.extra} | pause_of(row))
-
-
-@cache
-def _fields_of(view: type[View]) -> tuple[tuple[str, ...], attrgetter[tuple[Any, ...]]]:
-    names = tuple(name for name in view.model_fields if name not in {"metadata", *_PAUSE})
-    return names, attrgetter(*names)
+        pause = pause_of(row)
+        return super().told(row) | {"pause_cause": pause["pause_cause"], "paused_since": _moment(pause["paused_since"])}
 
 
 class CapabilityView(View):
@@ -152,10 +164,9 @@ class CapabilityView(View):
     manual: list[str]
 
     @classmethod
-    def of(cls, row: Any) -> Self:
+    def told(cls, row: Any) -> Json:
         """With what is set by hand, which is no column of the row."""
-        values = {name: getattr(row, name) for name in cls.model_fields if name != "manual"}
-        return cls.model_validate({**values, "manual": row.manual or []})
+        return super().told(row) | {"manual": row.manual or []}
 
 
 class RenewalView(BaseModel):
@@ -172,6 +183,7 @@ class TokenView(View):
 
     TABLE = ChannelToken
     VOLATILE = frozenset({"renewal"})
+    ATTRIBUTES = _METADATA
     id: str
     connector_id: str
     kind: TokenKind
@@ -181,18 +193,21 @@ class TokenView(View):
     renewal: RenewalView | None
 
     @classmethod
-    def of(cls, row: Any) -> Self:
+    def told(cls, row: Any) -> Json:
         """Without the sealed digest that tells whether a value is known already."""
-        values = {name: getattr(row, name) for name in cls.model_fields if name not in ("metadata", "renewal")}
         kept = {name: value for name, value in (row.extra or {}).items() if name != "fingerprint"}
-        return cls.model_validate({**values, "metadata": kept or None, "renewal": renewal_of(row)})
+        renewal = renewal_of(row)
+        if renewal is not None:
+            renewal["due_at"] = _moment(renewal["due_at"])
+        return super().told(row) | {"metadata": kept or None, "renewal": renewal}
 
 
-class WebhookView(_WithUnseen):
+class WebhookView(View):
     """One class of events that the provider posts."""
 
     TABLE = ChannelWebhook
     VOLATILE = frozenset({"ultimo_evento_em"})
+    ATTRIBUTES: ClassVar = {"has_secret": "segredo"}
     id: str
     connector_id: str
     evento: WebhookEvent
@@ -202,15 +217,17 @@ class WebhookView(_WithUnseen):
     ultimo_evento_em: dt.datetime | None
 
     @classmethod
-    def of(cls, row: Any) -> Self:
+    def told(cls, row: Any) -> Json:
         """Of `segredo` only whether there is one."""
-        values = {name: getattr(row, name) for name in cls.model_fields if name != "has_secret"}
-        view = cls.model_validate({**values, "has_secret": bool(row.segredo)})
-        view._unseen = row.segredo or ""  # sealed text
-        return view
+        return super().told(row) | {"has_secret": bool(row.segredo)}
+
+    @classmethod
+    def unseen(cls, row: Any) -> str:
+        """The sealed secrets."""
+        return row.segredo or ""
 
 
-class SecretView(_WithUnseen):
+class SecretView(View):
     """What is known of a receiving secret, without it. `id`: of its webhook and its number there; `webhooks`: the classes of
     events that hold it. Times in milliseconds since 1970, null: always; `last_used_at` follows within seconds."""
 
@@ -224,16 +241,9 @@ class SecretView(_WithUnseen):
     webhooks: list[WebhookEvent]
 
     @classmethod
-    def within(cls, known: object, segredo: str | None) -> Self:
+    def within(cls, known: object, segredo: str | None) -> Shown:
         """With the sealed list that it stands in: after a change there the same number may be another secret's."""
-        view = cls.of(known)
-        view._unseen = segredo or ""
-        return view
-
-    @property
-    def place(self) -> str:
-        """Its number in its webhook."""
-        return self.id.rpartition("/")[2]
+        return Shown(view=cls, told=cls.told(known), unseen=segredo or "")
 
 
 class FallbackView(View):
@@ -260,10 +270,11 @@ class HealthCheckView(View):
     duracao_ms: int | None
 
 
-class UsageView(_WithMetadata):
+class UsageView(View):
     """Volume of one day and type; `account_id` null: of the connector itself."""
 
     TABLE = ChannelUsageLog
+    ATTRIBUTES = _METADATA
     id: str
     connector_id: str
     account_id: str | None
@@ -273,10 +284,11 @@ class UsageView(_WithMetadata):
     metadata: Json | None
 
 
-class MappingView(_WithMetadata):
+class MappingView(View):
     """An external key and the internal id it stands for."""
 
     TABLE = ChannelMapping
+    ATTRIBUTES = _METADATA
     id: str
     connector_id: str
     account_id: str | None

@@ -16,10 +16,9 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy import event
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.util import await_only
 
 from shared.adapters.database import create_engine_for
-from shared.adapters.event_loop import LoopConnection, connected_off_loop, off_loop
+from shared.adapters.event_loop import LoopConnection, awaited, connected_off_loop, off_loop
 from shared.adapters.pipelined_work import PipelinedSession, pipelined_work
 
 _TURN_SECONDS = 10.0  # as long as others wait for a lock
@@ -39,7 +38,7 @@ class LoopEngine:
     def work(self, tenant_id: str) -> Iterator[PipelinedSession]:
         """A `pipelined_work`, once it is its turn. Raises sqlalchemy's TimeoutError if that takes longer than 10 s."""
         free = self._free.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(self._size))
-        await_only(_turn(free))
+        awaited(_turn(free))
         try:
             if not self._known:
                 off_loop(self._meet)

@@ -59,7 +59,7 @@ def hold_members(session: Session, connector_id: str, feature: Feature, members:
     known = held_members(session, connector_id, feature)
     wanted = known | frozenset(members)
     if wanted != known:
-        key = {"subject_id": connector_id, "field": _field(feature), "connector_id": connector_id}
+        key = {"subject_id": connector_id, "field": capability_field(feature), "connector_id": connector_id}
         values = {"members": sorted(wanted), "actor": actor, "since": func.now()}
         statement = insert(ChannelOverride).values(**key, **values)
         with rules_enforced():
@@ -69,12 +69,12 @@ def hold_members(session: Session, connector_id: str, feature: Feature, members:
 
 def release_members(session: Session, connector_id: str, feature: Feature) -> None:
     """Every member of the feature is the provider's again."""
-    _release(session, connector_id, _field(feature))
+    _release(session, connector_id, capability_field(feature))
 
 
 def held_members(session: Session, connector_id: str, feature: Feature) -> frozenset[str]:
     """What a person set of one feature."""
-    row = session.get(ChannelOverride, (connector_id, _field(feature)), populate_existing=True)
+    row = session.get(ChannelOverride, (connector_id, capability_field(feature)), populate_existing=True)
     return frozenset(row.members) if row is not None else frozenset()
 
 
@@ -86,8 +86,9 @@ def held_names(session: Session, connector_ids: Any) -> frozenset[str]:
     return frozenset(account_id for account_id in session.scalars(wanted) if account_id is not None)
 
 
-def _field(feature: Feature) -> str:
-    return f"capability:{feature.value}"
+def capability_field(feature: Feature | str) -> str:
+    """Under which field it stands what people set of a feature."""
+    return f"capability:{feature}"
 
 
 def _release(session: Session, subject_id: str, field: str) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from shared.adapters.pipelined_work import PipelinedSession
 from shared.adapters.plain_rows import adopt, is_whole
-from shared.adapters.reading import Reading
+from shared.adapters.reading import Asked, Reading
 from shared.adapters.tables import Base, ChannelAccount, ChannelConnector, ChannelFallback, loaded_columns
 from shared.domain.errors import NotFound
 from shared.management.changes import find, hold
@@ -31,7 +31,17 @@ def owned(session: Session, table: type[Row], row_id: str, tenant_id: str) -> Ro
 
 def looked_up(reader: Reading, table: type[Row], row_id: str, tenant_id: str) -> Row:
     """The same to be read only: it has the attributes of the row, and is no object of a session. For the many who only look."""
-    found: Row | None = reader.execute(_looked_up_row(table), _names(table, row_id, tenant_id)).one_or_none()
+    return found_row(reader.execute(*asked_for(table, row_id, tenant_id)), table, row_id)
+
+
+def asked_for(table: type[Row], row_id: str, tenant_id: str) -> Asked:
+    """What `looked_up` asks, to be asked together with other things (`ask_all`); raises NotFound for an id that is none."""
+    return _looked_up_row(table), _names(table, row_id, tenant_id)
+
+
+def found_row(rows: Any, table: type[Row], row_id: str) -> Row:
+    """The row in what was found; raises NotFound."""
+    found: Row | None = rows.one_or_none()
     return _required(found, table, row_id)
 
 

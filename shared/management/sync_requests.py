@@ -6,11 +6,11 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, func, insert, or_, select
+from sqlalchemy import bindparam, func, insert, select
 from sqlalchemy.orm import Session
 
 from shared.adapters.reading import Reading
-from shared.adapters.tables import ChannelAccount, ChannelConnector, Outbox, SyncJob, loaded_columns
+from shared.adapters.tables import ChannelAccount, ChannelConnector, Outbox, SyncJob
 from shared.domain.enums import AccountStatus, ConnectorStatus
 from shared.domain.errors import Conflict
 from shared.domain.syncing import REQUESTED
@@ -102,12 +102,3 @@ def _refuse_archived(connector: ChannelConnector) -> None:
 
 SYNCS = Order(columns=(SyncJob.subject_id,))
 _SYNCS = Listing(order=SYNCS, conditions={"connector_id": SyncJob.connector_id == bindparam("connector_id")})
-# Of one account: its own, or that of its connector.
-OF_ACCOUNT = (
-    select(*loaded_columns(SyncJob))
-    .where(
-        SyncJob.connector_id == bindparam("connector_id"),
-        or_(SyncJob.account_id.is_(None), SyncJob.account_id == bindparam("account_id")),
-    )
-    .order_by(SyncJob.subject_id)
-)

@@ -261,7 +261,7 @@ class ControlMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # route: the template of the path, such as /v1/connectors/{connector_id}
-        self.requests = Counter("channels_control_requests", "Calls answered.", ["method", "route", "status"], registry=registry)
+        self.requests = Count("channels_control_requests", "Calls answered.", ["method", "route", "status"], registry=registry)
         # kind: read, write
         self.seconds = Histogram(
             "channels_control_answer_seconds", "Time to answer a call.", ["kind"], buckets=_SECONDS, registry=registry

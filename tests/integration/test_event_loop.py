@@ -6,10 +6,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
+import greenlet
 import psycopg
 import pytest
+import uvloop
+from psycopg.waiting import Ready
 from sqlalchemy import func, literal, select
 from sqlalchemy.exc import DBAPIError
 
@@ -131,6 +135,69 @@ def test_a_connection_that_was_killed_is_replaced(management: Management, pool: 
     run(work)
 
 
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_socket_of_a_connection_that_ended_can_be_another_s(
+    management: Management, pool: LoopPool, database: DatabaseUnderTest, busy: bool
+) -> None:
+    """On uvloop, where a place that is still watched for one who has gone would never tell of its next owner."""
+    management.connector(nome="ours")
+    url = database.superuser_url.replace("postgresql+psycopg", "postgresql")
+    sockets = []
+
+    def socket_of() -> int:
+        with pool.connection() as connection:
+            return connection.pgconn.socket
+
+    def end() -> None:
+        with psycopg.connect(url, autocommit=True) as killer:
+            ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s AND datname = %s"
+            assert killer.execute(ended, (NAME, database.name)).fetchall() == [(True,)]
+
+    async def work() -> None:
+        for _ in range(2):
+            assert await on_loop(names, pool, management.tenant) == ["ours"]
+            sockets.append(await on_loop(socket_of))
+            if busy:
+                sleeping = asyncio.create_task(on_loop(slept, pool, management.tenant, 20.0))
+                await asyncio.sleep(0.2)
+                await asyncio.to_thread(end)
+                with pytest.raises(DBAPIError):
+                    await sleeping
+            else:
+                end()  # at once: the loop hears of it from the next reader
+        assert await on_loop(names, pool, management.tenant) == ["ours"]
+        assert sockets[0] == sockets[1]
+
+    uvloop.run(asyncio.wait_for(work(), 20))
+
+
+def test_a_server_that_ends_an_idle_connection_is_heard_once(
+    management: Management, pool: LoopPool, database: DatabaseUnderTest
+) -> None:
+    url, told = database.superuser_url.replace("postgresql+psycopg", "postgresql"), []
+
+    async def work() -> None:
+        await on_loop(names, pool, management.tenant)
+        [(connection, _)] = pool._idle
+        tell, heard, (loop, socket) = connection._tell, asyncio.Event(), connection._watched
+
+        def counted() -> None:
+            told.append(1)
+            heard.set()
+            tell(Ready.R)
+
+        loop.add_reader(socket, counted)
+        with psycopg.connect(url, autocommit=True) as killer:
+            ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+            await asyncio.to_thread(killer.execute, ended, (NAME,))
+        await heard.wait()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert told == [1]
+
+    uvloop.run(asyncio.wait_for(work(), 20))
+
+
 def test_a_server_that_is_away_is_told_as_by_an_engine(database: DatabaseUnderTest, management: Management) -> None:
     away = LoopPool("postgresql+psycopg://nobody@127.0.0.1:1/nothing", size=1, application_name=NAME)
 
@@ -148,6 +215,37 @@ def test_what_waits_for_something_else_takes_a_thread() -> None:
         await asyncio.gather(*(on_loop(off_loop, together.wait, 20) for _ in range(4)))
         assert await on_loop(is_on_loop)
         assert not is_on_loop()
+
+    run(work)
+
+
+def test_one_function_after_the_other_has_its_own_context_and_its_own_end() -> None:
+    caller: ContextVar[str] = ContextVar("caller")
+    seen, workers = [], set()
+
+    def said(name: str, error: Exception | None) -> str:
+        workers.add(id(greenlet.getcurrent()))
+        off_loop(time.sleep, 0.01)  # others come in between
+        seen.append((name, caller.get()))
+        if error is not None:
+            raise error
+        return name
+
+    async def call(name: str) -> str:
+        caller.set(name)
+        if name.startswith("bad"):
+            with pytest.raises(ZeroDivisionError, match=name):
+                await on_loop(said, name, ZeroDivisionError(name))
+            return name
+        return await on_loop(said, name, None)
+
+    async def work() -> None:
+        for _ in range(3):
+            names = ["bad one", "good one", "bad two", "good two"]
+            assert await asyncio.gather(*map(call, names)) == names
+        assert all(name == of for name, of in seen)
+        assert len(seen) == 12
+        assert len(workers) == 4
 
     run(work)
 

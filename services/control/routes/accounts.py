@@ -10,13 +10,13 @@ from uuid import UUID
 from fastapi import Query, Response
 
 from services.control.bodies import AccountBody, AccountPatch, Name, PauseBody, given
-from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown
+from services.control.call import Call, IdempotencyKey, IfMatch, Manager, Pages, Paging, Reader, paged, shown, written
 from services.control.route import changes, looks, router_of
-from services.control.status_views import AccountStatusView, ConnectivityView, DescriptionView, LimitsView, QueueView, RouteView
+from services.control.status_views import AccountStatusView, DescriptionView
 from services.control.sync_views import SyncView
-from services.control.views import AccountView, CapabilityView, HealthCheckView, PageView, WebhookView
+from services.control.views import AccountView, CapabilityView, HealthCheckView, Json, PageView, Shown, WebhookView
 from shared.adapters.event_loop import off_loop
-from shared.adapters.tables import ChannelAccount, ChannelConnector
+from shared.adapters.tables import ChannelAccount, ChannelConnector, DescribedAccount
 from shared.domain.enums import AccountStatus
 from shared.domain.errors import Unavailable
 from shared.management.account_status import AccountStatusReport, account_status
@@ -27,9 +27,10 @@ from shared.management.pauses import pause_account, resume_account
 from shared.management.removal import delete_account
 
 router = router_of("/v1", "accounts")
+_DESCRIBED = tuple(name for name in DescriptionView.model_fields if name != "nome_exibicao_manual")
 
 
-@router.get("/accounts")
+@router.get("/accounts", response_model=PageView[AccountView])
 @looks
 def list_all(
     call: Reader,
@@ -39,7 +40,7 @@ def list_all(
     identidade: Annotated[Name | None, Query()] = None,
     org_unit_id: UUID | None = None,
     intake_flow_id: UUID | None = None,
-) -> PageView[AccountView]:
+) -> Response:
     """Accounts of the tenant, by connector, oldest first."""
     wanted = AccountFilter(
         connector_id=_text(connector_id),
@@ -51,11 +52,9 @@ def list_all(
     return _listed(call, pages, wanted)
 
 
-@router.get("/connectors/{connector_id}/accounts")
+@router.get("/connectors/{connector_id}/accounts", response_model=PageView[AccountView])
 @looks
-def list_of_connector(
-    call: Reader, pages: Pages, connector_id: UUID, status: AccountStatus | None = None
-) -> PageView[AccountView]:
+def list_of_connector(call: Reader, pages: Pages, connector_id: UUID, status: AccountStatus | None = None) -> Response:
     """Accounts of one connector, oldest first."""
     return _listed(call, pages, AccountFilter(connector_id=str(connector_id), status=status))
 
@@ -65,7 +64,7 @@ def list_of_connector(
 def create(call: Manager, connector_id: UUID, body: AccountBody, idempotency_key: IdempotencyKey = None) -> Response:
     """Register an account, pending; `webhook_url` is its own address at the edge."""
 
-    def make(session: Any) -> AccountView:
+    def make(session: Any) -> Shown:
         parent = call.parent(session, ChannelConnector, connector_id)
         new = NewAccount(**body.model_dump())
         return AccountView.of(create_account(session, parent, new, public_url=call.parts.edge_url, actor=call.actor))
@@ -73,28 +72,27 @@ def create(call: Manager, connector_id: UUID, body: AccountBody, idempotency_key
     return call.create(idempotency_key, body, "/v1/accounts", make)
 
 
-@router.get("/accounts/{account_id}")
+@router.get("/accounts/{account_id}", response_model=AccountView)
 @looks
-def read(call: Reader, account_id: UUID, response: Response) -> AccountView:
+def read(call: Reader, account_id: UUID) -> Response:
     """One account."""
     with call.looking() as reader:
         row = looked_up(reader, ChannelAccount, str(account_id), call.tenant)
-        return shown(AccountView.of(row), response)
+        return shown(AccountView.of(row))
 
 
-@router.get("/accounts/{account_id}/status")
+@router.get("/accounts/{account_id}/status", response_model=AccountStatusView)
 @looks
-def status_of(call: Reader, account_id: UUID) -> AccountStatusView:
+def status_of(call: Reader, account_id: UUID) -> Response:
     """What is known right now: connectivity, route, limits, webhooks, what waits to be routed."""
     with call.looking() as reader:
-        view = _status(account_status(reader, call.tenant, str(account_id)))
-    view.queue = _queue(call, view.connector_id, view.account_id)  # without holding a connection to the database
-    return view
+        known = account_status(reader, call.tenant, str(account_id))
+    return written(_status(known) | {"queue": _queue(call, known.account)})  # without holding a connection to the database
 
 
-@router.patch("/accounts/{account_id}")
+@router.patch("/accounts/{account_id}", response_model=AccountView)
 @changes
-def change(call: Manager, account_id: UUID, body: AccountPatch, response: Response, if_match: IfMatch = None) -> AccountView:
+def change(call: Manager, account_id: UUID, body: AccountPatch, if_match: IfMatch = None) -> Response:
     """Change it, or turn it on or off. `nome_exibicao` null or empty: it has its provider's name again."""
     changes: dict[str, Any] = given(body)
     status = changes.pop("status", None)
@@ -104,25 +102,25 @@ def change(call: Manager, account_id: UUID, body: AccountPatch, response: Respon
             update_account(session, row.id, changes, actor=call.actor)
         if status is not None:
             change_account_status(session, row.id, status, actor=call.actor)
-        return shown(AccountView.of(row), response)
+        return shown(AccountView.of(row))
 
 
-@router.post("/accounts/{account_id}:pause")
+@router.post("/accounts/{account_id}:pause", response_model=AccountView)
 @changes
-def pause(call: Manager, account_id: UUID, body: PauseBody, response: Response, if_match: IfMatch = None) -> AccountView:
+def pause(call: Manager, account_id: UUID, body: PauseBody, if_match: IfMatch = None) -> Response:
     """Pause its route: its flow is not asked; inbound goes to its unit, or waits. Paused for that already: no change."""
     with call.changing() as session:
         row = call.current(session, AccountView, account_id, if_match)
-        return shown(AccountView.of(pause_account(session, row.id, body.cause, actor=call.actor)), response)
+        return shown(AccountView.of(pause_account(session, row.id, body.cause, actor=call.actor)))
 
 
-@router.post("/accounts/{account_id}:resume")
+@router.post("/accounts/{account_id}:resume", response_model=AccountView)
 @changes
-def resume(call: Manager, account_id: UUID, response: Response, if_match: IfMatch = None) -> AccountView:
+def resume(call: Manager, account_id: UUID, if_match: IfMatch = None) -> Response:
     """Open its route again; what waited comes out. Open already: no change."""
     with call.changing() as session:
         row = call.current(session, AccountView, account_id, if_match)
-        return shown(AccountView.of(resume_account(session, row.id, actor=call.actor)), response)
+        return shown(AccountView.of(resume_account(session, row.id, actor=call.actor)))
 
 
 @router.delete("/accounts/{account_id}", status_code=204)
@@ -133,68 +131,65 @@ def delete(call: Manager, account_id: UUID, if_match: IfMatch = None) -> None:
         delete_account(session, row.id, actor=call.actor)
 
 
-def _status(known: AccountStatusReport) -> AccountStatusView:
+def _status(known: AccountStatusReport) -> Json:
+    # An AccountStatusView, but for its queue.
     account, state = known.account, known.state
-    return AccountStatusView(
-        account_id=account.id,
-        connector_id=account.connector_id,
-        connectivity=ConnectivityView(
-            connector=known.connector.status,
-            account=account.status,
-            cause=state.cause if state else None,
-            since=state.since if state else None,
-            ultimo_heartbeat=known.connector.ultimo_heartbeat,
-            last_check=HealthCheckView.of(known.check) if known.check else None,
-        ),
-        route=RouteView(
-            org_unit_id=account.org_unit_id,
-            intake_flow_id=account.intake_flow_id,
-            state=state.route if state else "open",
-            pause_cause=state.route_cause if state else None,
-            paused_since=state.route_since if state else None,
-            fallback=state.fallback if state else None,
-        ),
-        described=_described(known),
-        limits=LimitsView(
-            capabilities=[CapabilityView.of(row) for row in known.capabilities],
-            today=known.today,
-            used_today=dict(known.used_today),
-        ),
-        webhooks=[WebhookView.of(row) for row in known.webhooks],
-        syncs=[SyncView.of(row) for row in known.syncs],
-        queue=None,
-    )
+    return {
+        "account_id": account.id,
+        "connector_id": account.connector_id,
+        "connectivity": {
+            "connector": known.connector.status,
+            "account": account.status,
+            "cause": state.cause if state else None,
+            "since": state.since if state else None,
+            "ultimo_heartbeat": known.connector.ultimo_heartbeat,
+            "last_check": HealthCheckView.told(known.check) if known.check else None,
+        },
+        "route": {
+            "org_unit_id": account.org_unit_id,
+            "intake_flow_id": account.intake_flow_id,
+            "state": state.route if state else "open",
+            "pause_cause": state.route_cause if state else None,
+            "paused_since": state.route_since if state else None,
+            "fallback": state.fallback if state else None,
+        },
+        "described": {"nome_exibicao_manual": known.name_held} | _described(known.description),
+        "limits": {
+            "capabilities": [CapabilityView.told(row) for row in known.capabilities],
+            "today": known.today,
+            "used_today": dict(known.used_today),
+        },
+        "webhooks": [WebhookView.told(row) for row in known.webhooks],
+        "syncs": [SyncView.told(row) for row in known.syncs],
+    }
 
 
-def _described(known: AccountStatusReport) -> DescriptionView:
-    told = known.description
-    names = DescriptionView.model_fields.keys() - {"nome_exibicao_manual"}
-    values = {name: getattr(told, name) if told else None for name in names}
-    return DescriptionView(nome_exibicao_manual=known.name_held, **values)
+def _described(told: DescribedAccount | None) -> Json:
+    return {name: getattr(told, name, None) for name in _DESCRIBED}
 
 
-def _queue(call: Call, connector_id: str, account_id: str) -> QueueView | None:
+def _queue(call: Call, account: ChannelAccount) -> Json | None:
     backlog = call.parts.backlog
     if backlog is None:
         return None
     try:
-        waiting = (backlog.of if backlog.is_fresh() else partial(off_loop, backlog.of))(connector_id, account_id)
+        waiting = (backlog.of if backlog.is_fresh() else partial(off_loop, backlog.of))(account.connector_id, account.id)
     except Unavailable:
         return None
-    return QueueView(
-        depth=waiting.records,
-        to_own_address=waiting.to_address,
-        complete=waiting.complete,
-        oldest_at=_utc(waiting.oldest_at_ms) if waiting.oldest_at_ms is not None else None,
-        counted_at=_utc(waiting.counted_at_ms),
-    )
+    return {
+        "depth": waiting.records,
+        "to_own_address": waiting.to_address,
+        "complete": waiting.complete,
+        "oldest_at": _utc(waiting.oldest_at_ms) if waiting.oldest_at_ms is not None else None,
+        "counted_at": _utc(waiting.counted_at_ms),
+    }
 
 
 def _utc(at_ms: int) -> dt.datetime:
     return dt.datetime.fromtimestamp(at_ms / 1000, dt.UTC)
 
 
-def _listed(call: Call, pages: Paging, wanted: AccountFilter) -> PageView[AccountView]:
+def _listed(call: Call, pages: Paging, wanted: AccountFilter) -> Response:
     with call.looking() as reader:
         page = list_accounts(reader, call.tenant, wanted, pages.slice(wanted, ACCOUNTS))
         return paged(AccountView, page, wanted)

@@ -11,7 +11,7 @@ from services.control.bodies import CapabilityPatch
 from services.control.call import Call, IfMatch, Manager, Pages, Reader, paged, shown
 from services.control.etags import require_match
 from services.control.route import looks, router_of
-from services.control.views import CapabilityView, PageView
+from services.control.views import CapabilityView, PageView, Shown
 from shared.adapters.tables import ChannelCapability, ChannelConnector
 from shared.domain.enums import Feature
 from shared.management.capabilities import capability_of, set_capability
@@ -22,9 +22,9 @@ from shared.management.ownership import owned, owned_for_change
 router = router_of("/v1/connectors/{connector_id}/capabilities", "capabilities")
 
 
-@router.get("")
+@router.get("", response_model=PageView[CapabilityView])
 @looks
-def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[CapabilityView]:
+def list_them(call: Reader, pages: Pages, connector_id: UUID) -> Response:
     """Six rows, one per feature."""
     listed = ("capabilities", str(connector_id))
     with call.looking() as reader:
@@ -33,17 +33,15 @@ def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[Capabi
         return paged(CapabilityView, page, listed)
 
 
-@router.get("/{feature}")
-def read(call: Reader, connector_id: UUID, feature: Feature, response: Response) -> CapabilityView:
+@router.get("/{feature}", response_model=CapabilityView)
+def read(call: Reader, connector_id: UUID, feature: Feature) -> Response:
     """One feature."""
     with call.reading() as session:
-        return shown(_view(call, session, connector_id, feature), response)
+        return shown(_view(call, session, connector_id, feature))
 
 
-@router.patch("/{feature}")
-def change(
-    call: Manager, connector_id: UUID, feature: Feature, body: CapabilityPatch, response: Response, if_match: IfMatch = None
-) -> CapabilityView:
+@router.patch("/{feature}", response_model=CapabilityView)
+def change(call: Manager, connector_id: UUID, feature: Feature, body: CapabilityPatch, if_match: IfMatch = None) -> Response:
     """Turn it on or off, or change its limits. What you change no longer follows the provider (`manual`)."""
     with call.changing() as session:
         owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
@@ -52,18 +50,18 @@ def change(
         if limits is None and "constraints" in body.model_fields_set:  # null takes them away
             limits = {}
         row = set_capability(session, str(connector_id), feature, enabled=body.enabled, constraints=limits, actor=call.actor)
-        return shown(CapabilityView.of(row), response)
+        return shown(CapabilityView.of(row))
 
 
-@router.post("/{feature}:follow")
-def follow(call: Manager, connector_id: UUID, feature: Feature, response: Response, if_match: IfMatch = None) -> CapabilityView:
+@router.post("/{feature}:follow", response_model=CapabilityView)
+def follow(call: Manager, connector_id: UUID, feature: Feature, if_match: IfMatch = None) -> Response:
     """Give up what people set: it is the provider's preset again, with what its tier allows. Nothing set: no change."""
     with call.changing() as session:
         owned_for_change(session, ChannelConnector, str(connector_id), call.tenant)
         require_match(if_match, _view(call, session, connector_id, feature))
-        return shown(CapabilityView.of(follow_capability(session, str(connector_id), feature, actor=call.actor)), response)
+        return shown(CapabilityView.of(follow_capability(session, str(connector_id), feature, actor=call.actor)))
 
 
-def _view(call: Call, session: Session, connector_id: UUID, feature: Feature) -> CapabilityView:
+def _view(call: Call, session: Session, connector_id: UUID, feature: Feature) -> Shown:
     connector = owned(session, ChannelConnector, str(connector_id), call.tenant)
     return CapabilityView.of(capability_of(session, connector.id, feature))

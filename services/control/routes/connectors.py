@@ -34,7 +34,7 @@ from shared.management.removal import delete_connector
 router = router_of("/v1/connectors", "connectors")
 
 
-@router.get("")
+@router.get("", response_model=PageView[ConnectorView])
 @looks
 def list_them(
     call: Reader,
@@ -42,7 +42,7 @@ def list_them(
     tipo: ConnectorType | None = None,
     status: ConnectorStatus | None = None,
     nome: Annotated[Name | None, Query()] = None,
-) -> PageView[ConnectorView]:
+) -> Response:
     """Connectors of the tenant, oldest first."""
     wanted = ConnectorFilter(tipo=tipo, status=status, nome=nome)
     with call.looking() as reader:
@@ -63,20 +63,18 @@ def create(call: Manager, body: ConnectorBody, idempotency_key: IdempotencyKey =
     )
 
 
-@router.get("/{connector_id}")
+@router.get("/{connector_id}", response_model=ConnectorView)
 @looks
-def read(call: Reader, connector_id: UUID, response: Response) -> ConnectorView:
+def read(call: Reader, connector_id: UUID) -> Response:
     """One connector."""
     with call.looking() as reader:
         row = looked_up(reader, ChannelConnector, str(connector_id), call.tenant)
-        return shown(ConnectorView.of(row), response)
+        return shown(ConnectorView.of(row))
 
 
-@router.patch("/{connector_id}")
+@router.patch("/{connector_id}", response_model=ConnectorView)
 @changes
-def change(
-    call: Manager, connector_id: UUID, body: ConnectorPatch, response: Response, if_match: IfMatch = None
-) -> ConnectorView:
+def change(call: Manager, connector_id: UUID, body: ConnectorPatch, if_match: IfMatch = None) -> Response:
     """Change it, or move it to another state; its accounts follow when it leaves `active`, and return with it."""
     changes: dict[str, Any] = given(body)
     status = changes.pop("status", None)
@@ -87,7 +85,7 @@ def change(
             update_connector(session, call.parts.vault, row.id, changes, actor=call.actor)
         if status is not None:
             change_status(session, row.id, status, cause="changed by hand", actor=call.actor)
-        return shown(ConnectorView.of(row), response)
+        return shown(ConnectorView.of(row))
 
 
 @router.delete("/{connector_id}", status_code=204)
@@ -98,23 +96,22 @@ def delete(call: Manager, connector_id: UUID, if_match: IfMatch = None) -> None:
         delete_connector(session, row.id, actor=call.actor)
 
 
-@router.get("/{connector_id}/default-fallback", tags=["fallbacks"])
-def read_default(call: Reader, connector_id: UUID, response: Response) -> FallbackView:
+@router.get("/{connector_id}/default-fallback", response_model=FallbackView, tags=["fallbacks"])
+def read_default(call: Reader, connector_id: UUID) -> Response:
     """What accounts without a fallback of their own use."""
     with call.reading() as session:
         row = owned(session, ChannelConnector, str(connector_id), call.tenant)
-        return shown(FallbackView.of(default_fallback(session, row.id)), response)
+        return shown(FallbackView.of(default_fallback(session, row.id)))
 
 
-@router.put("/{connector_id}/default-fallback", tags=["fallbacks"])
+@router.put("/{connector_id}/default-fallback", response_model=FallbackView, tags=["fallbacks"])
 def set_default(
     call: Manager,
     connector_id: UUID,
     body: DefaultFallbackBody,
-    response: Response,
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
-) -> FallbackView:
+) -> Response:
     """Set it to a fallback of one of the connector's accounts: the first one with `If-None-Match: *`, another one in place
     of the one whose tag is in `If-Match`."""
     with call.changing() as session:
@@ -122,7 +119,7 @@ def set_default(
         known = known_default_fallback(session, row.id)
         require_match_or_first(if_match, if_none_match, FallbackView.of(known) if known else None)
         set_default_fallback(session, row.id, body.fallback_id, actor=call.actor)
-        return shown(FallbackView.of(default_fallback(session, row.id)), response)
+        return shown(FallbackView.of(default_fallback(session, row.id)))
 
 
 @router.delete("/{connector_id}/default-fallback", status_code=204, tags=["fallbacks"])

@@ -10,7 +10,7 @@ from fastapi import Response
 from services.control.bodies import FallbackBody, FallbackPatch, given
 from services.control.call import IdempotencyKey, IfMatch, Manager, Pages, Reader, paged, shown
 from services.control.route import looks, router_of
-from services.control.views import FallbackView, PageView
+from services.control.views import FallbackView, PageView, Shown
 from shared.adapters.tables import ChannelAccount, ChannelFallback
 from shared.management.fallbacks import NewFallback, create_fallback, delete_fallback, update_fallback
 from shared.management.lists import FALLBACKS, list_fallbacks
@@ -19,9 +19,9 @@ from shared.management.ownership import looked_up
 router = router_of("/v1", "fallbacks")
 
 
-@router.get("/accounts/{account_id}/fallbacks")
+@router.get("/accounts/{account_id}/fallbacks", response_model=PageView[FallbackView])
 @looks
-def list_them(call: Reader, pages: Pages, account_id: UUID) -> PageView[FallbackView]:
+def list_them(call: Reader, pages: Pages, account_id: UUID) -> Response:
     """Fallbacks of an account, oldest first."""
     listed = ("fallbacks", str(account_id))
     with call.looking() as reader:
@@ -33,27 +33,27 @@ def list_them(call: Reader, pages: Pages, account_id: UUID) -> PageView[Fallback
 def create(call: Manager, account_id: UUID, body: FallbackBody, idempotency_key: IdempotencyKey = None) -> Response:
     """Add one; a chain of numbers that comes back to where it began is 409 `fallback_cycle`."""
 
-    def make(session: Any) -> FallbackView:
+    def make(session: Any) -> Shown:
         parent = call.parent(session, ChannelAccount, account_id)
         return FallbackView.of(create_fallback(session, parent, NewFallback(**body.model_dump()), actor=call.actor))
 
     return call.create(idempotency_key, body, "/v1/fallbacks", make)
 
 
-@router.get("/fallbacks/{fallback_id}")
+@router.get("/fallbacks/{fallback_id}", response_model=FallbackView)
 @looks
-def read(call: Reader, fallback_id: UUID, response: Response) -> FallbackView:
+def read(call: Reader, fallback_id: UUID) -> Response:
     """One fallback."""
     with call.looking() as reader:
-        return shown(FallbackView.of(looked_up(reader, ChannelFallback, str(fallback_id), call.tenant)), response)
+        return shown(FallbackView.of(looked_up(reader, ChannelFallback, str(fallback_id), call.tenant)))
 
 
-@router.patch("/fallbacks/{fallback_id}")
-def change(call: Manager, fallback_id: UUID, body: FallbackPatch, response: Response, if_match: IfMatch = None) -> FallbackView:
+@router.patch("/fallbacks/{fallback_id}", response_model=FallbackView)
+def change(call: Manager, fallback_id: UUID, body: FallbackPatch, if_match: IfMatch = None) -> Response:
     """Change where it leads, or turn it on or off."""
     with call.changing() as session:
         row = call.current(session, FallbackView, fallback_id, if_match)
-        return shown(FallbackView.of(update_fallback(session, row.id, given(body), actor=call.actor)), response)
+        return shown(FallbackView.of(update_fallback(session, row.id, given(body), actor=call.actor)))
 
 
 @router.delete("/fallbacks/{fallback_id}", status_code=204)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from services.control.call import Reader
+from fastapi import Response
+
+from services.control.call import Reader, written
 from services.control.route import router_of
-from services.control.views import ProviderSchemaView, ProviderView
+from services.control.views import Json, ProviderSchemaView, ProviderView
 from shared.domain.enums import ConnectorType
 from shared.providers import PROVIDERS, provider_of
 from shared.providers.contract import Provider
@@ -12,24 +14,24 @@ from shared.providers.contract import Provider
 router = router_of("/v1/providers", "providers")
 
 
-@router.get("")
-def list_them(_: Reader) -> list[ProviderView]:
+@router.get("", response_model=list[ProviderView])
+def list_them(_: Reader) -> Response:
     """Every type that can be registered."""
-    return [_view(provider) for provider in PROVIDERS]
+    return written([_told(provider) for provider in PROVIDERS])
 
 
-@router.get("/{tipo}")
-def read(_: Reader, tipo: ConnectorType) -> ProviderView:
+@router.get("/{tipo}", response_model=ProviderView)
+def read(_: Reader, tipo: ConnectorType) -> Response:
     """One type; 422 `tipo_reserved` for `future`."""
-    return _view(provider_of(tipo))
+    return written(_told(provider_of(tipo)))
 
 
-@router.get("/{tipo}/schema")
-def schema(_: Reader, tipo: ConnectorType) -> ProviderSchemaView:
+@router.get("/{tipo}/schema", response_model=ProviderSchemaView)
+def schema(_: Reader, tipo: ConnectorType) -> Response:
     """JSON Schema of `config`, from the very models that check it."""
-    return ProviderSchemaView(**provider_of(tipo).settings.schema())
+    return written(provider_of(tipo).settings.schema())
 
 
-def _view(provider: Provider) -> ProviderView:
+def _told(provider: Provider) -> Json:
     features = [preset.feature for preset in provider.capabilities if preset.enabled]
-    return ProviderView(tipo=provider.tipo, required_token=provider.required_token, features=features)
+    return {"tipo": provider.tipo, "required_token": provider.required_token, "features": features}

@@ -10,7 +10,7 @@ from fastapi import Response
 from services.control.bodies import TokenBody, TokenPatch, given
 from services.control.call import IdempotencyKey, IfMatch, Pages, Reader, SecretKeeper, paged, shown
 from services.control.route import looks, router_of
-from services.control.views import PageView, TokenView
+from services.control.views import PageView, Shown, TokenView
 from shared.adapters.tables import ChannelConnector, ChannelToken
 from shared.management.lists import list_parts, part_order
 from shared.management.ownership import looked_up
@@ -19,9 +19,9 @@ from shared.management.tokens import NewToken, add_token, describe_token, revoke
 router = router_of("/v1", "tokens")
 
 
-@router.get("/connectors/{connector_id}/tokens")
+@router.get("/connectors/{connector_id}/tokens", response_model=PageView[TokenView])
 @looks
-def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[TokenView]:
+def list_them(call: Reader, pages: Pages, connector_id: UUID) -> Response:
     """Tokens of a connector, oldest first, without their values."""
     listed = ("tokens", str(connector_id))
     with call.looking() as reader:
@@ -33,23 +33,23 @@ def list_them(call: Reader, pages: Pages, connector_id: UUID) -> PageView[TokenV
 def create(call: SecretKeeper, connector_id: UUID, body: TokenBody, idempotency_key: IdempotencyKey = None) -> Response:
     """Hand in one more; older ones stay usable until they are deleted."""
 
-    def make(session: Any) -> TokenView:
+    def make(session: Any) -> Shown:
         parent = call.parent(session, ChannelConnector, connector_id)
         return TokenView.of(add_token(session, call.parts.vault, parent, NewToken(**body.model_dump()), actor=call.actor))
 
     return call.create(idempotency_key, body, "/v1/tokens", make)
 
 
-@router.get("/tokens/{token_id}")
+@router.get("/tokens/{token_id}", response_model=TokenView)
 @looks
-def read(call: Reader, token_id: UUID, response: Response) -> TokenView:
+def read(call: Reader, token_id: UUID) -> Response:
     """What is known of one token."""
     with call.looking() as reader:
-        return shown(TokenView.of(looked_up(reader, ChannelToken, str(token_id), call.tenant)), response)
+        return shown(TokenView.of(looked_up(reader, ChannelToken, str(token_id), call.tenant)))
 
 
-@router.patch("/tokens/{token_id}")
-def change(call: SecretKeeper, token_id: UUID, body: TokenPatch, response: Response, if_match: IfMatch = None) -> TokenView:
+@router.patch("/tokens/{token_id}", response_model=TokenView)
+def change(call: SecretKeeper, token_id: UUID, body: TokenPatch, if_match: IfMatch = None) -> Response:
     """Correct when it expires, or what is noted of it."""
     with call.changing() as session:
         row = call.current(session, TokenView, token_id, if_match)
@@ -57,7 +57,7 @@ def change(call: SecretKeeper, token_id: UUID, body: TokenPatch, response: Respo
         known = {"expires_at": None, "metadata": None, **changes}
         cleared = [name for name, value in changes.items() if value is None]
         describe_token(session, row.id, **known, cleared=cleared, actor=call.actor)
-        return shown(TokenView.of(row), response)
+        return shown(TokenView.of(row))
 
 
 @router.delete("/tokens/{token_id}", status_code=204)

@@ -173,6 +173,26 @@ def test_the_status_of_an_account_tells_what_is_kept(scene: Scene, database: Dat
     assert code_of(scene.get(f"accounts/{uuid.uuid4()}/status")) == (404, "not_found")
 
 
+def test_the_status_tells_the_account_s_own_check_first_and_what_is_set_by_hand(
+    scene: Scene, database: DatabaseUnderTest
+) -> None:
+    connector = scene.connector()["id"]
+    account, neighbour = (
+        scene.account({"id": connector}, identidade=number, config={"phone_number_id": f"1{number}"})["id"]
+        for number in ("5511900000001", "5511900000002")
+    )
+    scene.management.check(connector)
+    checked = {"connector_id": connector, "account_id": account, "status": "warning"}
+    insert(database, "channel_health_check", **checked, mensagem="older", executado_em="2020-01-01T00:00:00Z")
+    insert(database, "channel_health_check", **checked, mensagem="newer", executado_em="2020-01-02T00:00:00Z")
+    assert scene.get(f"accounts/{account}/status").json()["connectivity"]["last_check"]["mensagem"] == "newer"
+    assert scene.get(f"accounts/{neighbour}/status").json()["connectivity"]["last_check"]["account_id"] is None
+    scene.change(f"connectors/{connector}/capabilities/messages", {"enabled": False})
+    listed = scene.get(f"connectors/{connector}/capabilities").json()["items"]
+    assert [one["manual"] for one in listed if one["feature"] == "messages"] == [["enabled"]]
+    assert scene.get(f"accounts/{account}/status").json()["limits"]["capabilities"] == listed
+
+
 @pytest.mark.req(72)
 def test_a_route_is_paused_and_resumed_and_every_view_tells(scene: Scene) -> None:
     connector = scene.connector()
