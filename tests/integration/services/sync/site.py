@@ -160,7 +160,7 @@ class Site:
 
     def forget_leases(self) -> None:
         """As if the leases of a process that died were over."""
-        with connect(self.database.superuser_url) as rows:
+        with connect(self.database.worker_url) as rows:
             rows.execute("UPDATE sync_job SET lease_until = now() WHERE lease_until IS NOT NULL")
 
     def stop(self) -> None:
