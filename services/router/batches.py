@@ -16,6 +16,7 @@ from itertools import islice
 
 from services.router.facts import Candidate, Opened
 from services.router.opening import Opener
+from services.router.precedence import Precedence
 from services.router.sorting import Accounts, sort_out
 from shared.adapters.kafka_transactions import RawMessage
 from shared.domain.errors import Unavailable
@@ -60,6 +61,7 @@ class Batches:
     """
 
     def __init__(self, opener: Opener, accounts: Accounts, metrics: RouterMetrics, max_items: int, max_bytes: int) -> None:
+        self.precedence = Precedence()  # who settles what is taken here goes first
         self._opener = opener
         self._accounts = accounts
         self._seconds = metrics.batch_seconds.labels("open")
@@ -156,6 +158,7 @@ class Batches:
         settling = Settling()
         items = size = 0
         while self._waiting and not self._unwanted:
+            self.precedence.give_way()
             some = self._open_some(bool(records), self._max_items - items, self._max_bytes - size)
             for opened in some:
                 items, size = items + len(opened.items), size + opened.size_bytes
