@@ -28,7 +28,7 @@ from services.router.recovery import Recovery
 from services.router.secret_use import SecretUses
 from services.router.sorting import collapse, keep_accounts, sort_out
 from services.router.telling import Telling
-from services.router.writing import written
+from services.router.writing import written, written_as_decided
 from shared.adapters import held_rows
 from shared.adapters import router_store as store
 from shared.adapters.avro import Codec
@@ -215,11 +215,11 @@ class Router:
         parts.metrics.batch_seconds.labels("database").observe(time.perf_counter() - started)
         self._telling.breaches(gated.breaches)
         self._own_faults.note(_failed_on(candidates), now_ms)
-        decided = decide(candidates, facts, self._context(now_ms))
-        publishes = decided.publishes + audit(candidates, ranges, self._epoch, now_ms)
         started = time.perf_counter()
+        messages = written_as_decided(decide(candidates, facts, self._context(now_ms)), parts.codec, parts.topic_prefix)
+        books = audit(candidates, ranges, self._epoch, now_ms)
+        messages += [written(publish, parts.codec, parts.topic_prefix) for publish in books]
         ends = {partition: end for partition, (_, end) in ranges.items()}
-        messages = [written(publish, parts.codec, parts.topic_prefix) for publish in publishes]
         with self._batches.precedence.waiting():
             parts.worker.commit(messages, ends)
         self._committed |= ends
