@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router.batches import Batch, Batches
+from services.router.batches import AT_ONCE, Batch, Batches
 from services.router.facts import Opened
 from shared.adapters.kafka_transactions import RawMessage
 from shared.domain.errors import Unavailable
@@ -91,10 +91,14 @@ def test_batches_end_at_the_bound_and_keep_the_order(batches: Batches) -> None:
 
 
 def test_many_records_without_items_and_many_with_one_end_at_the_same_bounds(opener: Opener) -> None:
-    batches = Batches(opener, KnownAccounts(account()), RouterMetrics(CollectorRegistry()), 150, 10_000)  # type: ignore[arg-type]
+    full = 2 * AT_ONCE
+    batches = Batches(opener, KnownAccounts(account()), RouterMetrics(CollectorRegistry()), full, 10_000)  # type: ignore[arg-type]
     batches.add([*raws(*range(100)), *raws(*range(100, 300), items=0), *raws(*range(300, 400))])
-    assert offsets(batches.take()) == list(range(350))
-    assert offsets(batches.take()) == list(range(350, 400))
+    assert offsets(batches.take()) == list(range(200 + full))
+    assert offsets(batches.take()) == list(range(200 + full, 400))
+    batches.add([*raws(*range(full)), *raws(*range(full, full + 9), items=0), *raws(full + 9)])
+    assert offsets(batches.take()) == list(range(full + 9))
+    assert offsets(batches.take()) == [full + 9]
     batches.close()
 
 
