@@ -16,7 +16,7 @@ from services.router.condition import Condition
 from services.router.context import Context
 from services.router.debounce import Debounce
 from services.router.decide import decide
-from services.router.facts import Candidate, owner_of, ranges_of, taken_from
+from services.router.facts import Candidate, owns, ranges_of, taken_from
 from services.router.fragments import fragment_at
 from services.router.gate import gate
 from services.router.gathering import Gathering
@@ -28,7 +28,7 @@ from services.router.recovery import Recovery
 from services.router.secret_use import SecretUses
 from services.router.sorting import collapse, keep_accounts, sort_out
 from services.router.telling import Telling
-from services.router.writing import written
+from services.router.writing import written, written_as_decided
 from shared.adapters import held_rows
 from shared.adapters import router_store as store
 from shared.adapters.avro import Codec
@@ -77,6 +77,7 @@ class Router:
         self._topic = full_name(parts.topic_prefix, Topic.WEBHOOK_RECEIVED)
         self._epoch = ""
         self._batches = Batches(parts.opener, parts.directory, parts.metrics, parts.batch_items, parts.batch_bytes)
+        parts.store.wait_in(self._batches.precedence.waiting)
         self._committed: dict[int, int] = {}
         self._sync = Debounce(SYNC_DEBOUNCE_MS)
         self._own_faults = OwnFaults(self._are_other_tenants)
@@ -156,7 +157,8 @@ class Router:
         batch = batches.take()
         if batch is not None:
             batches.open_ahead()
-            self._process(batch)
+            with self._batches.precedence.first():
+                self._process(batch)
         self._secret_uses.flush()
         self._last_events.flush()
         self._condition.goes_on(worker)
@@ -201,7 +203,7 @@ class Router:
             bounds = {partition: (self._committed[partition], end) for partition, (_, end) in ranges.items()}
             store.assert_progress(cursor, self._topic, self._epoch, bounds, parts.store.holder)
             owners = self._claim(cursor, winners)
-            mine = [one for one in winners if one.claim_key and owners[one.claim_key] == owner_of(self._epoch, one)]
+            mine = [one for one in winners if one.claim_key and owns(owners[one.claim_key], self._epoch, one)]
             gathering = Gathering(cursor, self._epoch, new_uuid7, self._telling.collision)
             facts = gathering.gather(mine, owners)
             gathering.held(candidates, mine, facts, ranges)
@@ -213,11 +215,13 @@ class Router:
         parts.metrics.batch_seconds.labels("database").observe(time.perf_counter() - started)
         self._telling.breaches(gated.breaches)
         self._own_faults.note(_failed_on(candidates), now_ms)
-        decided = decide(candidates, facts, self._context(now_ms))
-        publishes = decided.publishes + audit(candidates, ranges, self._epoch, now_ms)
         started = time.perf_counter()
+        messages = written_as_decided(decide(candidates, facts, self._context(now_ms)), parts.codec, parts.topic_prefix)
+        books = audit(candidates, ranges, self._epoch, now_ms)
+        messages += [written(publish, parts.codec, parts.topic_prefix) for publish in books]
         ends = {partition: end for partition, (_, end) in ranges.items()}
-        parts.worker.commit([written(publish, parts.codec, parts.topic_prefix) for publish in publishes], ends)
+        with self._batches.precedence.waiting():
+            parts.worker.commit(messages, ends)
         self._committed |= ends
         self._condition.settled()
         parts.metrics.batch_seconds.labels("kafka").observe(time.perf_counter() - started)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from services.router.contact_events import contact_events
 from services.router.context import Context
-from services.router.facts import Candidate, Facts, Owner, owner_of, raw_position
+from services.router.facts import Candidate, Facts, Owner, owner_of, owns, raw_position
 from services.router.keys import message_key, stable_id
 from services.router.letters import dead_letter
 from services.router.lookups import message_key_of, message_of_receipt, participant_of
@@ -27,41 +26,34 @@ CONTACT_UPDATED = Ending(outcome=ItemOutcome.EMITTED, reason="contact")
 CONTACT_UNCHANGED = Ending(outcome=ItemOutcome.IGNORED, reason="contact_unchanged")
 
 
-@dataclass(slots=True)
-class Decided:
-    """The batch's events in order, and (on the candidates themselves) how each item ended."""
-
-    publishes: list[Publish] = field(default_factory=list)
-
-
-def decide(candidates: Sequence[Candidate], facts: Facts, context: Context) -> Decided:
-    """Settle every candidate: afterwards each has an ending, and the events stand in order of arrival."""
-    decided = Decided()
+def decide(candidates: Sequence[Candidate], facts: Facts, context: Context) -> Iterator[Publish]:
+    """Settle every candidate: the events, in order of arrival. A candidate has its ending once its events were taken."""
     places = {  # of receipts, which are compared with one another
         (candidate.opened.partition, candidate.opened.offset, candidate.item.path): candidate.index
         for candidate in candidates
         if not isinstance(candidate.item, MessageItem)
     }
     for candidate in candidates:
+        publishes: list[Publish] = []
         if facts.news:
-            decided.publishes.extend(contact_events(candidate, facts, context.epoch))
+            publishes.extend(contact_events(candidate, facts, context.epoch))
         if candidate.asks is not None:
-            decided.publishes.append(_request(candidate, candidate.asks, facts, context))
+            publishes.append(_request(candidate, candidate.asks, facts, context))
         if candidate.ending is None:
-            candidate.ending = _settle(candidate, facts, context, places, decided.publishes)
+            candidate.ending = _settle(candidate, facts, context, places, publishes)
         elif candidate.ending.outcome is ItemOutcome.DEAD_LETTERED:
-            decided.publishes.extend(dead_letter(candidate, candidate.ending.reason, context))
+            publishes.extend(dead_letter(candidate, candidate.ending.reason, context))
         elif candidate.ending.outcome is ItemOutcome.IGNORED:
             asked = sync_request(candidate, context)
-            decided.publishes.extend(() if asked is None else (asked,))
-    return decided
+            publishes.extend(() if asked is None else (asked,))
+        yield from publishes
 
 
 Places = dict[tuple[int, int, str], int]
 
 
 def _settle(candidate: Candidate, facts: Facts, context: Context, places: Places, publishes: list[Publish]) -> Ending:
-    if candidate.claim_key is None or facts.owners[candidate.claim_key] != owner_of(context.epoch, candidate):
+    if candidate.claim_key is None or not owns(facts.owners[candidate.claim_key], context.epoch, candidate):
         return DUPLICATE
     if isinstance(candidate.item, MessageItem):
         return _message(candidate, candidate.item, facts, context, publishes)

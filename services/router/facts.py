@@ -112,6 +112,12 @@ def owner_of(epoch: str, candidate: Candidate) -> Owner:
     return Owner(epoch, candidate.opened.partition, candidate.opened.offset, candidate.item.path)
 
 
+def owns(owner: Position, epoch: str, candidate: Candidate) -> bool:
+    """Whether `owner` is the position in hand: as `owner == owner_of(epoch, candidate)`, and nothing is made to be compared."""
+    opened = candidate.opened
+    return owner[2] == opened.offset and owner[1] == opened.partition and owner[3] == candidate.item.path and owner[0] == epoch
+
+
 def held_position(epoch: str, candidate: Candidate) -> Owner:
     """Where a held row would name this item: a copy stands for the item that it names, even where that was not found in it."""
     copy_of, opened = candidate.opened.held_copy_of, candidate.opened

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from services.router.facts import Candidate, Facts, Owner, held_position, owner_of
+from services.router.facts import Candidate, Facts, Owner, held_position, owns
 from services.router.lines import Lines, came_before
 from services.router.lookups import known_by_callback, messages_brought_by, target_of
 from services.router.remembered import decision_of, outcome_of, restore, stored
@@ -200,10 +200,14 @@ class _Fold:
         return self._message_waits(candidate, line) or self._lines.older_waits(self._conversation(candidate), line[1], row)
 
     def _route_wants(self, candidate: Candidate, row: HeldRow | None, account: AccountSnapshot) -> Waiting | None:
-        item, conversation, message_id = candidate.item, self._conversation(candidate), self._message_id(candidate)
+        item = candidate.item
         if not isinstance(item, MessageItem):
             raise TypeError("receipts have no route")
         decided = decide_route(account, item.direction)
+        if not isinstance(decided, HoldReason) and (decided.rule != INTAKE_FLOW or decided.reason == "echo"):
+            candidate.decision = decided
+            return None
+        conversation, message_id = self._conversation(candidate), self._message_id(candidate)
         if isinstance(decided, HoldReason):
             deadline = candidate.opened.received_at_ms + self._intake_ms(account)
             if self._now_ms >= deadline:
@@ -211,9 +215,6 @@ class _Fold:
                 return None
             due = route_due(self._now_ms, deadline)
             return Waiting(reason=decided, due_ms=due, conversation_id=conversation, request_id=message_id)
-        if decided.rule != INTAKE_FLOW or decided.reason == "echo":
-            candidate.decision = decided
-            return None
         candidate.asks = decided
         return Waiting(
             reason=HoldReason.INTAKE,
@@ -276,7 +277,7 @@ class _Fold:
 
     def _mine(self, candidate: Candidate) -> bool:
         key = candidate.claim_key
-        return key is not None and self._facts.owners[key] == owner_of(self._epoch, candidate)
+        return key is not None and owns(self._facts.owners[key], self._epoch, candidate)
 
     def _conversation(self, candidate: Candidate) -> str:
         return self._facts.conversations[candidate.opened.connector_id, candidate.conversation_key or ""]

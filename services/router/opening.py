@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import structlog
@@ -30,6 +30,8 @@ __all__ = ["SNAPSHOT_GRACE_MS", "Opener", "all_poison", "fragment_aad"]
 SNAPSHOT_GRACE_MS = 15_000
 _log = structlog.get_logger()
 
+_Body = tuple[WebhookReceived, ConnectorSnapshot, bytes]
+
 
 class Opener:
     """Opens raw records. Blocks on the key service and on the object store for large bodies; raises Unavailable."""
@@ -43,30 +45,23 @@ class Opener:
         self._splitter = Splitter()
         self._rings: dict[str, tuple[ConnectorSnapshot, KeyRing]] = {}
 
-    def open(self, message: RawMessage) -> Opened:
-        """One record with its items; never raises for bad content, only Unavailable when a part we need is away."""
-        try:
-            record = self._reader.decode(message.value)
-        except CorruptData:
-            key = message.key.decode("ascii", "replace")
-            return _poison(message, key, None, None, b"", "undecodable_record")
-        # A clock that runs ahead of ours must not make a record young for as long as it is ahead.
-        young = abs(self._now_ms() - record.received_at_ms) < SNAPSHOT_GRACE_MS
-        connector = self._directory.connector(record.connector_id)
-        if connector is None:
-            if young:
-                raise Unavailable(f"no snapshot of connector {record.connector_id} yet")
-            return _poison(message, record.connector_id, record, None, b"", "unknown_connector")
-        try:
-            body = open_body(record, self.ring(connector), self._objects)
-        except SealBroken as error:
-            # The edge may know a newer key than our snapshot; but a tenant without any key was erased.
-            if young and connector.ingest_keys and isinstance(error, UnknownKey):
-                raise Unavailable(f"no snapshot with the key of record {record.record_id} yet") from error
-            return _poison(message, record.connector_id, record, connector, b"", "seal_broken")
-        except (NotFound, CorruptData):
-            return _poison(message, record.connector_id, record, connector, b"", "body_missing")
-        return self._split(message, record, connector, body)
+    def open_some(self, messages: Sequence[RawMessage], max_items: int, max_bytes: int) -> list[Opened]:
+        """Records with their items, from the first on and at least that one; never raises for bad content.
+
+        Ends with the record that goes beyond `max_items` or `max_bytes`, and before one whose body lies in the object store or
+        for which a part that we need is away; if that is the first, raises Unavailable.
+        """
+        # Each step over all of them: the processor keeps the code of one step at hand, and not that of the whole way.
+        unsealed = self._unsealed(messages, self._decoded(messages), max_bytes)
+        found: list[Opened] = []
+        items = 0
+        for message, one in zip(messages, unsealed, strict=False):  # some may be left out at the end
+            opened = one if isinstance(one, Opened) else self._split(message, *one)
+            found.append(opened)
+            items += len(opened.items)
+            if items > max_items:
+                break
+        return found
 
     def ring(self, connector: ConnectorSnapshot) -> KeyRing:
         """The keys of the connector's tenant that open (and seal) raw bodies; made once per snapshot."""
@@ -76,6 +71,59 @@ class Opener:
         ring = self._vault.ring(KeyPurpose.INGEST, connector.tenant_id, connector.ingest_keys)
         self._rings[connector.connector_id] = connector, ring
         return ring
+
+    def _decoded(self, messages: Sequence[RawMessage]) -> list[WebhookReceived | None]:
+        """None for what is no record of ours. Ends before a record whose schema the registry cannot tell now."""
+        found: list[WebhookReceived | None] = []
+        for message in messages:
+            try:
+                found.append(self._reader.decode(message.value))
+            except CorruptData:
+                found.append(None)
+            except Unavailable:
+                if not found:
+                    raise
+                break
+        return found
+
+    def _unsealed(
+        self, messages: Sequence[RawMessage], records: Sequence[WebhookReceived | None], max_bytes: int
+    ) -> list[_Body | Opened]:
+        found: list[_Body | Opened] = []
+        size = 0
+        for message, record in zip(messages, records, strict=False):
+            if found and (size > max_bytes or (record is not None and record.body_reference is not None)):
+                break
+            try:
+                one = self._unseal(message, record)
+            except Unavailable:
+                if not found:
+                    raise
+                break
+            found.append(one)
+            size += len(message.value) + len(one.body if isinstance(one, Opened) else one[2])
+        return found
+
+    def _unseal(self, message: RawMessage, record: WebhookReceived | None) -> _Body | Opened:
+        """The record with its connector and plain body; or as poison."""
+        if record is None:
+            return _poison(message, message.key.decode("ascii", "replace"), None, None, b"", "undecodable_record")
+        # A clock that runs ahead of ours must not make a record young for as long as it is ahead.
+        young = abs(self._now_ms() - record.received_at_ms) < SNAPSHOT_GRACE_MS
+        connector = self._directory.connector(record.connector_id)
+        if connector is None:
+            if young:
+                raise Unavailable(f"no snapshot of connector {record.connector_id} yet")
+            return _poison(message, record.connector_id, record, None, b"", "unknown_connector")
+        try:
+            return record, connector, open_body(record, self.ring(connector), self._objects)
+        except SealBroken as error:
+            # The edge may know a newer key than our snapshot; but a tenant without any key was erased.
+            if young and connector.ingest_keys and isinstance(error, UnknownKey):
+                raise Unavailable(f"no snapshot with the key of record {record.record_id} yet") from error
+            return _poison(message, record.connector_id, record, connector, b"", "seal_broken")
+        except (NotFound, CorruptData):
+            return _poison(message, record.connector_id, record, connector, b"", "body_missing")
 
     def _split(self, message: RawMessage, record: WebhookReceived, connector: ConnectorSnapshot, body: bytes) -> Opened:
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 
 from shared.adapters.avro import Codec
 from shared.adapters.kafka import fixed_event_headers, full_name, with_event
@@ -10,16 +12,30 @@ from shared.adapters.kafka_transactions import OutMessage
 from shared.domain.outcomes import Publish
 from shared.domain.topics import Topic
 
+AT_ONCE = 64
+
+
+def written_as_decided(publishes: Iterator[Publish], codec: Codec, topic_prefix: str) -> list[OutMessage]:
+    """The records of events that are being decided. Raises as `written`, and what deciding raises.
+
+    A few are decided, then written: of a whole batch the first would have left the processor's cache long ago.
+    """
+    messages: list[OutMessage] = []
+    while some := list(islice(publishes, AT_ONCE)):
+        messages += [written(publish, codec, topic_prefix) for publish in some]
+    return messages
+
 
 def written(publish: Publish, codec: Codec, topic_prefix: str) -> OutMessage:
     """The record of one event. Raises InvalidInput for an event that does not fit its schema."""
     topic, fixed = _fixed(topic_prefix, publish.topic, publish.connector_id)
-    own = with_event(fixed, event_id=publish.event_id, time_ms=publish.time_ms, traceparent=publish.traceparent)
+    headers = with_event(fixed, event_id=publish.event_id, time_ms=publish.time_ms, traceparent=publish.traceparent)
+    headers.append(("ce_subject", publish.subject.encode()))
     return OutMessage(
         topic=topic,
         key=publish.key.encode(),
         value=codec.encode(publish.topic, publish.event),
-        headers=(*own, ("ce_subject", publish.subject.encode())),
+        headers=headers,
     )
 
 

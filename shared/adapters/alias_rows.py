@@ -14,8 +14,7 @@ from typing import Any
 
 import psycopg
 
-from shared.adapters.binary_arrays import texts, uuids
-from shared.adapters.clock import new_uuid7
+from shared.adapters.binary_arrays import new_uuids, texts, uuids
 from shared.adapters.mapping_rows import INSERT, MappingKey
 
 FoundAlias = tuple[str, str | None, str | None]  # contact id, by whom, JSON of `moves` and `collides` where there is any
@@ -62,7 +61,7 @@ def insert_aliases(cursor: psycopg.Cursor[Any], rows: Sequence[AliasWrite]) -> b
     cursor.execute(
         INSERT.format(type="contact"),
         (
-            uuids([new_uuid7() for _ in ordered]),
+            new_uuids(len(ordered)),
             uuids([row.connector_id for row in ordered]),
             uuids([None for _ in ordered]),
             texts([row.key for row in ordered]),

@@ -23,7 +23,6 @@ Write = Callable[[Parts, Any], None]
 _Fields = list[tuple[str, Any]]  # variable, schema
 
 _DOUBLE = struct.Struct("<d")
-_LONG_BITS = 63
 
 
 def compile_writer(schema: Any) -> Write:
@@ -135,12 +134,15 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _encode_long(value: int) -> bytes:
-    if not -(1 << _LONG_BITS) <= value < 1 << _LONG_BITS:
-        raise OverflowError("not a 64-bit integer")
     zigzag = value << 1 if value >= 0 else (-value << 1) - 1
-    if 1 << 35 <= zigzag < 1 << 42:  # times of our day, in milliseconds
-        low = (zigzag & 0x7F | 0x80, zigzag >> 7 & 0x7F | 0x80, zigzag >> 14 & 0x7F | 0x80, zigzag >> 21 & 0x7F | 0x80)
-        return bytes((*low, zigzag >> 28 & 0x7F | 0x80, zigzag >> 35))
+    if zigzag < 1 << 14:
+        return _ENDS[zigzag]
+    if zigzag < 1 << 28:  # most offsets
+        return _GOES_ON[zigzag & 0x3FFF] + _ENDS[zigzag >> 14]
+    if zigzag < 1 << 42:  # times of our day, in milliseconds
+        return _GOES_ON[zigzag & 0x3FFF] + _GOES_ON[zigzag >> 14 & 0x3FFF] + _ENDS[zigzag >> 28]
+    if zigzag >= 1 << 64:
+        raise OverflowError("not a 64-bit integer")
     out = bytearray()
     while zigzag > 0x7F:
         out.append(zigzag & 0x7F | 0x80)
@@ -149,7 +151,10 @@ def _encode_long(value: int) -> bytes:
     return bytes(out)
 
 
-_SMALL = [_encode_long(value) for value in range(4_096)]  # most lengths and counts
+# Two groups of seven bits, where others follow and where none does.
+_GOES_ON = [bytes((pair & 0x7F | 0x80, pair >> 7 | 0x80)) for pair in range(1 << 14)]
+_ENDS = [bytes((pair,) if pair < 0x80 else (pair & 0x7F | 0x80, pair >> 7)) for pair in range(1 << 14)]
+_SMALL = _ENDS[0 : 2 * 4_096 : 2]  # most lengths and counts
 
 
 def _long(value: Any) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import psycopg
+import uuid_utils
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
@@ -65,6 +66,12 @@ def uuids(values: Sequence[str | None]) -> Uuids:
     if not values or len(different) * 2 < len(values) or None in different:
         return Uuids(_array(Uuids, values, _uuid))
     return Uuids(_uuids_at_once(values))
+
+
+def new_uuids(number: int) -> Uuids:
+    """So many new UUIDv7, at least one: ids of rows that nobody here needs to know."""
+    elements = _UUID_LENGTH.join([uuid_utils.uuid7().bytes for _ in range(number)])
+    return Uuids(_HEADER.pack(1, 0, _TYPES[Uuids][1], number, 1) + _UUID_LENGTH + elements)
 
 
 def texts(values: Sequence[str | None]) -> Texts:

@@ -11,8 +11,7 @@ from typing import Any
 
 import psycopg
 
-from shared.adapters.binary_arrays import bigints, ints, texts, uuids
-from shared.adapters.clock import new_uuid7
+from shared.adapters.binary_arrays import bigints, ints, new_uuids, texts, uuids
 from shared.adapters.router_store import Stale
 from shared.domain.enums import HeldState, HoldReason
 from shared.domain.holding import BLOCKING, HeldRow, NewHold, Position, Settlement, TargetLine, Waiting, WantedRows
@@ -147,7 +146,7 @@ def insert_holds(cursor: psycopg.Cursor[Any], holds: Sequence[NewHold]) -> None:
         "  AS u(id, connector, account, conversation, target, request, epoch, partition, place, item, reason, decision, due,"
         "   expiry, arrival, n) ORDER BY u.n",
         (
-            uuids([new_uuid7() for _ in holds]),
+            new_uuids(len(holds)),
             uuids([hold.connector_id for hold in holds]),
             uuids([hold.account_id for hold in holds]),
             *_line_arrays(waits),

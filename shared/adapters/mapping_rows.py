@@ -13,8 +13,7 @@ from typing import Any
 
 import psycopg
 
-from shared.adapters.binary_arrays import texts, uuids
-from shared.adapters.clock import new_uuid7
+from shared.adapters.binary_arrays import new_uuids, texts, uuids
 
 FoundMapping = tuple[str, str | None]  # entity id, conversation id of a message
 MappingKey = tuple[str, str]  # connector, external key
@@ -81,7 +80,7 @@ def insert_mappings(
     cursor.execute(
         INSERT.format(type=entity_type),
         (
-            uuids([new_uuid7() for _ in ordered]),
+            new_uuids(len(ordered)),
             uuids([row.connector_id for row in ordered]),
             uuids([row.account_id for row in ordered]),
             texts([row.key for row in ordered]),

@@ -7,19 +7,23 @@ form: one round trip per step whatever the size of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from sqlalchemy.engine import make_url
 
 from shared.adapters.binary_arrays import bigints, byteas, ints, register_arrays, texts, uuids
 from shared.adapters.clock import new_uuid7
 from shared.adapters.database import DatabaseFault, classify
 from shared.domain.errors import ChannelsError, Unavailable
+
+T = TypeVar("T")
+Around = Callable[[], AbstractContextManager[None]]
 
 
 class Stale(ChannelsError):
@@ -64,6 +68,14 @@ class ReceiptInsert:
     item: str
 
 
+class _Connection(psycopg.Connection[Any]):
+    around: Around = nullcontext
+
+    def wait(self, gen: PQGen[T], *arguments: Any, **named: Any) -> T:
+        with self.around():
+            return super().wait(gen, *arguments, **named)
+
+
 class RouterStore:
     """One connection as the worker role. Not for several threads. Blocks; every statement has a time limit."""
 
@@ -89,15 +101,21 @@ class RouterStore:
             "options": f"-c statement_timeout={statement_timeout_ms} -c lock_timeout={statement_timeout_ms}"
             f" -c idle_in_transaction_session_timeout={idle_in_transaction_timeout_ms}",
         }
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: _Connection | None = None
         self.holder = new_uuid7()
+        self._around: Around = nullcontext
+
+    def wait_in(self, around: Around) -> None:
+        """Whenever this waits for the server, let it be inside of `around()`; from the next connection on."""
+        self._around = around
 
     def connect(self) -> None:
         """Open the connection unless it is open; raises Unavailable."""
         if self._connection is not None and not self._connection.closed:
             return
         with _translated():
-            self._connection = psycopg.connect(**self._parameters, autocommit=True)
+            self._connection = _Connection.connect(**self._parameters, autocommit=True)
+            self._connection.around = self._around
             register_arrays(self._connection)
             self._connection.execute("SELECT 1")
 

@@ -6,6 +6,7 @@ the edge must not load a normaliser.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from shared.domain.enums import ConnectorType
@@ -27,6 +28,7 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+@lru_cache(maxsize=64)  # asked for each record; an import that is done already still costs more than the rest of the look-up
 def provider_of(tipo: ConnectorType | str) -> Provider:
     """The provider of one connector type; raises InvalidInput (`tipo_unknown`, `tipo_reserved`) where there is none."""
     from shared.providers.registry import PROVIDERS  # late: it loads every normaliser

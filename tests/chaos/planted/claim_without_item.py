@@ -10,6 +10,7 @@ from services.router import app, decide, gate
 from services.router.facts import Candidate, Owner
 from shared.adapters import router_store
 from shared.adapters.router_store import ClaimRow
+from shared.domain.holding import Position
 from tests.chaos.planted.start import start
 
 
@@ -26,9 +27,13 @@ def plant() -> None:
     def owner(epoch: str, candidate: Candidate) -> Owner:
         return Owner(epoch, candidate.opened.partition, candidate.opened.offset, "")
 
+    def owns(found: Position, epoch: str, candidate: Candidate) -> bool:
+        return found == owner(epoch, candidate)
+
     router_store.claim = of_the_record
     app.collapse = lambda candidates: [one for one in candidates if one.claim_key is not None]
-    app.owner_of = decide.owner_of = gate.owner_of = owner
+    app.owns = decide.owns = gate.owns = owns
+    decide.owner_of = owner
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from services.router import app
-from services.router.decide import Decided
+from shared.domain.outcomes import Publish
 from tests.chaos.planted.start import start
 
 
@@ -13,10 +14,8 @@ def plant() -> None:
     """The last one first."""
     decide = app.decide
 
-    def backwards(*arguments: Any) -> Decided:
-        decided = decide(*arguments)
-        decided.publishes.reverse()
-        return decided
+    def backwards(*arguments: Any) -> Iterator[Publish]:
+        return reversed(list(decide(*arguments)))
 
     app.decide = backwards
 

@@ -147,7 +147,7 @@ class World:
             return None
         self.tables = tables
         self.breaches += len(gated.breaches)
-        publishes = decide(candidates, facts, self._context()).publishes
+        publishes = list(decide(candidates, facts, self._context()))
         return InHand(taken, publishes + audit(candidates, ranges, EPOCH, self.now_ms))
 
     def finish(self, batch: InHand) -> bool:

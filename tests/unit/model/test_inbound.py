@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from services.router import gate as gating
-from services.router.facts import Candidate, Facts
+from services.router.facts import Candidate, Facts, owner_of
 from services.router.lines import Lines
 from shared.domain.enums import HoldReason, ItemOutcome
 from shared.domain.holding import HeldRow, Waiting
@@ -77,7 +77,7 @@ def _method(owner: type, name: str) -> Callable[[Callable[..., object]], Patch]:
 @_method(Fold, "_copy")
 def _second_copies_count(original, self, candidate: Candidate, row: HeldRow | None) -> None:
     if (row is None or not row.unfinished) and candidate.claim_key is not None:
-        self._facts.owners[candidate.claim_key] = gating.owner_of(self._epoch, candidate)
+        self._facts.owners[candidate.claim_key] = owner_of(self._epoch, candidate)
         self._consider(candidate, None)
     else:
         original(self, candidate, row)

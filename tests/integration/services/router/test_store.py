@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -114,3 +115,25 @@ def test_a_worker_that_lost_its_partition_is_stale_though_its_offset_still_fits(
     finally:
         frozen.close()
         other.close()
+
+
+def test_each_wait_for_the_server_is_told_while_it_lasts_and_a_refusal_ends_it(store: RouterStore) -> None:
+    steps: list[str] = []
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        steps.append("waits")
+        try:
+            yield
+        finally:
+            steps.append("goes on")
+
+    store.wait_in(around)
+    with store.transaction() as cursor:
+        before = len(steps)
+        cursor.execute("SELECT 1")
+        assert steps[before:] == ["waits", "goes on"]
+    with pytest.raises(RecordRejected), store.transaction() as cursor:
+        cursor.execute("SELECT 1 / 0")
+    assert steps[::2] == ["waits"] * (len(steps) // 2)
+    assert steps[1::2] == ["goes on"] * (len(steps) // 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.router.context import Context
-from services.router.decide import Decided, decide
+from services.router.decide import decide
 from services.router.facts import Candidate, Facts, Opened, Owner
 from services.router.gate import Gated, gate
 from services.router.keys import claim_key
@@ -25,6 +25,7 @@ from shared.domain.enums import (
 )
 from shared.domain.holding import DAY_MS, HoldLimits
 from shared.domain.items import Alias, AnyItem, ConnectorEventItem, Content, MessageItem, Peer, PeopleChange, ReceiptItem
+from shared.domain.outcomes import Publish
 from shared.domain.records import AccountSnapshot, ConnectorSnapshot, RawPosition, WebhookReceived, WebhookSnapshot
 
 EPOCH = "00000000-0000-7000-8000-00000000e0c4"
@@ -166,7 +167,7 @@ def gated(candidates: Sequence[Candidate], facts: Facts, now_ms: int = ARRIVAL_M
     return gate(candidates, facts, EPOCH, LIMITS, now_ms)
 
 
-def settle(candidates: Sequence[Candidate], facts: Facts, context: Context) -> Decided:
+def settle(candidates: Sequence[Candidate], facts: Facts, context: Context) -> list[Publish]:
     """Gate and decision, as the router has them one after the other."""
     gated(candidates, facts, context.now_ms)
-    return decide(candidates, facts, context)
+    return list(decide(candidates, facts, context))

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from services.router.batches import Batch, Batches
+from services.router.batches import AT_ONCE, Batch, Batches
 from services.router.facts import Opened
 from shared.adapters.kafka_transactions import RawMessage
 from shared.domain.errors import Unavailable
@@ -25,6 +25,14 @@ class Opener:
         self.go_on = threading.Event()
         self.go_on.set()
 
+    def open_some(self, messages: Sequence[RawMessage], max_items: int, max_bytes: int) -> list[Opened]:
+        found: list[Opened] = []
+        for raw in messages:
+            if found and (raw.offset in self.away or items_in(found) > max_items or size_of(found) > max_bytes):
+                break
+            found.append(self.open(raw))
+        return found
+
     def open(self, raw: RawMessage) -> Opened:
         assert self.go_on.wait(SECONDS)
         self.threads[raw.offset] = threading.get_ident()
@@ -32,6 +40,14 @@ class Opener:
             raise Unavailable("no snapshot yet")
         items = [message(f"wamid.{raw.offset}.{place}", path=f"/m/{place}") for place in range(int(raw.value))]
         return opened(raw.offset, *items, partition=raw.partition, size_bytes=len(raw.value))
+
+
+def items_in(records: Sequence[Opened]) -> int:
+    return sum(len(record.items) for record in records)
+
+
+def size_of(records: Sequence[Opened]) -> int:
+    return sum(record.size_bytes for record in records)
 
 
 class BrokenAccounts(KnownAccounts):
@@ -72,6 +88,18 @@ def test_batches_end_at_the_bound_and_keep_the_order(batches: Batches) -> None:
         batches.open_ahead()
         taken.append(offsets(batch))
     assert taken == [[0, 1], [2], [3, 4, 5], [6]]
+
+
+def test_many_records_without_items_and_many_with_one_end_at_the_same_bounds(opener: Opener) -> None:
+    full = 2 * AT_ONCE
+    batches = Batches(opener, KnownAccounts(account()), RouterMetrics(CollectorRegistry()), full, 10_000)  # type: ignore[arg-type]
+    batches.add([*raws(*range(100)), *raws(*range(100, 300), items=0), *raws(*range(300, 400))])
+    assert offsets(batches.take()) == list(range(200 + full))
+    assert offsets(batches.take()) == list(range(200 + full, 400))
+    batches.add([*raws(*range(full)), *raws(*range(full, full + 9), items=0), *raws(full + 9)])
+    assert offsets(batches.take()) == list(range(full + 9))
+    assert offsets(batches.take()) == [full + 9]
+    batches.close()
 
 
 def test_the_next_batch_is_opened_by_another_thread_while_one_is_in_hand(batches: Batches, opener: Opener) -> None:

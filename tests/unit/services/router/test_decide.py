@@ -69,7 +69,7 @@ def facts_for(one: Candidate) -> Facts:
 )
 def test_a_message_names_one_target_and_says_why(changes, topic, rule, reason):
     one = candidate(opened(3, message()), who=account(**changes))
-    (publish,) = settle([one], facts_for(one), context()).publishes
+    (publish,) = settle([one], facts_for(one), context())
     event = publish.event
     assert isinstance(event, MessageReceived | IntakeRequested)
     assert publish.topic is topic
@@ -112,7 +112,7 @@ def test_of_ten_thousand_messages_to_six_accounts_each_names_exactly_one_target(
         facts.conversations[CONNECTOR, one.conversation_key] = number
         key = message_key(one.account.account_id, None, f"wamid.{number}")
         facts.messages[CONNECTOR, key] = MessageRow(number, number)
-    published = settle(candidates, facts, context()).publishes
+    published = settle(candidates, facts, context())
     assert [publish.event_id for publish in published] == [f"{offset}" for offset in range(10_000)]
     unrouted = 0
     for publish in published:
@@ -131,7 +131,7 @@ def test_an_item_claimed_elsewhere_is_a_duplicate_and_emits_nothing():
     facts = facts_for(one)
     assert one.claim_key is not None
     facts.owners[one.claim_key] = Owner(EPOCH, 0, 2, "/m/0")
-    assert settle([one], facts, context()).publishes == []
+    assert settle([one], facts, context()) == []
     assert one.ending is not None
     assert one.ending.outcome is ItemOutcome.DUPLICATE
 
@@ -139,7 +139,7 @@ def test_an_item_claimed_elsewhere_is_a_duplicate_and_emits_nothing():
 def test_a_replay_of_the_same_position_emits_the_same_event():
     def emitted():
         one = candidate(opened(3, message()))
-        return settle([one], facts_for(one), context()).publishes
+        return settle([one], facts_for(one), context())
 
     assert emitted() == emitted()
 
@@ -165,7 +165,7 @@ def test_receipts_only_move_forward(status, rows, outcome):
     one = candidate(opened(9, receipt(status)))
     facts = facts_for(one)
     facts.receipts["message-1", ""] = receipts_for(*rows)
-    publishes = settle([one], facts, context()).publishes
+    publishes = settle([one], facts, context())
     assert one.ending is not None
     assert one.ending.outcome.value == outcome
     assert len(publishes) == (1 if outcome == "emitted" else 0)
@@ -190,7 +190,7 @@ def test_two_receipts_in_one_record_are_ordered_by_their_place():
 
 def test_a_receipt_of_an_unknown_message_comes_out_as_an_orphan_when_it_expires():
     one = candidate(opened(9, receipt(S.READ, target="wamid.unknown")))
-    (publish,) = settle([one], facts_for(one), context(now_ms=LIMITS.expiry(ARRIVAL_MS))).publishes
+    (publish,) = settle([one], facts_for(one), context(now_ms=LIMITS.expiry(ARRIVAL_MS)))
     assert isinstance(publish.event, DeliveryUpdated)
     assert (publish.event.message_id, publish.event.orphan_reason) == (None, "target_unknown")
     assert one.ending is not None
@@ -203,7 +203,7 @@ def test_callback_data_names_the_message_before_the_provider_id_does():
     facts = facts_for(one)
     facts.known_message_ids[CONNECTOR, known] = MessageRow(known, "conversation-2")
     facts.receipts[known, ""] = receipts_for((S.SENT, 9))
-    (publish,) = settle([one], facts, context()).publishes
+    (publish,) = settle([one], facts, context())
     assert isinstance(publish.event, DeliveryUpdated)
     assert (publish.event.message_id, publish.key) == (known, "conversation-2")
 
@@ -218,7 +218,7 @@ def test_an_unknown_account_is_dead_lettered_and_asks_once_for_a_sync():
 
     records = [opened(offset, message(f"x{offset}", number=9)) for offset in range(3)]
     candidates = sort_out(records, KnownAccounts())
-    publishes = settle(candidates, no_facts(), context(due)).publishes
+    publishes = settle(candidates, no_facts(), context(due))
     assert [publish.topic for publish in publishes].count(Topic.SYNC_REQUIRED) == 1
     letters = [publish.event for publish in publishes if isinstance(publish.event, DeadLetter)]
     assert [letter.origin.offset for letter in letters] == [0, 1, 2]
@@ -248,7 +248,7 @@ def test_what_is_new_of_a_contact_is_told_before_the_message_and_has_an_id_of_it
     facts = facts_for(one)
     phone = Alias(kind=AliasKind.PHONE, value="5511900000009")
     facts.news[one.order] = News(contact_id="contact-1", added=(phone,), collided=("contact-2", "contact-3"))
-    added, collision, other, received = settle([one], facts, context()).publishes
+    added, collision, other, received = settle([one], facts, context())
     assert [(event.topic, event.key, event.subject, event.time_ms) for event in (added, collision, other)] == [
         (Topic.CONTACT_UPDATED, "contact-1", "contact-1", ARRIVAL_MS)
     ] * 3
@@ -261,7 +261,7 @@ def test_what_is_new_of_a_contact_is_told_before_the_message_and_has_an_id_of_it
         ("collision", (), "contact-3"),
     ]
     assert len({event.event_id for event in (added, collision, other)}) == 3
-    again = decide([one], facts, context()).publishes
+    again = list(decide([one], facts, context()))
     assert [event.event_id for event in again] == [added.event_id, collision.event_id, other.event_id]  # ending is set
 
 
@@ -273,7 +273,7 @@ def test_a_change_ends_by_whether_it_told_anything(known):
     own(facts, one)
     if known:
         facts.news[one.order] = News(contact_id="contact-1", retired=(Alias(kind=AliasKind.PHONE, value="5511900000009"),))
-    published = [publish.event.cause for publish in settle([one], facts, context()).publishes]
+    published = [publish.event.cause for publish in settle([one], facts, context())]
     assert published == (["person_changed"] if known else [])
     assert one.ending is not None
     assert (one.ending.outcome.value, one.ending.reason) == (

@@ -52,7 +52,7 @@ def copy(offset: int, *items: AnyItem, item: str = "/m/0", attempt: int = 2, rea
 
 
 def letters(candidates: list[Candidate]) -> list[DeadLetter]:
-    events = [publish.event for publish in decide(candidates, no_facts(), CONTEXT).publishes]
+    events = [publish.event for publish in decide(candidates, no_facts(), CONTEXT)]
     return [event for event in events if isinstance(event, DeadLetter)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.adapters.binary_arrays import uuids
+from shared.adapters.binary_arrays import new_uuids, uuids
 
 ID = "01990000-0000-7000-8000-000000000001"
 OTHER = "01990000-0000-7000-8000-000000000002"
@@ -20,6 +20,15 @@ OTHER = "01990000-0000-7000-8000-000000000002"
 def test_ids_stand_in_their_order(values: list[str | None]) -> None:
     elements = b"".join(b"\xff\xff\xff\xff" if one is None else struct.pack("!i", 16) + uuid.UUID(one).bytes for one in values)
     assert uuids(values) == struct.pack("!iiIii", 1, int(None in values), 2950, len(values), 1) + elements
+
+
+def test_new_ids_are_of_version_7_and_all_different() -> None:
+    made = new_uuids(3)
+    assert made[:24] == struct.pack("!iiIiii", 1, 0, 2950, 3, 1, 16)
+    ids = [uuid.UUID(bytes=made[place : place + 16]) for place in range(24, len(made), 20)]
+    assert [one.version for one in ids] == [7, 7, 7]
+    assert len(set(ids)) == 3
+    assert made == uuids([str(one) for one in ids])
 
 
 def test_no_ids_are_an_array_without_dimensions() -> None:
