@@ -102,6 +102,7 @@ def _sweep() -> Delete:
     old = (
         select(_KEYS.c.key)
         .where(_KEYS.c.tenant_id == _TENANT, _KEYS.c.created_at < func.now() - _KEPT_AS_TEXT)
+        .order_by(_KEYS.c.created_at)
         .limit(literal_column(str(_SWEPT_ROWS)))
         .with_for_update(skip_locked=True)
     )

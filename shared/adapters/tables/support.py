@@ -338,7 +338,10 @@ class IdempotencyKey(Base):
     """
 
     __tablename__ = "idempotency_key"
-    __table_args__ = (CheckConstraint("length(key) BETWEEN 1 AND 255", name="length"),)
+    __table_args__ = (
+        CheckConstraint("length(key) BETWEEN 1 AND 255", name="length"),
+        Index(None, "tenant_id", "created_at"),
+    )
 
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenant.id"), primary_key=True)
     key: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -346,4 +349,4 @@ class IdempotencyKey(Base):
     status: Mapped[int | None]
     headers: Mapped[Json | None]
     answer: Mapped[Json | None]
-    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now(), index=True)
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
+from shared.management.repeated_requests import _SWEEP
 from tests.integration.services.control.scene import Scene, code_of
 
 BODY = {"tipo": "whatsapp_official", "nome": "Meta", "config": {"waba_id": "100000000000000"}}
@@ -60,3 +64,26 @@ def test_a_day_later_the_key_is_free(scene: Scene, database: object) -> None:
         connection.exec_driver_sql(f"SELECT set_config('channels.tenant', '{scene.management.tenant}', true)")
         connection.exec_driver_sql("UPDATE idempotency_key SET created_at = now() - interval '25 hours'")
     assert scene.post("connectors", BODY, headers={"Idempotency-Key": "k1"}).json()["id"] != first["id"]
+
+
+def test_old_keys_are_found_by_their_age_before_there_are_statistics(scene: Scene) -> None:
+    statement = str(_SWEEP.compile(dialect=PGDialect_psycopg()))  # type: ignore[no-untyped-call]
+    with scene.management.engine.begin() as connection:
+        connection.exec_driver_sql(f"SELECT set_config('channels.tenant', '{scene.management.tenant}', true)")
+        connection.exec_driver_sql(
+            "INSERT INTO idempotency_key (tenant_id, key, request_digest, created_at)"
+            f" SELECT '{scene.management.tenant}', 'k' || n, '', now() - CASE WHEN n > 5000 THEN interval '25 hours' ELSE '0' END"
+            " FROM generate_series(1, 5003) AS n"
+        )
+        asked = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", {"tenant": scene.management.tenant})
+        [plan] = asked.scalar_one()
+        [(left,)] = connection.exec_driver_sql("SELECT count(*) FROM idempotency_key").all()
+    assert left == 5_000
+    touched = [node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in _nodes(plan["Plan"])]
+    assert max(touched) == 3, plan
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
