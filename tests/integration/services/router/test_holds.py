@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from shared.adapters.clock import new_uuid7
+from shared.adapters.kafka_admin import KafkaAdmin
 from shared.domain.enums import DeliveryStatus, Direction, IntakeOutcome, RecordSource
 from shared.domain.records import IntakeCompleted
 from shared.domain.send_result import encode_send_result
@@ -330,6 +331,8 @@ def test_copies_change_something_once_and_a_lost_item_becomes_a_letter(pipeline,
     pipeline.read(Topic.INTAKE_REQUESTED, 1)
     ((epoch, partition, offset),) = pipeline.sql("SELECT epoch::text, raw_partition, raw_offset FROM held_record")
     relay.copy([(epoch, partition, offset, "/gone")])  # of nothing that waits
+    admin, group, topic = KafkaAdmin(pipeline.bootstrap), f"{pipeline.prefix}channels-router", Topic.WEBHOOK_RECEIVED.value
+    wait(lambda: admin.committed(group, f"{pipeline.prefix}{topic}", 1)[0] == admin.bounds(f"{pipeline.prefix}{topic}", 1)[0][1])
     pipeline.sql("UPDATE held_record SET item = '/gone'")
     relay.deliver(early=True, times=3)
     (letter,) = pipeline.read(Topic.WEBHOOK_RECEIVED_DLQ, 1, settle_seconds=0.5)
