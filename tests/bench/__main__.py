@@ -18,6 +18,7 @@ from pathlib import Path
 from deploy.local.stack import LocalStack
 from tests.bench import control, end_to_end, health, ingest, machine, memory, normalise, redelivery, report, router
 from tests.bench.measurement import Part
+from tests.bench.scheduling import as_equals
 from tests.bench.site import Site
 
 Run = Callable[[Site, bool, Callable[[str], None]], Part]
@@ -76,14 +77,22 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped on the way out
     _say(f"bench in {home}: {', '.join(names)}")
     try:
-        site = Site.open(home) if set(names) - {NORMALISE} else None
+        with as_equals():
+            _measure_all(names, home, arguments)
+    finally:
+        if arguments.home is None:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _measure_all(names: list[str], home: Path, arguments: argparse.Namespace) -> None:
+    needs_stack = bool(set(names) - {NORMALISE})
+    try:
+        site = Site.open(home) if needs_stack else None
         for name in names:
             _measure(name, site, arguments)
     finally:
-        if set(names) - {NORMALISE}:
+        if needs_stack:
             LocalStack(home).stop()
-        if arguments.home is None:
-            shutil.rmtree(home, ignore_errors=True)
 
 
 def _measure(name: str, site: Site | None, arguments: argparse.Namespace) -> None:

