@@ -39,15 +39,19 @@ def _note_accounts() -> Insert:
     return insert(stored_in(Outbox)).inline().from_select(["subject_id", "topic"], named)
 
 
-def _note_status() -> Insert:
-    # The time is the database's own: the clocks of those who change something differ.
+def _note(topic: Topic, timed: str) -> Insert:
+    """A notice about `subject` with what is `told`, and in `timed` when: the database's own time, in ms, for the clocks of those
+    who change something differ."""
     at = cast(func.floor(extract("epoch", func.clock_timestamp()) * 1000), BigInteger)
-    detail = bindparam("told", type_=JSONB).concat(func.jsonb_build_object(literal_column("'changed_at_ms'"), at))
-    topic: ColumnElement[str] = literal_column(f"'{Topic.CONNECTOR_STATUS_CHANGED.value}'")
-    return insert(stored_in(Outbox)).inline().values(topic=topic, subject_id=bindparam("subject"), detail=detail)
+    detail = bindparam("told", type_=JSONB).concat(func.jsonb_build_object(literal_column(f"'{timed}'"), at))
+    named: ColumnElement[str] = literal_column(f"'{topic.value}'")
+    return insert(stored_in(Outbox)).inline().values(topic=named, subject_id=bindparam("subject"), detail=detail)
 
 
 COUNT_AND_NOTE = _count_and_note()
-COUNT_ACCOUNTS, NOTE_ACCOUNTS, NOTE_STATUS = _count_accounts(), _note_accounts(), _note_status()
+COUNT_ACCOUNTS, NOTE_ACCOUNTS = _count_accounts(), _note_accounts()
+NOTE_STATUS = _note(Topic.CONNECTOR_STATUS_CHANGED, "changed_at_ms")
+NOTE_SYNC = _note(Topic.SYNC_REQUIRED, "requested_at_ms")
+NOTE_SYNC_AND_TELL = NOTE_SYNC.returning(cast(stored_in(Outbox).c.detail["requested_at_ms"], BigInteger).label("requested_at_ms"))
 _LOGGED = ("tenant_id", "actor", "action", "subject_type", "subject_id", "before", "after")
 LOG = insert(stored_in(AuditLog)).values({name: bindparam(name) for name in _LOGGED}).inline()

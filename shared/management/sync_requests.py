@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from shared.adapters.reading import Reading
-from shared.adapters.tables import ChannelAccount, ChannelConnector, Outbox, SyncJob
+from shared.adapters.pipelined_work import send_later
+from shared.adapters.reading import Reading, ask_all
+from shared.adapters.tables import ChannelAccount, ChannelConnector, SyncJob
 from shared.domain.enums import AccountStatus, ConnectorStatus
 from shared.domain.errors import Conflict
 from shared.domain.syncing import REQUESTED
-from shared.domain.topics import Topic
+from shared.management.change_statements import NOTE_SYNC, NOTE_SYNC_AND_TELL
 from shared.management.changes import audit_note, find, lock_connector, lock_connector_of
 from shared.management.ownership import looked_up
 from shared.management.paging import Listing, Order, Page, Slice, page
@@ -31,23 +33,9 @@ class Asked:
     requested_at_ms: int
 
 
-def ask_for_sync(session: Session, connector: ChannelConnector, account_id: str | None, cause: str) -> Asked:
+def ask_for_sync(session: Session, connector: ChannelConnector, account_id: str | None, cause: str) -> None:
     """Ask the relay for one `channel.account.sync_required`. `cause`: a short code."""
-    now = session.scalar(select(func.clock_timestamp()))
-    assert now is not None  # noqa: S101  a clock always answers
-    asked = Asked(connector_id=connector.id, account_id=account_id, requested_at_ms=int(now.timestamp() * 1000))
-    detail = {
-        "tenant_id": connector.tenant_id,
-        "connector_id": connector.id,
-        "account_id": account_id,
-        "cause": cause,
-        "detail": "",
-        "requested_at_ms": asked.requested_at_ms,
-    }
-    with rules_enforced():
-        notice = {"topic": Topic.SYNC_REQUIRED.value, "subject_id": account_id or connector.id, "detail": detail}
-        session.execute(insert(Outbox).values(**notice))
-    return asked
+    send_later(session, NOTE_SYNC, _notice(connector, account_id, cause))
 
 
 def sync_connector(session: Session, connector_id: str, *, actor: str) -> Asked:
@@ -55,7 +43,7 @@ def sync_connector(session: Session, connector_id: str, *, actor: str) -> Asked:
     connector = lock_connector(session, connector_id)
     _refuse_archived(connector)
     audit_note(session, connector, "connector.sync_requested", {}, tenant_id=connector.tenant_id, actor=actor)
-    return ask_for_sync(session, connector, None, REQUESTED)
+    return _asked_by_a_person(session, connector, None)
 
 
 def sync_account(session: Session, account_id: str, *, actor: str) -> Asked:
@@ -63,7 +51,7 @@ def sync_account(session: Session, account_id: str, *, actor: str) -> Asked:
     connector, account = lock_connector_of(session, ChannelAccount, account_id)
     _refuse_archived(connector)
     audit_note(session, account, "account.sync_requested", {}, tenant_id=connector.tenant_id, actor=actor)
-    return ask_for_sync(session, connector, account.id, REQUESTED)
+    return _asked_by_a_person(session, connector, account.id)
 
 
 def subjects_of(session: Session, asked: Asked) -> list[str]:
@@ -93,6 +81,23 @@ def list_syncs(reader: Reading, tenant_id: str, connector_id: str, asked: Slice)
     """What sync knows of a connector: its own job, or one for each account. Raises NotFound."""
     looked_up(reader, ChannelConnector, connector_id, tenant_id)
     return page(reader, _SYNCS, {"connector_id": connector_id}, asked)
+
+
+def _asked_by_a_person(session: Session, connector: ChannelConnector, account_id: str | None) -> Asked:
+    with rules_enforced():
+        [told] = ask_all(session, (NOTE_SYNC_AND_TELL, _notice(connector, account_id, REQUESTED)))
+    return Asked(connector_id=connector.id, account_id=account_id, requested_at_ms=told.one().requested_at_ms)
+
+
+def _notice(connector: ChannelConnector, account_id: str | None, cause: str) -> dict[str, Any]:
+    detail = {
+        "tenant_id": connector.tenant_id,
+        "connector_id": connector.id,
+        "account_id": account_id,
+        "cause": cause,
+        "detail": "",
+    }
+    return {"subject": account_id or connector.id, "told": detail}
 
 
 def _refuse_archived(connector: ChannelConnector) -> None:
