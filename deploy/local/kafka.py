@@ -69,11 +69,14 @@ class KafkaNode:
             raise Unavailable(f"Kafka was never started in {self.home}")
         return f"{LOCALHOST}:{ports[0]}"
 
-    def start(self) -> str:
-        """Make it run and wait until it answers; returns the bootstrap address. Raises Unavailable, ConfigError."""
+    def start(self, *, same_address: bool = False) -> str:
+        """Make it run and wait until it answers; returns the bootstrap address. Raises Unavailable, ConfigError.
+
+        `same_address`: its clients know no other, so a port that somebody took meanwhile is not replaced: Unavailable.
+        """
         with self.lock.held("up"):
             if not self.running:
-                self._launch()
+                self._launch(same_address)
             self._wait_ready()
         return self.bootstrap
 
@@ -88,7 +91,7 @@ class KafkaNode:
     def restart(self) -> str:
         """Stop and start again, on the same ports."""
         self.stop()
-        return self.start()
+        return self.start(same_address=True)
 
     def status(self) -> PartStatus:
         """Does it run, does it answer, how much memory."""
@@ -99,7 +102,7 @@ class KafkaNode:
         """Memory in use by its process."""
         return self.daemon.memory_bytes()
 
-    def _launch(self) -> None:
+    def _launch(self, same_address: bool) -> None:
         jars = ensure_jars(self.options.cache, self.say)
         java = find_java(self.options.java_home)
         before = self._ports() or (None, None)
@@ -112,6 +115,8 @@ class KafkaNode:
             taken=frozenset({port}),
         )
         if before[0] is not None and port != before[0]:
+            if same_address:
+                raise Unavailable(f"port {before[0]} of Kafka is taken by another program; free it and start again")
             self.say(f"Kafka's last port {before[0]} is taken by another program; using {port}")
         folder = self.home / "kafka"
         (folder / "data").mkdir(parents=True, exist_ok=True)

@@ -168,11 +168,14 @@ class Tormentor:
         self._recovered(kind, began)
 
     def _start_node(self, node: KafkaNode | PostgresNode) -> None:
-        """On a busy machine a node may need longer than it takes by itself."""
+        """On a busy machine a node may need longer than it takes by itself; another's stack may have its port for a while."""
         deadline = time.monotonic() + _READY_SECONDS
         while True:
             try:
-                node.start()
+                if isinstance(node, KafkaNode):
+                    node.start(same_address=True)  # at another one no process of the campaign would ever find it
+                else:
+                    node.start()
             except Unavailable:
                 if time.monotonic() > deadline:
                     raise

@@ -15,7 +15,7 @@ from deploy.local.home_lock import HomeLock
 from deploy.local.identity import started_of
 from deploy.local.settings import EmbeddedSettings
 from deploy.local.stack import LocalStack
-from shared.domain.errors import ConfigError, Conflict
+from shared.domain.errors import ConfigError, Conflict, Unavailable
 from tests.integration.deploy.conftest import OwnStack, create_topic, read_first, write_record
 from tests.waiting import allowed
 
@@ -107,6 +107,19 @@ def test_a_port_that_somebody_took_meanwhile_is_replaced_and_said(own_stack: Own
     assert any(str(port) in line and "taken" in line for line in own_stack.said)
     assert read_first(addresses.kafka_bootstrap, "moved") == b"still here"  # the advertised listener moved with it
     assert json.loads((running.home / "stack.json").read_text())["settings"]["kafka_bootstrap"] == addresses.kafka_bootstrap
+
+
+def test_who_has_clients_comes_back_where_they_know_it_or_not_at_all(running: LocalStack) -> None:
+    bootstrap = running.kafka.bootstrap
+    running.kafka.stop()
+    with (
+        socket.create_server(("127.0.0.1", int(bootstrap.rpartition(":")[2]))),
+        pytest.raises(Unavailable, match=r"port \d+ of Kafka is taken"),
+    ):
+        running.kafka.start(same_address=True)
+    assert not running.kafka.running
+    assert running.kafka.start(same_address=True) == bootstrap
+    assert running.kafka.restart() == bootstrap
 
 
 def test_a_second_start_asks_no_registry(running: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -210,7 +210,7 @@ def test_redelivery_survives_the_loss_of_kafka_and_postgresql_and_readiness_tell
         holding.insert(*(Held(place=place) for place in places[10:20]))
         eventually(lambda: readiness(port) == (503, "held records: kafka away"), 30)
         assert holding.noted() == 10
-        stack.kafka.start()
+        stack.kafka.start(same_address=True)
         eventually(lambda: holding.noted() == 20, 45)
         eventually(lambda: readiness(port)[0] == 200, 30)
         stack.postgres.stop()

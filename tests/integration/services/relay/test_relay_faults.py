@@ -228,7 +228,7 @@ def test_postgresql_and_kafka_may_go_away_and_come_back(tmp_path: Path, codec: C
             stack.kafka.stop()
             changes.append(scene.change_status(connector, ConnectorStatus.PENDING))
             eventually(lambda: '"kafka"' in relay.log(), 20)
-            stack.kafka.start()
+            stack.kafka.start(same_address=True)
             eventually(lambda: scene.outbox() == [], 30)
             stack.postgres.stop()
             eventually(lambda: '"postgresql"' in relay.log(), 20)
