@@ -30,7 +30,8 @@ from shared.adapters.receiving_secrets import seal_segredo
 from shared.adapters.topics import apply_topics
 from shared.adapters.vault import KeyRing, LocalKeyFiles, Vault
 from shared.domain.enums import ConnectorStatus, ConnectorType, KeyPurpose, SecretUse, WebhookEvent, WebhookStatus
-from shared.domain.records import ConnectorSnapshot, WebhookReceived, WebhookSnapshot, WrappedDataKey
+from shared.domain.records import WebhookReceived
+from shared.domain.snapshots import ConnectorSnapshot, WebhookSnapshot, WrappedDataKey
 from shared.domain.topics import Topic
 from shared.providers.contract import ReceivingSecret
 from tests.waiting import eventually

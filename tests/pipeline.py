@@ -30,7 +30,8 @@ from shared.domain.enums import (
     KeyPurpose,
     RecordSource,
 )
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot, RawPosition, WebhookReceived, WrappedDataKey
+from shared.domain.records import RawPosition, WebhookReceived
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot, WrappedDataKey
 from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
 

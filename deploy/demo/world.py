@@ -22,7 +22,8 @@ from shared.adapters.raw_body import open_body
 from shared.adapters.topic_reader import TopicReader, TopicRecord
 from shared.adapters.vault import LocalKeyFiles, Vault
 from shared.domain.enums import IntakeOutcome, KeyPurpose
-from shared.domain.records import AuditRecorded, ConnectorSnapshot, IntakeCompleted, WebhookReceived
+from shared.domain.records import AuditRecorded, IntakeCompleted, WebhookReceived
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.domain.topics import Topic
 
 _LISTS = ("messages", "statuses", "message_echoes")

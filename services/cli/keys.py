@@ -21,7 +21,7 @@ from shared.adapters.topic_reader import TopicReader
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import ChannelsError, ConfigError, Unavailable
-from shared.domain.records import ConnectorSnapshot
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.domain.topics import Topic
 from shared.management.changes import find
 from shared.management.key_erasure import erase_keys

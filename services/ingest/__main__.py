@@ -24,7 +24,7 @@ from shared.adapters.kafka import client_config, full_name
 from shared.adapters.object_store import ObjectStore
 from shared.adapters.snapshots import Directory, SnapshotReader
 from shared.domain.enums import KeyPurpose
-from shared.domain.records import ConnectorSnapshot
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.domain.topics import Topic
 from shared.runtime.keys import open_vault
 from shared.runtime.lifecycle import on_signals, run

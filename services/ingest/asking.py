@@ -13,7 +13,8 @@ from shared.adapters.clock import new_uuid7
 from shared.adapters.durable_producer import Delivered
 from shared.adapters.kafka import event_headers
 from shared.domain.errors import ChannelsError
-from shared.domain.records import ConnectorSnapshot, SyncRequired
+from shared.domain.records import SyncRequired
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.domain.topics import Topic
 from shared.providers.contract import Undecided
 

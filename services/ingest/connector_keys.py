@@ -13,7 +13,7 @@ from shared.adapters.receiving_secrets import open_segredo
 from shared.adapters.vault import KeyRing, Vault
 from shared.domain.enums import KeyPurpose, SecretUse
 from shared.domain.errors import ChannelsError, ConfigError, CorruptData, SealBroken, Unavailable
-from shared.domain.records import ConnectorSnapshot
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.providers.contract import ReceivingSecret
 
 _THREADS = 4

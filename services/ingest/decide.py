@@ -15,7 +15,8 @@ from shared.adapters.kafka import fixed_event_headers
 from shared.adapters.raw_body import body_aad
 from shared.adapters.webhook_record import RECORD_ID_BYTES, origin_of
 from shared.domain.enums import ConnectorStatus, RecordSource, SecretUse
-from shared.domain.records import BodyReference, ConnectorSnapshot, WebhookReceived
+from shared.domain.records import BodyReference, WebhookReceived
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.domain.topics import Topic
 from shared.providers.contract import NOTHING, Receiving, ReceivingSecret, Request, Situation, Verdict, Verified
 

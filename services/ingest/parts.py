@@ -10,7 +10,7 @@ from services.ingest.connector_keys import ConnectorKeys
 from shared.adapters.avro import Codec
 from shared.adapters.clock import Clock
 from shared.adapters.durable_producer import Delivered
-from shared.domain.records import ConnectorSnapshot
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.runtime.metrics import IngestMetrics
 
 

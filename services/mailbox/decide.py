@@ -18,7 +18,7 @@ from shared.adapters.imap import MAX_UIDS_ASKED, FolderState
 from shared.adapters.mailbox_positions import Position
 from shared.domain.configuration import AccountRow, ConfigurationRows, ConnectorRow
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType, TokenKind
-from shared.domain.records import WrappedDataKey
+from shared.domain.snapshots import WrappedDataKey
 from shared.providers.email.mailbox import record_headers
 
 DIALECT = "imap"

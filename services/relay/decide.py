@@ -14,15 +14,8 @@ from typing import Any
 from shared.domain.configuration import AccountRow, ChangeNotice, ConfigurationRows, ConnectorRow
 from shared.domain.enums import ConnectorStatus, ConnectorType, HealthStatus, TokenKind
 from shared.domain.errors import ChannelsError
-from shared.domain.records import (
-    AccountSnapshot,
-    ConnectorSnapshot,
-    ConnectorStatusChanged,
-    HealthChecked,
-    RouteStatusChanged,
-    SyncRequired,
-    TokenExpiring,
-)
+from shared.domain.records import ConnectorStatusChanged, HealthChecked, RouteStatusChanged, SyncRequired, TokenExpiring
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot
 from shared.domain.topics import OUTBOX_EVENTS, Topic
 from shared.providers.contract import Provider
 

@@ -11,7 +11,8 @@ from shared.domain.enums import DeliveryStatus
 from shared.domain.holding import HeldRow, Position
 from shared.domain.items import AnyItem
 from shared.domain.outcomes import Ending
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot, Decision, RawPosition, WebhookReceived
+from shared.domain.records import Decision, RawPosition, WebhookReceived
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot
 from shared.domain.values import value
 
 

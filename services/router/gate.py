@@ -20,8 +20,8 @@ from shared.domain.enums import HoldReason, IntakeOutcome, ItemOutcome
 from shared.domain.holding import HeldRow, HoldLimits, NewHold, Settlement, Waiting, route_due, target_due
 from shared.domain.items import MessageItem
 from shared.domain.outcomes import Ending
-from shared.domain.records import AccountSnapshot
 from shared.domain.routing import INTAKE_FLOW, after_deadline, by_answer, decide_route
+from shared.domain.snapshots import AccountSnapshot
 
 HELD = Ending(outcome=ItemOutcome.HELD)
 SECOND_COPY = Ending(outcome=ItemOutcome.DUPLICATE, reason="second_copy")

@@ -21,7 +21,8 @@ from shared.adapters.webhook_reader import WebhookReader
 from shared.domain.enums import KeyPurpose, WebhookEvent
 from shared.domain.errors import CorruptData, NotFound, SealBroken, Unavailable, UnknownKey
 from shared.domain.items import AnyItem, PoisonItem
-from shared.domain.records import ConnectorSnapshot, WebhookReceived
+from shared.domain.records import WebhookReceived
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.providers.contract import TooManyItems, UnparseableBody
 
 __all__ = ["SNAPSHOT_GRACE_MS", "Opener", "all_poison", "fragment_aad"]

@@ -13,8 +13,8 @@ from shared.domain.enums import AccountStatus, ItemOutcome, WebhookStatus
 from shared.domain.holding import Position
 from shared.domain.items import AnyItem, ConnectorEventItem, PoisonItem
 from shared.domain.outcomes import Ending
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot
 from shared.domain.send_result import ACCOUNT_REF
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot
 
 UNKNOWN_ACCOUNT = "unknown_account"
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from shared.domain.enums import RecordSource
 from shared.domain.items import AnyItem
-from shared.domain.records import ConnectorSnapshot, WebhookReceived
+from shared.domain.records import WebhookReceived
 from shared.domain.send_result import parse_send_result
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.providers import provider_of
 
 _Split = tuple[bytes, Mapping[str, str], ConnectorSnapshot, tuple[AnyItem, ...]]

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from shared.domain.errors import CorruptData
-from shared.domain.records import FlowSnapshot, OrgUnitSnapshot
+from shared.domain.snapshots import FlowSnapshot, OrgUnitSnapshot
 from shared.domain.topics import Topic
 
 MAX_NAME_CHARACTERS = 500

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.domain.enums import ConnectorStatus, ConnectorType, ErrorClass, SecretUse, WebhookEvent, WebhookStatus
-from shared.domain.records import WrappedDataKey
+from shared.domain.snapshots import WrappedDataKey
 from shared.domain.syncing import MISMATCH, SyncOutcome, SyncResult
 from shared.providers.calling import CallContext, Fault, ProviderAnswer, TransportFault
 from shared.providers.contract import ReceivingSecret

@@ -15,7 +15,7 @@ from shared.adapters.database_errors import translated
 from shared.adapters.lost_targets import count_lost_targets
 from shared.adapters.tables import AutomationFlow, OrgUnit
 from shared.domain.errors import InvalidInput
-from shared.domain.records import OrgUnitSnapshot
+from shared.domain.snapshots import OrgUnitSnapshot
 from shared.domain.topics import Topic
 from shared.management.reference_feed import Taken, forget_flow, forget_unit, take_flow, take_unit
 

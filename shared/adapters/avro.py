@@ -20,24 +20,21 @@ from shared.adapters.schema_files import AvroSchema, current_schemas, parse_text
 from shared.adapters.schema_registry import SchemaRegistry
 from shared.domain.errors import ChannelsError, ConfigError, CorruptData, InvalidInput, NotFound
 from shared.domain.records import (
-    AccountSnapshot,
     AuditRecorded,
-    ConnectorSnapshot,
     ConnectorStatusChanged,
     ContactUpdated,
     DeadLetter,
     DeliveryUpdated,
-    FlowSnapshot,
     HealthChecked,
     IntakeCompleted,
     IntakeRequested,
     MessageReceived,
-    OrgUnitSnapshot,
     RouteStatusChanged,
     SyncRequired,
     TokenExpiring,
     WebhookReceived,
 )
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot, FlowSnapshot, OrgUnitSnapshot
 from shared.domain.topics import Topic
 
 RECORD_TYPES: Final[dict[Topic, type]] = {

@@ -23,8 +23,8 @@ from shared.adapters.tables import (
 )
 from shared.domain.configuration import AccountRow, ConfigurationRows, ConnectorRow
 from shared.domain.enums import KeyPurpose
-from shared.domain.records import Certificate, FallbackInForce, WebhookSnapshot, WrappedDataKey
 from shared.domain.routing import HEALTH_PAUSE
+from shared.domain.snapshots import Certificate, FallbackInForce, WebhookSnapshot, WrappedDataKey
 
 _NO_VERSION = 0  # a use case that counts none: readers take it only until a counted one comes
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from sys import intern
 
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot
 
 
 class Directory:

@@ -8,7 +8,7 @@ from shared.adapters.avro import Codec
 from shared.adapters.kafka import full_name
 from shared.adapters.topic_reader import TopicReader
 from shared.domain.errors import CorruptData, NotFound
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot
 from shared.domain.topics import Topic
 
 

@@ -16,7 +16,7 @@ from shared.adapters.avro import Codec
 from shared.adapters.directory import Directory
 from shared.adapters.kafka import KAFKA_LOGGER, client_config, full_name
 from shared.domain.errors import ConfigError, CorruptData, Unavailable
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot
 from shared.domain.topics import Topic
 
 __all__ = ["ConnectorListener", "Directory", "SnapshotReader"]

@@ -15,7 +15,7 @@ from shared.adapters.clock import new_uuid7
 from shared.adapters.local_keys import LocalKeyFiles
 from shared.adapters.sealing import Aad, DataKey, KeyRing
 from shared.domain.enums import KeyPurpose
-from shared.domain.records import WrappedDataKey
+from shared.domain.snapshots import WrappedDataKey
 
 __all__ = ["Aad", "KeyProvider", "KeyRing", "LocalKeyFiles", "Vault"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType
-from shared.domain.records import Certificate, FallbackInForce, WebhookSnapshot, WrappedDataKey
+from shared.domain.snapshots import Certificate, FallbackInForce, WebhookSnapshot, WrappedDataKey
 from shared.domain.topics import Topic
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from shared.domain.enums import Direction, HoldReason
-from shared.domain.records import AccountSnapshot, Decision
+from shared.domain.records import Decision
+from shared.domain.snapshots import AccountSnapshot
 
 ORG_UNIT = "org_unit"
 INTAKE_FLOW = "intake_flow"

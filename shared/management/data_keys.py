@@ -13,7 +13,7 @@ from shared.adapters.sealing import Aad, KeyRing
 from shared.adapters.tables import DataKey, Tenant
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
-from shared.domain.records import WrappedDataKey
+from shared.domain.snapshots import WrappedDataKey
 from shared.management.changes import announce_connector, audit_new, find, lock_connectors_of
 
 

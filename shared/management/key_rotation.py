@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from shared.adapters.tables import DataKey, Outbox
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
-from shared.domain.records import WrappedDataKey
+from shared.domain.snapshots import WrappedDataKey
 from shared.domain.topics import Topic
 from shared.management.changes import announce_connector, audited, find, lock_connectors_of
 from shared.management.data_keys import in_use

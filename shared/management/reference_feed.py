@@ -16,7 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from shared.adapters.tables import AutomationFlow, ChannelAccount, OrgUnit, Tenant
 from shared.domain.errors import InvalidInput
-from shared.domain.records import FlowSnapshot, OrgUnitSnapshot
+from shared.domain.snapshots import FlowSnapshot, OrgUnitSnapshot
 from shared.management.changes import announce_account, audit_new, audit_note, audited, lock_connectors_of
 
 INTAKE = "intake"

@@ -15,7 +15,8 @@ from shared.adapters.topic_reader import TopicReader
 from shared.adapters.vault import Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import CorruptData, NotFound
-from shared.domain.records import RawPosition, WebhookReceived, WrappedDataKey
+from shared.domain.records import RawPosition, WebhookReceived
+from shared.domain.snapshots import WrappedDataKey
 from shared.domain.topics import Topic
 
 _SNS_TYPE = "x-amz-sns-message-type"

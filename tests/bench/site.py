@@ -14,7 +14,7 @@ from shared.adapters.clock import new_uuid7
 from shared.adapters.kafka import client_config
 from shared.adapters.receiving_secrets import seal_segredo
 from shared.domain.enums import SecretUse, WebhookEvent, WebhookStatus
-from shared.domain.records import WebhookSnapshot
+from shared.domain.snapshots import WebhookSnapshot
 from shared.management.installation import prepare_database, role_urls
 from shared.providers.contract import ReceivingSecret
 from tests.bench.processes import ROOT, Measured, free_port

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from deploy.demo.world import World
 from shared.adapters.database import create_engine_for, unit_of_work
 from shared.domain.errors import ChannelsError
-from shared.domain.records import AccountSnapshot
+from shared.domain.snapshots import AccountSnapshot
 from shared.domain.topics import Topic
 from shared.management.pauses import pause_account, resume_account
 from tests.chaos.ground_plan import CONNECTORS, TENANT, account_id, number_id

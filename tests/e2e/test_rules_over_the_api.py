@@ -13,7 +13,7 @@ import httpx2 as httpx
 import pytest
 
 from shared.adapters.clock import new_uuid7
-from shared.domain.records import FlowSnapshot, OrgUnitSnapshot
+from shared.domain.snapshots import FlowSnapshot, OrgUnitSnapshot
 from shared.domain.topics import Topic
 from shared.providers.whatsapp_official import samples
 from tests.e2e.api_tour import caller

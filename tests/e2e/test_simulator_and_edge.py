@@ -20,7 +20,7 @@ from services.simulator.wire import Answer, Post
 from shared.adapters.clock import new_uuid7
 from shared.domain.enums import SecretUse
 from shared.domain.items import MessageItem
-from shared.domain.records import Certificate
+from shared.domain.snapshots import Certificate
 from shared.providers.contract import ReceivingSecret
 from tests.contract.providers.meaning import meant, understood
 from tests.contract.providers.voices import VOICES, Speaker, Voice

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from services.ingest import decide
 from services.ingest.decide import Caller, Target
 from shared.domain.enums import ConnectorStatus, ConnectorType, SecretUse
-from shared.domain.records import ConnectorSnapshot
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.providers.contract import ReceivingSecret, Refused, Request
 from shared.providers.whatsapp_official.receiving import RECEIVING
 from tests.edge import APP_SECRET, VERIFY_TOKEN

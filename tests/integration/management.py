@@ -15,7 +15,7 @@ from shared.adapters.clock import new_uuid7
 from shared.adapters.database import create_engine_for, unit_of_work
 from shared.adapters.vault import LocalKeyFiles, Vault
 from shared.domain.enums import ConnectorStatus, ConnectorType, HealthStatus, KeyPurpose, TokenKind
-from shared.domain.records import WrappedDataKey
+from shared.domain.snapshots import WrappedDataKey
 from shared.domain.topics import Topic
 from shared.management.accounts import NewAccount, create_account
 from shared.management.connectors import NewConnector, change_status, create_connector

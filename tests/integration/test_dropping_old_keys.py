@@ -18,7 +18,7 @@ from shared.adapters.topics import apply_topics
 from shared.adapters.vault import LocalKeyFiles, Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import NotFound, Unavailable
-from shared.domain.records import ConnectorSnapshot
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of

@@ -15,7 +15,7 @@ from shared.adapters.avro import Codec
 from shared.adapters.kafka import client_config, full_name
 from shared.adapters.snapshots import SnapshotReader
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot
 from shared.domain.topics import Topic
 from tests.waiting import eventually
 

@@ -16,22 +16,18 @@ from shared.adapters.tables.channels import (
 from shared.adapters.tables.descriptions import ChannelOverride, DescribedAccount, SyncErrand
 from shared.adapters.tables.health import AccountActivity, HealthState
 from shared.adapters.tables.renewals import ProviderBudget, TokenRenewal
+from shared.adapters.tables.routing import Claim, DeadLetterMark, DeliveryState, HeldRecord, RouterProgress
 from shared.adapters.tables.support import (
     AccountState,
     AuditLog,
     AutomationFlow,
-    Claim,
     ConnectorDefaultFallback,
     ConsumerOffset,
     DataKey,
-    DeadLetterMark,
-    DeliveryState,
-    HeldRecord,
     IdempotencyKey,
     MailboxPosition,
     OrgUnit,
     Outbox,
-    RouterProgress,
     SecretUse,
     SnapshotVersion,
     Tenant,

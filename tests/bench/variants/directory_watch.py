@@ -15,7 +15,7 @@ from typing import Any
 
 from shared.adapters.avro import Codec
 from shared.adapters.snapshots import SnapshotReader
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot
 from shared.runtime.settings import KafkaSettings, load
 
 

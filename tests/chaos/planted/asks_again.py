@@ -7,7 +7,8 @@ from typing import Any
 from services.router import gate
 from services.router.facts import Candidate
 from shared.domain.holding import HeldRow
-from shared.domain.records import AccountSnapshot, Decision
+from shared.domain.records import Decision
+from shared.domain.snapshots import AccountSnapshot
 from tests.chaos.planted.start import start
 
 

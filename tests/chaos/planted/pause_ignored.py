@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from services.router import gate
 from shared.domain.enums import Direction, HoldReason
-from shared.domain.records import AccountSnapshot, Decision
+from shared.domain.records import Decision
 from shared.domain.routing import decide_route
+from shared.domain.snapshots import AccountSnapshot
 from tests.chaos.planted.start import start
 
 

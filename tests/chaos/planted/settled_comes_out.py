@@ -8,8 +8,8 @@ from services.router import gate
 from services.router.facts import Candidate
 from shared.domain.enums import HoldReason
 from shared.domain.holding import HeldRow
-from shared.domain.records import AccountSnapshot
 from shared.domain.routing import after_deadline
+from shared.domain.snapshots import AccountSnapshot
 from tests.chaos.planted.start import start
 
 

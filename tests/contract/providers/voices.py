@@ -23,7 +23,7 @@ from services.simulator.utterances import KINDS, Utterance
 from services.simulator.wire import Post
 from shared.domain.enums import ConnectorStatus, ConnectorType, SecretUse
 from shared.domain.items import AnyItem
-from shared.domain.records import ConnectorSnapshot
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.providers import PROVIDERS, provider_of
 from shared.providers.contract import Provider, ReceivingSecret, Request
 

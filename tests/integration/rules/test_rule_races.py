@@ -16,7 +16,7 @@ import pytest
 from shared.adapters.clock import new_uuid7
 from shared.domain.enums import ConnectorStatus, SecretUse, WebhookEvent, WebhookStatus
 from shared.domain.errors import Conflict, InvalidInput
-from shared.domain.records import OrgUnitSnapshot
+from shared.domain.snapshots import OrgUnitSnapshot
 from shared.management.accounts import update_account
 from shared.management.reference import FlowFacts, put_flow, put_org_unit
 from shared.management.reference_feed import forget_unit, take_unit

@@ -17,7 +17,8 @@ from shared.domain.items import (
     Reaction,
     SendResultItem,
 )
-from shared.domain.records import AccountSnapshot, IntakeCompleted
+from shared.domain.records import IntakeCompleted
+from shared.domain.snapshots import AccountSnapshot
 from tests.unit.model.inbound_world import InHand, Rules, Sending, Taken, World, requests
 from tests.unit.services.router.builders import FLOW, UNIT, account, message, receipt
 

@@ -20,7 +20,8 @@ from shared.domain.enums import HeldState, HoldReason, IntakeOutcome, WebhookEve
 from shared.domain.holding import DAY_MS, HoldLimits, Position
 from shared.domain.items import AnyItem, PoisonItem
 from shared.domain.outcomes import Publish
-from shared.domain.records import AccountSnapshot, IntakeCompleted, IntakeRequested, RawPosition
+from shared.domain.records import IntakeCompleted, IntakeRequested, RawPosition
+from shared.domain.snapshots import AccountSnapshot
 from tests.unit.model.inbound_tables import Tables, bounds_of
 from tests.unit.services.router.builders import EPOCH, KnownAccounts, opened
 

@@ -15,7 +15,7 @@ from services.router.facts import Candidate, Facts, owner_of
 from services.router.lines import Lines
 from shared.domain.enums import HoldReason, ItemOutcome
 from shared.domain.holding import HeldRow, Waiting
-from shared.domain.records import AccountSnapshot
+from shared.domain.snapshots import AccountSnapshot
 from tests.unit.model import inbound_tables, inbound_world
 from tests.unit.model.inbound_history import run
 from tests.unit.model.inbound_oracle import faults

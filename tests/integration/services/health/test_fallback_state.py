@@ -7,7 +7,7 @@ import pytest
 from shared.adapters.configuration_rows import read_configuration
 from shared.adapters.database import unit_of_work
 from shared.domain.enums import ConnectorStatus, FallbackType
-from shared.domain.records import FallbackInForce
+from shared.domain.snapshots import FallbackInForce
 from shared.management.fallbacks import NewFallback, create_fallback, delete_fallback, set_default_fallback, update_fallback
 from shared.management.pauses import pause_account
 from tests.integration.management import ACTOR

@@ -20,7 +20,8 @@ from shared.adapters.sealing import Aad
 from shared.adapters.topics import apply_topics
 from shared.adapters.vault import LocalKeyFiles, Vault
 from shared.domain.enums import KeyPurpose
-from shared.domain.records import SyncRequired, WrappedDataKey
+from shared.domain.records import SyncRequired
+from shared.domain.snapshots import WrappedDataKey
 from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest
 from tests.edge import START_SECONDS, Edge, EdgeProcess, Stored, free_port

@@ -12,7 +12,7 @@ from shared.adapters.avro import Codec
 from shared.adapters.kafka import read_headers
 from shared.adapters.topics import apply_topics
 from shared.domain.enums import FallbackType, HealthStatus
-from shared.domain.records import FallbackInForce
+from shared.domain.snapshots import FallbackInForce
 from shared.domain.topics import Topic
 from shared.management.fallbacks import NewFallback, create_fallback
 from tests.database_fixtures import DatabaseUnderTest

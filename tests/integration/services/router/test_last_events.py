@@ -11,7 +11,7 @@ import pytest
 from services.router.last_events import LastEvents
 from shared.adapters.router_store import RouterStore
 from shared.domain.enums import WebhookEvent, WebhookStatus
-from shared.domain.records import WebhookSnapshot
+from shared.domain.snapshots import WebhookSnapshot
 from tests.database_fixtures import DatabaseUnderTest
 from tests.integration.management import Management, management_of
 from tests.unit.services.router import builders

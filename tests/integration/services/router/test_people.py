@@ -21,8 +21,9 @@ from shared.adapters.kafka_transactions import Aborted
 from shared.adapters.router_store import RouterStore
 from shared.domain.enums import AliasKind, ConnectorType, DeliveryStatus, RecordSource, WebhookEvent, WebhookStatus
 from shared.domain.items import Alias
-from shared.domain.records import RawPosition, Redrive, WebhookSnapshot
+from shared.domain.records import RawPosition, Redrive
 from shared.domain.send_result import encode_send_result
+from shared.domain.snapshots import WebhookSnapshot
 from shared.domain.topics import Topic
 from tests.integration.services.router.conftest import RunningRouter
 from tests.pipeline import FLOW_NUMBER, UNIT_NUMBER, Pipeline, Read, messages_value, meta_body, text_item

@@ -18,8 +18,8 @@ from shared.domain.enums import (
     WebhookStatus,
 )
 from shared.domain.items import Alias, AliasKind
-from shared.domain.records import WebhookSnapshot
 from shared.domain.send_result import encode_send_result
+from shared.domain.snapshots import WebhookSnapshot
 from shared.domain.topics import Topic
 from tests.pipeline import FLOW_NUMBER, UNIT_NUMBER, messages_value, meta_body, status_item, text_item
 from tests.waiting import allowed

@@ -17,7 +17,8 @@ from services.router.app import Router
 from services.router.own_faults import MAX_CONNECTORS, TooManyOwnFaults
 from shared.adapters.clock import new_uuid7
 from shared.domain.enums import ConnectorType, KeyPurpose
-from shared.domain.records import MessageReceived, WrappedDataKey
+from shared.domain.records import MessageReceived
+from shared.domain.snapshots import WrappedDataKey
 from shared.domain.topics import Topic
 from shared.providers import provider_of
 from tests.integration.services.router.conftest import RunningRouter

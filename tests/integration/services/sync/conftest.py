@@ -17,7 +17,7 @@ from shared.adapters.avro import Codec
 from shared.adapters.kafka import client_config, full_name
 from shared.adapters.snapshots import SnapshotReader
 from shared.adapters.topics import apply_topics
-from shared.domain.records import FlowSnapshot, OrgUnitSnapshot
+from shared.domain.snapshots import FlowSnapshot, OrgUnitSnapshot
 from shared.domain.topics import Topic
 from tests.database_fixtures import DatabaseUnderTest, cloned_database
 from tests.integration.management import Management, management_of

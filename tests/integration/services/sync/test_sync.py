@@ -18,7 +18,7 @@ from shared.adapters.database import create_engine_for
 from shared.adapters.lost_targets import count_lost_targets, read_lost_targets
 from shared.adapters.snapshots import SnapshotReader
 from shared.domain.errors import InvalidInput
-from shared.domain.records import FlowSnapshot, OrgUnitSnapshot
+from shared.domain.snapshots import FlowSnapshot, OrgUnitSnapshot
 from shared.domain.topics import Topic
 from shared.management.reference import put_tenant
 from shared.management.reference_feed import Result, Taken

@@ -25,7 +25,8 @@ from shared.adapters.receiving_secrets import seal_segredo
 from shared.adapters.vault import KeyRing, LocalKeyFiles, Vault
 from shared.domain.enums import ConnectorStatus, ConnectorType, KeyPurpose, SecretUse, WebhookEvent, WebhookStatus
 from shared.domain.errors import SealBroken, Unavailable
-from shared.domain.records import ConnectorSnapshot, WebhookReceived, WebhookSnapshot, WrappedDataKey
+from shared.domain.records import WebhookReceived
+from shared.domain.snapshots import ConnectorSnapshot, WebhookSnapshot, WrappedDataKey
 from shared.domain.topics import Topic
 from shared.providers.contract import ReceivingSecret
 from shared.runtime.metrics import IngestMetrics

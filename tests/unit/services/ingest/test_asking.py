@@ -10,7 +10,7 @@ from services.ingest.asking import INTERVAL_MS, MAX_CONNECTORS, PER_CONNECTOR, A
 from shared.adapters.avro import Codec
 from shared.domain.enums import ConnectorStatus, ConnectorType
 from shared.domain.errors import Unavailable
-from shared.domain.records import ConnectorSnapshot
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.domain.topics import Topic
 from shared.providers.contract import Undecided
 

@@ -11,7 +11,8 @@ from services.ingest import decide
 from services.ingest.answers import Answer, Outcome
 from services.ingest.decide import Caller
 from shared.domain.enums import ConnectorStatus, ConnectorType, RecordSource, SecretUse
-from shared.domain.records import BodyReference, ConnectorSnapshot
+from shared.domain.records import BodyReference
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.providers.contract import Answers, HandshakeAnswer, Receiving, ReceivingSecret, Refused, Request, Verified
 
 CONNECTOR_ID = "0199a3c0-7c00-7abc-8def-0123456789ab"

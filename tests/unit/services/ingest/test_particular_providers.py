@@ -14,7 +14,7 @@ from services.ingest.protocol import Connection
 from services.ingest.server import Server
 from shared.adapters.receiving_secrets import seal_segredo
 from shared.domain.enums import ConnectorType, SecretUse, WebhookEvent, WebhookStatus
-from shared.domain.records import Certificate, WebhookSnapshot
+from shared.domain.snapshots import Certificate, WebhookSnapshot
 from shared.providers.contract import ReceivingSecret
 from shared.providers.webchat import samples
 from tests.on_loop import on_loop

@@ -10,7 +10,7 @@ from services.ingest.decide import Caller, parse_target
 from services.ingest.probing import answer_probe
 from shared.domain import edge_probe
 from shared.domain.enums import ConnectorStatus, ConnectorType, SecretUse
-from shared.domain.records import ConnectorSnapshot
+from shared.domain.snapshots import ConnectorSnapshot
 from shared.providers.contract import ReceivingSecret, Request
 from shared.providers.receiving import receiving_of
 

@@ -17,15 +17,8 @@ from shared.domain.enums import (
     WebhookEvent,
     WebhookStatus,
 )
-from shared.domain.records import (
-    AccountSnapshot,
-    ConnectorSnapshot,
-    ConnectorStatusChanged,
-    FallbackInForce,
-    TokenExpiring,
-    WebhookSnapshot,
-    WrappedDataKey,
-)
+from shared.domain.records import ConnectorStatusChanged, TokenExpiring
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot, FallbackInForce, WebhookSnapshot, WrappedDataKey
 from shared.domain.topics import Topic
 from shared.providers import provider_of
 

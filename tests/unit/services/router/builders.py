@@ -26,7 +26,8 @@ from shared.domain.enums import (
 from shared.domain.holding import DAY_MS, HoldLimits
 from shared.domain.items import Alias, AnyItem, ConnectorEventItem, Content, MessageItem, Peer, PeopleChange, ReceiptItem
 from shared.domain.outcomes import Publish
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot, RawPosition, WebhookReceived, WebhookSnapshot
+from shared.domain.records import RawPosition, WebhookReceived
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot, WebhookSnapshot
 
 EPOCH = "00000000-0000-7000-8000-00000000e0c4"
 TENANT = "00000000-0000-7000-8000-0000000000aa"

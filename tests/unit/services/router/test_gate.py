@@ -15,7 +15,8 @@ from shared.domain.enums import DeliveryStatus, Direction, HeldState, HoldReason
 from shared.domain.holding import HeldRow, Waiting
 from shared.domain.items import Content, Edit, MessageItem, PoisonItem
 from shared.domain.outcomes import Ending
-from shared.domain.records import AccountSnapshot, AuditRecorded, RawPosition
+from shared.domain.records import AuditRecorded, RawPosition
+from shared.domain.snapshots import AccountSnapshot
 from tests.unit.services.router.builders import (
     ARRIVAL_MS,
     CONNECTOR,

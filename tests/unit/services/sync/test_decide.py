@@ -9,7 +9,7 @@ import pytest
 
 from services.sync.decide import Forget, Refuse, Step, Take, read_order, runs_of_one_tenant
 from shared.adapters.avro import Codec
-from shared.domain.records import FlowSnapshot, OrgUnitSnapshot
+from shared.domain.snapshots import FlowSnapshot, OrgUnitSnapshot
 from shared.domain.topics import Topic
 
 TENANT, UNIT, OTHER = (f"0190a000-0000-7000-8000-00000000000{number}" for number in (1, 2, 3))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shared.adapters.directory import Directory
 from shared.domain.enums import AccountStatus, ConnectorStatus, ConnectorType
-from shared.domain.records import AccountSnapshot, ConnectorSnapshot
+from shared.domain.snapshots import AccountSnapshot, ConnectorSnapshot
 
 ACCOUNT = AccountSnapshot(
     version=1,

@@ -9,7 +9,7 @@ import pytest
 from shared.adapters.vault import Aad, LocalKeyFiles, Vault
 from shared.domain.enums import KeyPurpose
 from shared.domain.errors import ConfigError, KeyRefused, SealBroken
-from shared.domain.records import WrappedDataKey
+from shared.domain.snapshots import WrappedDataKey
 
 INGEST, CREDENTIAL = KeyPurpose.INGEST, KeyPurpose.CREDENTIAL
 PLACE = Aad("t1", "channel_webhook", "segredo", "w1")
