@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Protocol
 
 import pytest
 from sqlalchemy import text
 
+from shared.adapters import migrations
 from shared.adapters.migrations import create_database, installing, migrations_directory
 from shared.management.installation import prepare_database, role_urls
 
@@ -36,8 +38,9 @@ class DatabaseUnderTest:
 
 @pytest.fixture(scope="session")
 def database_template(stack: StackAddresses) -> str:
-    """Name of a migrated, empty database. Its name follows from the migrations, so a kept stack has it ready."""
+    """Name of a migrated, empty database. Named after the migrations and what runs them, so a kept stack has it ready."""
     digest = hashlib.sha256()
+    digest.update(Path(migrations.__file__).read_bytes())
     for path in sorted(migrations_directory().rglob("*")):
         if path.suffix in {".py", ".sql"}:
             digest.update(path.read_bytes())

@@ -79,3 +79,10 @@ def upgrade(url: str) -> tuple[str | None, str]:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     return before, str(head)
+
+
+def run_script(connection: Connection, name: str) -> None:
+    """Run one of the migrations' SQL files, letter by letter; `name` is without its suffix. Every migration goes through this."""
+    script = (migrations_directory() / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    # With an empty set of parameters, SQLAlchemy's default, the driver looks for placeholders of its own: `%s` became `$1`.
+    connection.exec_driver_sql(script, execution_options={"no_parameters": True})

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0001"
 down_revision = None
-
-_SQL = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
     """Run the three scripts; the roles must exist (`channels database prepare` creates them)."""
     for part in ("tables", "rules", "grants"):
-        op.get_bind().exec_driver_sql((_SQL / f"0001_{part}.sql").read_text())
+        run_script(op.get_bind(), f"0001_{part}")
 
 
 def downgrade() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0005"
 down_revision = "0004"
 
-_SQL = Path(__file__).parent.parent / "sql"
-
 
 def upgrade() -> None:
     """Run the script; the previous release does not look at the new table."""
-    op.get_bind().exec_driver_sql((_SQL / "0005_secret_use.sql").read_text())
+    run_script(op.get_bind(), "0005_secret_use")
 
 
 def downgrade() -> None:

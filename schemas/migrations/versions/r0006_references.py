@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0006"
 down_revision = "0005"
 
-_SQL = Path(__file__).parent.parent / "sql"
-
 
 def upgrade() -> None:
     """Run the script; the previous release leaves the new columns empty."""
-    op.get_bind().exec_driver_sql((_SQL / "0006_references.sql").read_text())
+    run_script(op.get_bind(), "0006_references")
 
 
 def downgrade() -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0007"
 down_revision = "0006"
-
-_SQL = Path(__file__).parent.parent / "sql"
 
 
 def upgrade() -> None:
     """Run the script. The previous release sees no row as `channels_api`: stop its API and CLI before; the edge, router and
     relay of the previous release go on, they work as other roles."""
-    op.get_bind().exec_driver_sql((_SQL / "0007_isolation.sql").read_text())
+    run_script(op.get_bind(), "0007_isolation")
 
 
 def downgrade() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0008"
 down_revision = "0007"
 
-_SQL = Path(__file__).parent.parent / "sql"
-
 
 def upgrade() -> None:
     """Run the script; the previous release does not call it."""
-    op.get_bind().exec_driver_sql((_SQL / "0008_token_expiry.sql").read_text())
+    run_script(op.get_bind(), "0008_token_expiry")
 
 
 def downgrade() -> None:

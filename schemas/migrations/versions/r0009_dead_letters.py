@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0009"
 down_revision = "0008"
 
-_SQL = Path(__file__).parent.parent / "sql"
-
 
 def upgrade() -> None:
     """Run the script; the previous release knows nothing of the table."""
-    op.get_bind().exec_driver_sql((_SQL / "0009_dead_letters.sql").read_text())
+    run_script(op.get_bind(), "0009_dead_letters")
 
 
 def downgrade() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0010"
 down_revision = "0009"
 
-_SQL = Path(__file__).parent.parent / "sql"
-
 
 def upgrade() -> None:
     """Run the script; writers of these tables wait while an index is made. The previous release runs on."""
-    op.get_bind().exec_driver_sql((_SQL / "0010_list_indexes.sql").read_text())
+    run_script(op.get_bind(), "0010_list_indexes")
 
 
 def downgrade() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0012"
 down_revision = "0011"
 
-_SQL = Path(__file__).parent.parent / "sql"
-
 
 def upgrade() -> None:
     """Run the script; the previous release knows nothing of the table."""
-    op.get_bind().exec_driver_sql((_SQL / "0012_progress_holder.sql").read_text())
+    run_script(op.get_bind(), "0012_progress_holder")
 
 
 def downgrade() -> None:

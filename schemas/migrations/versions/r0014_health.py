@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0014"
 down_revision = "0013"
 
-_SQL = Path(__file__).parent.parent / "sql"
-
 
 def upgrade() -> None:
     """Run the script; the previous release knows nothing of the tables."""
-    op.get_bind().exec_driver_sql((_SQL / "0014_health.sql").read_text())
+    run_script(op.get_bind(), "0014_health")
 
 
 def downgrade() -> None:

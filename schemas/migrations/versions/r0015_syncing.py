@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0015"
 down_revision = "0014"
 
-_SQL = Path(__file__).parent.parent / "sql"
-
 
 def upgrade() -> None:
     """Run the script; the previous release knows nothing of the tables, and its relay sets the new notices aside."""
-    op.get_bind().exec_driver_sql((_SQL / "0015_syncing.sql").read_text())
+    run_script(op.get_bind(), "0015_syncing")
 
 
 def downgrade() -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from alembic import op
+
+from shared.adapters.migrations import run_script
 
 revision = "0018"
 down_revision = "0017"
 
-_SQL = Path(__file__).parent.parent / "sql"
-
 
 def upgrade() -> None:
     """Run the script; the previous release asks for the same, and finds it by the new index."""
-    op.get_bind().exec_driver_sql((_SQL / "0018_sweep_of_keys.sql").read_text())
+    run_script(op.get_bind(), "0018_sweep_of_keys")
 
 
 def downgrade() -> None:
