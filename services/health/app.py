@@ -47,9 +47,14 @@ class AppParts:
     metrics: HealthMetrics
 
 
+class _App(faust.App):
+    async def on_first_start(self) -> None:
+        """Nothing: Faust would make directories for tables in the working directory, which may not be ours to write to."""
+
+
 def build_app(parts: AppParts) -> faust.App:
     """A Faust app that is started with `await app.start()` on the running loop."""
-    app = faust.App(
+    app = _App(
         f"{parts.topic_prefix}{GROUP}",
         broker=f"kafka://{parts.bootstrap}",
         broker_session_timeout=parts.session_seconds,

@@ -32,11 +32,16 @@ def channels(
     seconds: float = 240,
     expected: tuple[int, ...] = (0,),
 ) -> str:
-    """Run one command of the CLI; its output. Fails the test if it ends with another code than `expected`."""
+    """Run one command of the CLI; its output. Fails the test if it ends with another code than `expected`, or if something
+    was written where it was called, by itself or by the processes that earlier commands started there."""
+    directory = home.with_name(f"{home.name}-called")
+    directory.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "services.cli", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "CHANNELS_STACK": "embedded", "CHANNELS_HOME": str(home), **(environment or {})},
+        cwd=directory,
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "CHANNELS_STACK": "embedded", "CHANNELS_HOME": str(home)}
+        | dict(environment or {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -44,6 +49,8 @@ def channels(
         check=False,
     )
     assert done.returncode in expected, f"channels {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}"
+    written = sorted(path.name for path in directory.iterdir())
+    assert not written, f"{written} written where channels {arguments[0]} was called"
     return done.stdout
 
 

@@ -30,6 +30,7 @@ from tests.edge import free_port
 from tests.integration.services.health.scene import HealthScene, scene_on
 from tests.waiting import allowed
 
+ROOT = Path(__file__).parents[4]
 SECONDS = 60.0
 MODULE = "tests.integration.services.health.killed_process"
 HOUR_MS = 3_600_000
@@ -64,6 +65,8 @@ class Site:
     def __init__(self, scene: HealthScene, played: Played, bootstrap: str, prefix: str, home: Path) -> None:
         self.scene, self.played, self.bootstrap, self.prefix, self.home = scene, played, bootstrap, prefix, home
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.directory = home / "directory"  # where processes run
+        self.directory.mkdir()
         self.number = played.simulator["meta"].create()
         config = {"waba_id": self.number.about["waba_id"], "graph_url": f"http://127.0.0.1:{played.port}/meta"}
         management = scene.management
@@ -97,7 +100,10 @@ class Site:
         with (self.home / f"health-{len(self.processes)}.log").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", MODULE, step],
-                env=os.environ | {f"CHANNELS_{name.upper()}": str(value) for name, value in given.items()},
+                cwd=self.directory,
+                env=os.environ
+                | {f"CHANNELS_{name.upper()}": str(value) for name, value in given.items()}
+                | {"PYTHONPATH": str(ROOT)},
                 stdout=output,
                 stderr=output,
             )
@@ -174,12 +180,13 @@ def test_books_count_once_and_show_life_though_the_process_is_killed(site: Site)
     assert site.scene.management.read(fresh) == [(True,)]
 
 
-def test_sigterm_ends_it_in_order(site: Site) -> None:
+def test_sigterm_ends_it_in_order_and_it_leaves_nothing_where_it_ran(site: Site) -> None:
     process = site.start()
     site.until(lambda: len(site.scene.checks(site.account)) > 2, "checks")
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     assert site.scene.management.read("SELECT count(*) FROM health_state WHERE lease_until IS NOT NULL") == [(0,)]
+    assert list(site.directory.rglob("*")) == []
 
 
 @pytest.mark.req(63, 72)
