@@ -110,8 +110,8 @@ class Estate:
             unchecked = self.one("SELECT count(*) FROM health_state WHERE due_at <= to_timestamp(%s / 1000.0)", at_ms)[0]
             return int(unchecked) + self._lag(Topic.AUDIT)
         if service == SYNC:
-            undone = "SELECT count(*) FROM sync_job WHERE state = 'running' OR due_at <= to_timestamp(%s / 1000.0)"
-            return int(self.one(undone, at_ms)[0]) + self._lag(Topic.SYNC_REQUIRED)
+            lag = self._lag(Topic.SYNC_REQUIRED)  # first: what is no longer in it is in a job, which is due somewhat later
+            return lag + int(self.one("SELECT count(*) FROM sync_job WHERE state <> 'idle'")[0])
         return int(self.one("SELECT count(*) FROM outbox WHERE id <= %s", notice)[0])
 
     def _lag(self, kind: Topic) -> int:
