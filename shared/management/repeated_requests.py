@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hmac
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Delete, bindparam, delete, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningInsert
 
 from shared.adapters.pipelined_work import send_later
 from shared.adapters.reading import ask_all
@@ -29,6 +31,7 @@ from shared.management.rules import rules_enforced
 KEPT = dt.timedelta(hours=24)
 _KEPT_AS_TEXT: ColumnElement[dt.timedelta] = literal_column(f"interval '{KEPT.total_seconds():.0f} seconds'")
 _SWEPT_ROWS = 100
+_CREATIONS_PER_SWEEP = 16  # each adds one row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,8 @@ def begin(session: Session, vault: Vault, request: GuardedRequest, *, actor: str
         send_later(session, _LOCK_TENANT, of)
         ring = ring_for(session, vault, request.tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
         aad = _place(request.tenant_id, request.key)
-        send_later(session, _SWEEP, of)
+        if secrets.randbelow(_CREATIONS_PER_SWEEP) == 0:
+            send_later(session, _SWEEP, of)
         [taken] = ask_all(session, (_TAKE, of | {"sealed": seal(ring, request.digest, aad)}))
     if taken:
         return None
@@ -98,7 +102,7 @@ def _of(request: GuardedRequest) -> tuple[Any, ...]:
 
 
 def _sweep() -> Delete:
-    # A few old rows at each creation; what another one sweeps is left to it.
+    # A few old rows; what another one sweeps is left to it.
     old = (
         select(_KEYS.c.key)
         .where(_KEYS.c.tenant_id == _TENANT, _KEYS.c.created_at < func.now() - _KEPT_AS_TEXT)
@@ -109,17 +113,21 @@ def _sweep() -> Delete:
     return delete(_KEYS).where(_KEYS.c.tenant_id == _TENANT, _KEYS.c.key.in_(old))
 
 
+def _take() -> ReturningInsert[tuple[str]]:
+    # An old row that was not swept yet is as good as none; its answer is replaced with the new one's (`_KEEP`). Of a row that is
+    # in force nothing comes back.
+    new = insert(_KEYS).values(tenant_id=_TENANT, key=_GUARDED, request_digest=bindparam("sealed"))
+    again = {"request_digest": new.excluded.request_digest, "created_at": func.now()}
+    is_old = _KEYS.c.created_at < func.now() - _KEPT_AS_TEXT
+    return new.on_conflict_do_update(index_elements=["tenant_id", "key"], set_=again, where=is_old).returning(_KEYS.c.key)
+
+
 # Written once: to build them anew would cost more than to run them.
 _KEYS = stored_in(IdempotencyKey)
 _TENANT, _GUARDED = bindparam("tenant", type_=_KEYS.c.tenant_id.type), bindparam("guarded", type_=_KEYS.c.key.type)
 _LOCK_TENANT = select(Tenant.id).where(Tenant.id == _TENANT).with_for_update(read=True, key_share=True)
 _SWEEP = _sweep()
-_TAKE = (
-    insert(_KEYS)
-    .values(tenant_id=_TENANT, key=_GUARDED, request_digest=bindparam("sealed"))
-    .on_conflict_do_nothing()
-    .returning(_KEYS.c.key)
-)
+_TAKE = _take()
 _KEEP = (
     update(_KEYS)
     .where(_KEYS.c.tenant_id == _TENANT, _KEYS.c.key == _GUARDED)

@@ -170,6 +170,17 @@ def test_every_table_of_the_api_is_under_forced_row_level_security(database: Dat
 
 
 @pytest.mark.req(10)
+def test_no_rule_of_rows_can_be_planned_as_a_list_of_all_connectors_of_the_tenant(database: DatabaseUnderTest) -> None:
+    # `EXISTS` can: a page of twelve rows then cost what a tenant's thousands of connectors cost (migration 0020).
+    with connect(database.owner_url) as owner:
+        told = owner.execute(
+            "SELECT tablename FROM pg_policies"
+            " WHERE policyname = 'own_tenant' AND (qual || coalesce(with_check, '')) ~ 'EXISTS| IN '"
+        ).fetchall()
+    assert told == []
+
+
+@pytest.mark.req(10)
 def test_a_table_that_is_forgotten_is_found(database: DatabaseUnderTest) -> None:
     with connect(database.owner_url) as owner:
         owner.execute("CREATE TABLE forgotten (tenant_id uuid)")

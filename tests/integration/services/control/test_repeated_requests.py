@@ -58,12 +58,40 @@ def test_a_key_keeps_no_readable_digest(scene: Scene) -> None:
     assert all(digest.count("|") == 3 for digest in digests)
 
 
-def test_a_day_later_the_key_is_free(scene: Scene, database: object) -> None:
-    first = scene.post("connectors", BODY, headers={"Idempotency-Key": "k1"}).json()
-    with scene.management.engine.begin() as connection:
-        connection.exec_driver_sql(f"SELECT set_config('channels.tenant', '{scene.management.tenant}', true)")
-        connection.exec_driver_sql("UPDATE idempotency_key SET created_at = now() - interval '25 hours'")
-    assert scene.post("connectors", BODY, headers={"Idempotency-Key": "k1"}).json()["id"] != first["id"]
+def test_a_day_later_the_key_is_free(scene: Scene) -> None:
+    key = {"Idempotency-Key": "k1"}
+    first = scene.post("connectors", BODY, headers=key).json()
+    _age(scene)
+    second = scene.post("connectors", {**BODY, "nome": "another"}, headers=key)
+    assert second.json()["id"] != first["id"]
+    assert "Idempotent-Replayed" not in second.headers
+    again = scene.post("connectors", {**BODY, "nome": "another"}, headers=key)
+    assert (again.json(), again.headers["Idempotent-Replayed"]) == (second.json(), "true")
+    assert code_of(scene.post("connectors", BODY, headers=key)) == (422, "idempotency_key_reused")
+
+
+def test_a_key_that_is_free_again_is_taken_by_one_of_many(scene: Scene) -> None:
+    key = {"Idempotency-Key": "k"}
+    first = scene.post("connectors", BODY, headers=key).json()
+    _age(scene)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: scene.post("connectors", BODY, headers=key), range(8)))
+    assert [answer.status_code for answer in answers] == [201] * 8
+    [made] = {answer.json()["id"] for answer in answers}
+    assert made != first["id"]
+    assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 7
+
+
+def test_old_keys_are_swept_now_and_then(scene: Scene) -> None:
+    for number in range(3):
+        scene.post("connectors", BODY, headers={"Idempotency-Key": f"old-{number}"})
+    _age(scene)
+    for number in range(400):  # each sweeps with a chance of one in sixteen
+        scene.post("connectors", BODY, headers={"Idempotency-Key": f"new-{number}"})
+        left = {row[0] for row in scene.management.read("SELECT key FROM idempotency_key")}
+        if not any(key.startswith("old") for key in left):
+            break
+    assert left == {f"new-{seen}" for seen in range(number + 1)}
 
 
 def test_old_keys_are_found_by_their_age_before_there_are_statistics(scene: Scene) -> None:
@@ -81,6 +109,13 @@ def test_old_keys_are_found_by_their_age_before_there_are_statistics(scene: Scen
     assert left == 5_000
     touched = [node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in _nodes(plan["Plan"])]
     assert max(touched) == 3, plan
+
+
+def _age(scene: Scene) -> None:
+    """Let a day and an hour go by for all keys."""
+    with scene.management.engine.begin() as connection:
+        connection.exec_driver_sql(f"SELECT set_config('channels.tenant', '{scene.management.tenant}', true)")
+        connection.exec_driver_sql("UPDATE idempotency_key SET created_at = now() - interval '25 hours'")
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
