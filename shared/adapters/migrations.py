@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -12,12 +13,19 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
+
+from shared.domain.errors import Unavailable
 
 OWNER = "channels_owner"
 ROLES = (OWNER, "channels_api", "channels_worker", "channels_credential")
 
 _LOCK = 4_737_812_001  # an arbitrary number that stands for "somebody sets up the database"
+# Of a table: shorter than PostgreSQL waits before it looks for a deadlock (1 s), so that it is the migration that gives way.
+_HELD_TABLE_MS = 500
+_TRIES, _PAUSE_SECONDS = 40, 1.0
+_HELD = frozenset({"55P03", "40P01"})  # a lock not had in time, a deadlock
 
 
 def migrations_directory() -> Path:
@@ -65,8 +73,26 @@ def create_database(connection: Connection, database: str, template: str | None 
 def upgrade(url: str) -> tuple[str | None, str]:
     """Run the missing migrations, all in one transaction; returns the revision before and after.
 
-    `url` is the owner's, or that of a superuser, who becomes the owner for it: what is created is the owner's.
+    `url` is the owner's, or that of a superuser, who becomes the owner for it: what is created is the owner's. A table that is in
+    use is waited for only briefly, since whoever wants it next waits behind the migration: all is undone and tried again, for
+    about a minute. Raises Unavailable then, DBAPIError.
     """
+    for left in reversed(range(_TRIES)):
+        try:
+            return _upgrade_once(url)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) not in _HELD:
+                raise
+            if not left:
+                raise Unavailable(
+                    "a transaction holds a table that a migration changes; nothing was changed."
+                    " End it (its process is in pg_stat_activity), and try again"
+                ) from error
+        time.sleep(_PAUSE_SECONDS)
+    raise AssertionError  # the last try returns or raises
+
+
+def _upgrade_once(url: str) -> tuple[str | None, str]:
     config = Config()
     config.set_main_option("script_location", str(migrations_directory()))
     head = ScriptDirectory.from_config(config).get_current_head()
@@ -75,6 +101,7 @@ def upgrade(url: str) -> tuple[str | None, str]:
         connection.execute(text(f"SET LOCAL ROLE {OWNER}"))
         # Held to the end of the transaction: a second process waits here and then finds nothing to do.
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(text(f"SET LOCAL lock_timeout = {_HELD_TABLE_MS}"))
         before = MigrationContext.configure(connection).get_current_revision()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -18,9 +20,20 @@ from shared.adapters.database import DatabaseFault, classify, constraint_of, cre
 from shared.adapters.migrations import migrations_directory
 from shared.adapters.tables import Tenant
 from shared.domain.errors import ConfigError, Unavailable
-from shared.management.installation import prepare_database
+from shared.management.installation import migrate, prepare_database
 from tests.database_fixtures import DatabaseUnderTest, StackAddresses
 from tests.integration.rows import Rows, connect
+from tests.waiting import eventually
+
+FURTHER = """
+from alembic import op
+
+revision, down_revision = "9999", "{head}"
+
+
+def upgrade():
+    op.execute("LOCK TABLE channel_account, health_state")
+"""
 
 
 @pytest.fixture
@@ -57,6 +70,43 @@ def test_the_command_prepares_and_migrates(stack: StackAddresses, fresh_name: st
     migrated = runner.invoke(command, ["migrate"])
     head = max(path.name for path in (migrations_directory() / "versions").glob("r*.py"))[1:5]
     assert (migrated.exit_code, migrated.output) == (0, f"schema is at {head}; nothing to do\n")
+
+
+@pytest.fixture
+def head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The last revision, after which there is now one more that changes two tables."""
+    found = max(path.name for path in (migrations_directory() / "versions").glob("r*.py"))[1:5]
+    copy = tmp_path / "migrations"
+    shutil.copytree(migrations_directory(), copy)
+    (copy / "versions" / "r9999_further.py").write_text(FURTHER.format(head=found))
+    monkeypatch.setattr("shared.adapters.migrations.migrations_directory", lambda: copy)
+    return found
+
+
+def test_a_migration_gives_way_to_whoever_uses_its_tables(database: DatabaseUnderTest, head: str) -> None:
+    waits = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'health_state'::regclass"
+    with (
+        ThreadPoolExecutor(1) as pool,
+        connect(database.owner_url) as looker,
+        connect(database.owner_url, autocommit=False) as user,
+    ):
+        user.execute("SELECT FROM health_state")
+        migrating = pool.submit(migrate, database.owner_url)
+        eventually(lambda: looker.execute(waits).fetchone() is not None)
+        user.execute("SELECT FROM channel_account")  # which the migration has
+        user.commit()
+        assert migrating.result(60) == (head, "9999")
+
+
+def test_a_table_that_is_held_for_long_is_told_and_nothing_is_changed(
+    database: DatabaseUnderTest, head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.adapters.migrations._TRIES", 2)
+    with ThreadPoolExecutor(1) as pool, connect(database.owner_url, autocommit=False) as user:
+        user.execute("SELECT FROM health_state")
+        with pytest.raises(Unavailable, match=r"holds a table .* nothing was changed"):
+            pool.submit(migrate, database.owner_url).result(60)
+    assert migrate(database.owner_url) == (head, "9999")
 
 
 def test_a_role_without_the_right_is_told_so(database: DatabaseUnderTest) -> None:
