@@ -14,13 +14,19 @@ from pathlib import Path
 
 _ENABLED = Path("/proc/sys/kernel/sched_autogroup_enabled")
 _MINE = Path("/proc/self/cgroup")
+_NAMESPACE = Path("/proc/self/ns/cgroup")
+_NAMESPACE_OF_ALL = "cgroup:[4026531835]"  # CGROUP_NS_INIT_INO in the kernel's linux/nsfs.h
 _ROOTS = (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup/cpu,cpuacct"), Path("/sys/fs/cgroup"))  # v1, v1, v2
 
 
 def autogrouped() -> bool:
-    """Whether the kernel divides the processors among sessions, for this process and what it starts."""
+    """Whether the kernel divides the processors among sessions, for this process and what it starts.
+
+    In a namespace of its own, as containers have, a process reads its group's path as `/`, whichever group that is.
+    """
     try:
-        return _ENABLED.read_text().strip() == "1" and in_no_group(_MINE.read_text())
+        sees_all = str(_NAMESPACE.readlink()) == _NAMESPACE_OF_ALL
+        return _ENABLED.read_text().strip() == "1" and sees_all and in_no_group(_MINE.read_text())
     except OSError:
         return False
 

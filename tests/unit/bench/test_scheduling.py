@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -18,6 +19,9 @@ def told():
 print(told())
 with as_equals():
     print(told())
+    child = ["unshare", "--cgroup", *child]
+    print(told())
+    child = child[2:]
 print(told())
 """
 
@@ -37,7 +41,7 @@ def test_a_process_is_outside_the_groups_that_divide_processors(mine, outside):
 
 
 def test_all_that_the_bench_starts_shares_the_processors_as_equals():
-    if not autogrouped() or os.geteuid() != 0:
-        pytest.skip("this needs a kernel that divides processors by sessions, and root")
+    if not autogrouped() or os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("this needs a kernel that divides processors by sessions, root, and unshare")
     story = subprocess.run([sys.executable, "-c", _STORY], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
-    assert story.stdout.splitlines() == ["(True, 'True')", "(False, 'False')", "(True, 'True')"]
+    assert story.stdout.splitlines() == ["(True, 'True')", "(False, 'False')", "(False, 'False')", "(True, 'True')"]
