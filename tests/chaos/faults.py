@@ -20,6 +20,7 @@ from tests.chaos.site import SESSION_TIMEOUT_MS, Ground
 
 Fault = tuple[str, Callable[[], None]]
 _READY_SECONDS = 120.0
+_AGAIN_SECONDS = 1.0
 _RELAY_STOP_SECONDS = 14.0  # longer than its session with PostgreSQL, so that it loses its lease
 _TWICE_SHARE = 0.2  # of the kills hit a process that is still starting
 _FREEZES_SECONDS = (3.0, 7.0, 1.5, 11.0)  # below and beyond the deadlines: delivery 4 s, session 6 s, transaction 10 s
@@ -179,6 +180,7 @@ class Tormentor:
             except Unavailable:
                 if time.monotonic() > deadline:
                     raise
+                time.sleep(_AGAIN_SECONDS)  # a try reads all jars of Kafka and starts Java: the fleet needs its core
             else:
                 return
 
