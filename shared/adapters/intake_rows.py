@@ -34,44 +34,46 @@ class AnswerRow:
     extend_seconds: int | None
 
 
-_LOOK = (
-    "SELECT u.n, h.id, h.state, h.reason, h.decision ? 'answer', u.unit IS NULL OR EXISTS ("
-    "   SELECT 1 FROM org_unit AS o JOIN channel_connector AS c ON c.tenant_id = o.tenant_id"
-    "   WHERE o.id = u.unit AND c.id = h.connector_id AND o.deleted_at IS NULL)"
+# Where PostgreSQL knows nothing yet of a growing table, it would hash all units with all connectors, and read all that is held:
+# scalar subqueries and OFFSET 0 leave it the keys.
+LOOK = (
+    "SELECT u.n, h.id, h.state, h.reason, h.decision ? 'answer', u.unit IS NULL OR coalesce("
+    "   (SELECT o.tenant_id FROM org_unit AS o WHERE o.id = u.unit AND o.deleted_at IS NULL)"
+    "   = (SELECT c.tenant_id FROM channel_connector AS c WHERE c.id = h.connector_id), false)"
     " FROM unnest(%b::uuid[], %b::uuid[]) WITH ORDINALITY AS u(request, unit, n)"
-    " LEFT JOIN held_record AS h ON h.request_id = u.request ORDER BY h.seq, u.n"
+    " LEFT JOIN LATERAL (SELECT * FROM held_record AS r WHERE r.request_id = u.request OFFSET 0) AS h ON true ORDER BY h.seq, u.n"
 )
-_TAKE = (
+TAKE = (
     "UPDATE held_record AS h SET decision = coalesce(h.decision, '{}') || coalesce(u.answer::jsonb, '{}'),"
     "  due_at = CASE WHEN u.seconds IS NULL THEN now() ELSE least(now() + make_interval(secs => u.seconds), h.expires_at) END"
-    " FROM unnest(%b::uuid[], %b::text[], %b::int[]) AS u(request, answer, seconds)"
-    " WHERE h.request_id = u.request AND h.state = 'waiting' AND h.reason = 'intake' AND NOT h.decision ? 'answer'"
-    " RETURNING h.request_id::text"
+    " FROM unnest(%b::uuid[], %b::text[], %b::int[]) AS u(id, answer, seconds)"
+    " WHERE h.id = u.id AND h.state = 'waiting' AND h.reason = 'intake' AND NOT h.decision ? 'answer'"
+    " RETURNING h.id::text"
 )
 
 
 def hear_answers(cursor: psycopg.Cursor[Any], rows: Sequence[AnswerRow]) -> list[Heard]:
     """Give each message its answer, or time; one verdict per row. Two rows must not answer the same request."""
-    cursor.execute(_LOOK, (uuids([row.request_id for row in rows]), uuids([row.unit_id for row in rows])))
-    verdicts = [Heard.UNKNOWN] * len(rows)
+    cursor.execute(LOOK, (uuids([row.request_id for row in rows]), uuids([row.unit_id for row in rows])))
+    verdicts, held = [Heard.UNKNOWN] * len(rows), [""] * len(rows)
     for number, row_id, state, reason, answered, unit_known in cursor.fetchall():
-        verdicts[number - 1] = _verdict(row_id, state, reason, answered, unit_known)
-    fit = [row for row, verdict in zip(rows, verdicts, strict=True) if verdict is Heard.TAKEN]
+        verdicts[number - 1], held[number - 1] = _verdict(row_id, state, reason, answered, unit_known), str(row_id)
+    fit = {row_id: row for row_id, row, verdict in zip(held, rows, verdicts, strict=True) if verdict is Heard.TAKEN}
     if not fit:
         return verdicts
     cursor.execute(
-        _TAKE,
+        TAKE,
         (
-            uuids([row.request_id for row in fit]),
-            texts([None if row.extend_seconds is not None else _json({"answer": row.answer}) for row in fit]),
-            ints([row.extend_seconds for row in fit]),
+            uuids(list(fit)),
+            texts([None if row.extend_seconds is not None else _json({"answer": row.answer}) for row in fit.values()]),
+            ints([row.extend_seconds for row in fit.values()]),
         ),
     )
-    taken = {request for (request,) in cursor.fetchall()}
+    taken = {row_id for (row_id,) in cursor.fetchall()}
     for index, row in enumerate(rows):
         if verdicts[index] is Heard.TAKEN:
             on_time = Heard.TAKEN if row.extend_seconds is None else Heard.EXTENDED
-            verdicts[index] = on_time if row.request_id in taken else Heard.LATE  # the relay was quicker
+            verdicts[index] = on_time if held[index] in taken else Heard.LATE  # the relay was quicker
     return verdicts
 
 

@@ -17,7 +17,7 @@ def plant() -> None:
         return verdict(row_id, state, reason, False, unit_known)
 
     intake_rows._verdict = forgetful
-    intake_rows._TAKE = intake_rows._TAKE.replace(" AND NOT h.decision ? 'answer'", "")
+    intake_rows.TAKE = intake_rows.TAKE.replace(" AND NOT h.decision ? 'answer'", "")
 
 
 if __name__ == "__main__":
