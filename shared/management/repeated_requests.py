@@ -63,11 +63,11 @@ def begin(session: Session, vault: Vault, request: GuardedRequest, *, actor: str
         send_later(session, _LOCK_TENANT, of)
         ring = ring_for(session, vault, request.tenant_id, KeyPurpose.CREDENTIAL, actor=actor)
         aad = _place(request.tenant_id, request.key)
-        if secrets.randbelow(_CREATIONS_PER_SWEEP) == 0:
-            send_later(session, _SWEEP, of)
         [taken] = ask_all(session, (_TAKE, of | {"sealed": seal(ring, request.digest, aad)}))
-    if taken:
-        return None
+        if taken:
+            if secrets.randbelow(_CREATIONS_PER_SWEEP) == 0:
+                send_later(session, _SWEEP, of)  # last: two that had swept could wait for each other's keys
+            return None
     known = session.scalars(select(IdempotencyKey).where(*_of(request))).one()
     try:
         same = hmac.compare_digest(unseal(ring, known.request_digest, aad), request.digest)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from shared.management.repeated_requests import _SWEEP
+from shared.adapters.sealing import Aad, KeyRing
+from shared.management import repeated_requests
+from shared.management.repeated_requests import _SWEEP, GuardedRequest, begin
 from tests.integration.services.control.scene import Scene, code_of
 
 BODY = {"tipo": "whatsapp_official", "nome": "Meta", "config": {"waba_id": "100000000000000"}}
+
+_MANY_OLD = text(
+    "INSERT INTO idempotency_key (tenant_id, key, request_digest, created_at)"
+    " SELECT channels_tenant(), 'k' || n, 'x', now() - interval '2 days' + n * interval '1 s' FROM generate_series(1, 200) n"
+)
 
 
 def test_a_repeat_gets_the_first_answer(scene: Scene) -> None:
@@ -92,6 +101,37 @@ def test_old_keys_are_swept_now_and_then(scene: Scene) -> None:
         if not any(key.startswith("old") for key in left):
             break
     assert left == {f"new-{seen}" for seen in range(number + 1)}
+
+
+def test_two_that_sweep_do_not_wait_for_each_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    management = scene.management
+    scene.post("connectors", BODY, headers={"Idempotency-Key": "k"})  # its tenant has a key to seal with
+    with management.work() as session:
+        session.execute(_MANY_OLD)
+        session.commit()
+    arrived, both, seal = threading.Event(), threading.Barrier(2), repeated_requests.seal
+
+    def seal_together(ring: KeyRing, plain: bytes, aad: Aad) -> str:
+        arrived.set()
+        both.wait(10)
+        return seal(ring, plain, aad)
+
+    def take(key: str) -> object:
+        request = GuardedRequest(tenant_id=management.tenant, key=key, digest=b"d")
+        with management.work() as session:
+            known = begin(session, management.vault, request, actor="test")
+            session.commit()
+        return known
+
+    monkeypatch.setattr(repeated_requests, "seal", seal_together)
+    monkeypatch.setattr(repeated_requests, "_CREATIONS_PER_SWEEP", 1)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(take, "k150")  # which the second one sweeps
+        assert arrived.wait(10)
+        second = pool.submit(take, "k50")  # which the first one sweeps
+        assert (first.result(30), second.result(30)) == (None, None)
+    left = {key for (key,) in management.read("SELECT key FROM idempotency_key WHERE created_at > now() - interval '1 hour'")}
+    assert left == {"k", "k150", "k50"}
 
 
 def test_old_keys_are_found_by_their_age_before_there_are_statistics(scene: Scene) -> None:
