@@ -218,7 +218,7 @@ def test_a_reader_serves_on_while_the_broker_is_away_and_reads_on_after(topic_pr
         assert reader.ready
         assert reader.directory.connector("c1") == CONNECTOR
         assert reader.directory.account_by_ref("c1", "phone_number_id:1") == ACCOUNT
-        assert broker.start() == bootstrap
+        assert broker.start(same_address=True) == bootstrap
         Publisher(bootstrap, topic_prefix).publish(replace(CONNECTOR, version=2))
         eventually(lambda: (found := reader.directory.connector("c1")) is not None and found.version == 2, 20)
         assert reader.directory.account("a1") == ACCOUNT

@@ -76,7 +76,7 @@ def test_an_idle_worker_outlives_its_broker_by_more_than_a_session(node: KafkaNo
             away_until = time.monotonic() + SESSION_MS / 1000 + 1
             while time.monotonic() < away_until:
                 assert worker.consume(10, 1_000_000, 0.2) == []
-            node.start()
+            node.start(same_address=True)
         write(node, b"last")
         settle(worker, b"last", 60)
     finally:

@@ -78,7 +78,7 @@ def test_without_its_broker_nothing_is_acknowledged_and_all_resumes(lonely: Edge
         if fault == "frozen":
             os.kill(pid, signal.SIGCONT)
         else:
-            broker.start()
+            broker.start(same_address=True)
     regain(process)
     assert lonely.post(b'"after"').status == 200
     bodies = [stored.body for stored in lonely.stored()]
