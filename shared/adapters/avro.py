@@ -1,4 +1,4 @@
-"""The codec: records of `shared.domain.records` to the bytes of a topic and back.
+"""The codec: records of `shared.domain.records` and `shared.domain.snapshots` to the bytes of a topic and back.
 
 Two framings (design section 4). Without a registry: Avro single-object encoding, `C3 01` + fingerprint of the writer's
 schema (https://avro.apache.org/docs/1.12.0/specification/#single-object-encoding). With one: a zero byte + the id that
