@@ -14,6 +14,7 @@ from shared.management.token_expiry import token_seconds_left
 from shared.runtime.metrics import ControlMetrics
 
 _EVERY_SECONDS = 60.0  # days are told; it looks at every token of all tenants
+_STATEMENT_SECONDS = 15.0  # a statement that takes longer is not waited for
 
 
 class TokenGauge:
@@ -34,7 +35,7 @@ class TokenGauge:
         """End; blocks for a statement at most, as a rule."""
         self._stopping.set()
         if self._thread.ident is not None:
-            self._thread.join(self._every)
+            self._thread.join(_STATEMENT_SECONDS)
 
     def refresh(self) -> None:
         """Ask once. A kind that nobody has a token of any more goes away."""

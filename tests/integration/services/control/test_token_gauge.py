@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
+from services.control import token_gauge
 from services.control.token_gauge import TokenGauge
 from shared.adapters.database import create_engine_for
 from shared.domain.enums import ConnectorStatus, TokenKind
@@ -98,6 +102,28 @@ def test_the_gauge_is_absent_while_the_database_is_away_and_comes_back(scene: Sc
     shown.gauge.stop()
     shown.gauge._engine = gone.gauge._engine
     assert shown.refreshed()["access_token"] is None
+
+
+def test_a_statement_that_hangs_does_not_keep_the_process_for_as_long_as_the_gauge_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def hanging(_engine: Engine) -> dict[TokenKind, float]:
+        asked.set()
+        answer.wait()
+        return {}
+
+    monkeypatch.setattr(token_gauge, "token_seconds_left", hanging)
+    monkeypatch.setattr(token_gauge, "_STATEMENT_SECONDS", 0.1)
+    nothing: Any = None
+    gauge = TokenGauge(nothing, ControlMetrics(CollectorRegistry()), every_seconds=3600)
+    gauge.start()
+    assert asked.wait(allowed(10))
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(gauge.stop)
+        try:
+            stopping.result(allowed(10))
+        finally:
+            answer.set()
 
 
 @pytest.mark.req(74)
