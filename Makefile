@@ -22,10 +22,11 @@ up: $(READY) ## Start Kafka, PostgreSQL and the fleet; data live in .channels.
 down: $(READY) ## Stop them; the data stay.
 	@.venv/bin/channels down
 
-# Two halves of the suite side by side, each with a Kafka and a PostgreSQL of its own: most tests wait for something.
-JOBS ?= $(if $(ARGS),0,2)
+# Three parts of the suite side by side, each with a Kafka and a PostgreSQL of its own: most tests wait for something, and with
+# two parts half of two cores was idle.
+JOBS ?= $(if $(ARGS),0,3)
 
-test: $(READY) ## Every test, JOBS (2) at a time; ARGS="tests/unit -k name" runs some, one at a time.
+test: $(READY) ## Every test, JOBS (3) at a time; ARGS="tests/unit -k name" runs some, one at a time.
 	@$(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 bench: $(READY) ## Measure against the alternatives, rewrite docs/PERFORMANCE.md; BENCH=router|ingest|e2e|memory|normalise|control|redelivery|health for one part.
