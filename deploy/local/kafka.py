@@ -72,7 +72,7 @@ class KafkaNode:
     def start(self, *, same_address: bool = False) -> str:
         """Make it run and wait until it answers; returns the bootstrap address. Raises Unavailable, ConfigError.
 
-        `same_address`: its clients know no other, so a port that somebody took meanwhile is not replaced: Unavailable.
+        `same_address`: its clients know no other, so that of the last start is not replaced; ConfigError if somebody took it.
         """
         with self.lock.held("up"):
             if not self.running:
@@ -106,7 +106,8 @@ class KafkaNode:
         jars = ensure_jars(self.options.cache, self.say)
         java = find_java(self.options.java_home)
         before = self._ports() or (None, None)
-        port = choose_port(given=self.options.port, before=before[0], purpose="Kafka", variable="CHANNELS_KAFKA_PORT")
+        given = before[0] if same_address else self.options.port
+        port = choose_port(given=given, before=before[0], purpose="Kafka", variable="CHANNELS_KAFKA_PORT")
         controller = choose_port(
             given=self.options.controller_port,
             before=before[1],
@@ -115,8 +116,6 @@ class KafkaNode:
             taken=frozenset({port}),
         )
         if before[0] is not None and port != before[0]:
-            if same_address:
-                raise Unavailable(f"port {before[0]} of Kafka is taken by another program; free it and start again")
             self.say(f"Kafka's last port {before[0]} is taken by another program; using {port}")
         folder = self.home / "kafka"
         (folder / "data").mkdir(parents=True, exist_ok=True)

@@ -38,7 +38,7 @@ def as_equals() -> Iterator[None]:
     group = root / f"channels-bench-{os.getpid()}" if root else None
     try:
         if group is not None:
-            group.mkdir()
+            group.mkdir(exist_ok=True)  # one of a run that was killed may have the number of this process
             _enter(group)
     except OSError:  # not allowed: the machine's description then says so
         group = None

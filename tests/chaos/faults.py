@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from deploy.local.fleet import Fleet
 from deploy.local.kafka import KafkaNode
 from deploy.local.postgres import PostgresNode
-from shared.domain.errors import Unavailable
+from shared.domain.errors import ConfigError, Unavailable
 from tests.chaos.proxy import Proxy
 from tests.chaos.report import Plan, Report
 from tests.chaos.site import SESSION_TIMEOUT_MS, Ground
@@ -177,7 +177,7 @@ class Tormentor:
                     node.start(same_address=True)  # at another one no process of the campaign would ever find it
                 else:
                     node.start()
-            except Unavailable:
+            except (Unavailable, ConfigError):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(_AGAIN_SECONDS)  # a try reads all jars of Kafka and starts Java: the fleet needs its core

@@ -15,7 +15,7 @@ from deploy.local.home_lock import HomeLock
 from deploy.local.identity import started_of
 from deploy.local.settings import EmbeddedSettings
 from deploy.local.stack import LocalStack
-from shared.domain.errors import ConfigError, Conflict, Unavailable
+from shared.domain.errors import ConfigError, Conflict
 from tests.integration.deploy.conftest import OwnStack, create_topic, read_first, write_record
 from tests.waiting import allowed
 
@@ -114,7 +114,7 @@ def test_who_has_clients_comes_back_where_they_know_it_or_not_at_all(running: Lo
     running.kafka.stop()
     with (
         socket.create_server(("127.0.0.1", int(bootstrap.rpartition(":")[2]))),
-        pytest.raises(Unavailable, match=r"port \d+ of Kafka is taken"),
+        pytest.raises(ConfigError, match=r"port \d+ for Kafka is taken"),
     ):
         running.kafka.start(same_address=True)
     assert not running.kafka.running
