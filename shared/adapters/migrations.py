@@ -24,7 +24,7 @@ ROLES = (OWNER, "channels_api", "channels_worker", "channels_credential")
 _LOCK = 4_737_812_001  # an arbitrary number that stands for "somebody sets up the database"
 # Of a table: shorter than PostgreSQL waits before it looks for a deadlock (1 s), so that it is the migration that gives way.
 _HELD_TABLE_MS = 500
-_TRIES, _PAUSE_SECONDS = 40, 1.0
+_PATIENCE_SECONDS, _PAUSE_SECONDS = 60.0, 1.0
 _HELD = frozenset({"55P03", "40P01"})  # a lock not had in time, a deadlock
 
 
@@ -75,21 +75,21 @@ def upgrade(url: str) -> tuple[str | None, str]:
 
     `url` is the owner's, or that of a superuser, who becomes the owner for it: what is created is the owner's. A table that is in
     use is waited for only briefly, since whoever wants it next waits behind the migration: all is undone and tried again, for
-    about a minute. Raises Unavailable then, DBAPIError.
+    a minute. Raises Unavailable then, DBAPIError.
     """
-    for left in reversed(range(_TRIES)):
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while True:
         try:
             return _upgrade_once(url)
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", None) not in _HELD:
                 raise
-            if not left:
+            if time.monotonic() > until:
                 raise Unavailable(
                     "a transaction holds a table that a migration changes; nothing was changed."
                     " End it (its process is in pg_stat_activity), and try again"
                 ) from error
         time.sleep(_PAUSE_SECONDS)
-    raise AssertionError  # the last try returns or raises
 
 
 def _upgrade_once(url: str) -> tuple[str | None, str]:

@@ -101,7 +101,7 @@ def test_a_migration_gives_way_to_whoever_uses_its_tables(database: DatabaseUnde
 def test_a_table_that_is_held_for_long_is_told_and_nothing_is_changed(
     database: DatabaseUnderTest, head: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.adapters.migrations._TRIES", 2)
+    monkeypatch.setattr("shared.adapters.migrations._PATIENCE_SECONDS", 0.5)
     with ThreadPoolExecutor(1) as pool, connect(database.owner_url, autocommit=False) as user:
         user.execute("SELECT FROM health_state")
         with pytest.raises(Unavailable, match=r"holds a table .* nothing was changed"):
