@@ -296,6 +296,39 @@ def test_a_second_reference_must_be_ours_too(database: DatabaseUnderTest, two: T
 
 
 @pytest.mark.req(10)
+@pytest.mark.parametrize(
+    ("table", "columns", "of"),
+    [
+        ("channel_health_check", ["account_id"], "channel_account"),
+        ("channel_usage_log", ["account_id"], "channel_account"),
+        ("channel_mapping", ["account_id"], "channel_account"),
+        ("channel_override", ["account_id", "subject_id"], "channel_account"),
+        ("sync_job", ["account_id", "subject_id"], "channel_account"),
+        ("connector_default_fallback", ["fallback_id"], "channel_fallback"),
+    ],
+)
+def test_the_rule_alone_refuses_a_second_reference_to_another_tenant(
+    database: DatabaseUnderTest, two: TwoTenants, table: str, columns: list[str], of: str
+) -> None:
+    # Triggers, checks and missing rights refuse some of these first, and would hide that the rule had gone.
+    named = sql.Identifier(table)
+    with connect(database.owner_url) as owner:
+        owner.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(named))
+        owner.execute(sql.SQL("GRANT UPDATE ON {} TO channels_api").format(named))
+        owner.execute("ALTER TABLE channel_override DROP CONSTRAINT ck_channel_override_field")
+
+    def refer_to(api: psycopg.Connection[Any], tenant: str) -> None:
+        other = sql.Literal(two.rows[tenant][of]["id"])
+        changes = [sql.SQL("{} = {}").format(sql.Identifier(column), other) for column in columns]
+        api.execute(sql.SQL("UPDATE {} SET {}").format(named, sql.SQL(", ").join(changes)))
+
+    with connect(database.api_url, tenant=two.ours) as api:
+        refer_to(api, two.ours)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+            refer_to(api, two.theirs)
+
+
+@pytest.mark.req(10)
 @pytest.mark.parametrize("end", ["commit", "rollback", "error", "sql error", "cancelled", "connection lost", "switched"])
 def test_the_pool_hands_on_nobodys_connection(engine: Engine, two: TwoTenants, end: str) -> None:
     statements = {"sql error": "SELECT 1/0", "cancelled": "SET LOCAL statement_timeout = 5; SELECT pg_sleep(5)"}
